@@ -1,0 +1,143 @@
+"""The command line: `python -m gc_utils run`, `list` and `weights`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import gc_utils
+from gc_utils.errors import UserError
+
+EXAMPLES = """\
+examples:
+  python -m gc_utils run                                 the default preset, into runs/demo
+  python -m gc_utils run --preset smoke --output out     small and quick, into out/
+  python -m gc_utils run -p group D8 -p layer mixed3a    the default preset, two things changed
+  python -m gc_utils run -p images folder:holiday        your own photographs
+  python -m gc_utils run --only 03 04                    two notebooks, from what is there
+  python -m gc_utils list                                presets, notebooks, their parameters
+  python -m gc_utils weights                             weights and where they are kept
+
+A run that was stopped goes on from there when the same command is given again; notebooks whose
+code, parameters and inputs have not changed are not run a second time.
+
+exit codes: 0 done, 1 a notebook failed, 2 a mistake in what was asked, 130 interrupted
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    plain = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(
+        prog="python -m gc_utils",
+        description="Run the notebooks of the group-crosscoder companion, one after the other.",
+        epilog=EXAMPLES,
+        formatter_class=plain,
+    )
+    top.add_argument("--version", action="version", version=gc_utils.__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="{run,list,weights}")
+
+    run = commands.add_parser(
+        "run",
+        help="execute the notebooks into a run folder",
+        description="Execute the notebooks in order into a folder, with a report.html to read.",
+        epilog=EXAMPLES,
+        formatter_class=plain,
+    )
+    run.add_argument(
+        "--preset", default="demo", metavar="NAME", help="smoke, demo (default), paper"
+    )
+    run.add_argument("--output", metavar="DIR", help="the run folder (default runs/PRESET)")
+    run.add_argument(
+        "--only", nargs="+", default=[], metavar="NN", help="run only these notebooks, as 03 04"
+    )
+    run.add_argument(
+        *("-p", "--parameter"),
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set a parameter that `list` shows; may be given many times",
+    )
+    run.add_argument(
+        "--weights-file",
+        metavar="PATH",
+        help="a copy of the weights at hand, instead of downloading it (as -p weights_file PATH)",
+    )
+    run.add_argument("--force", action="store_true", help="run also what is up to date")
+
+    listing = commands.add_parser("list", help="show presets, notebooks and their parameters")
+    for command in (run, listing):
+        command.add_argument(
+            "--notebooks", metavar="DIR", help="where the notebooks are (default: the repository's)"
+        )
+    commands.add_parser("weights", help="show which weights there are and where they are kept")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command line; returns its exit code."""
+    from gc_utils.pipeline import NotebookFailed
+
+    options = parser().parse_args(arguments)
+    try:
+        {"run": _run, "list": _list, "weights": _weights}[options.command](options)
+    except UserError as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    except NotebookFailed as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `list | head`
+        sys.stderr.close()
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from gc_utils.pipeline import run
+
+    parameters = dict(options.parameter)
+    if options.weights_file:
+        parameters["weights_file"] = options.weights_file
+    run(
+        options.preset,
+        options.output,
+        options.only,
+        parameters,
+        options.force,
+        notebooks=options.notebooks,
+    )
+
+
+def _list(options: argparse.Namespace) -> None:
+    from gc_utils.pipeline import ABOUT, DEFAULT_PRESET, PRESETS, find_notebooks
+
+    print("Presets (python -m gc_utils run --preset NAME)\n")
+    for name, values in PRESETS.items():
+        mark = " (default)" if name == DEFAULT_PRESET else ""
+        print(f"  {name}{mark}: {ABOUT[name]}")
+        print("    " + ", ".join(f"{key} {value}" for key, value in values.items()))
+    print("\nNotebooks, and what -p NAME VALUE can set in them")
+    for notebook in find_notebooks(options.notebooks):
+        print(f"\n  {notebook.name}: {notebook.title}")
+        for name, parameter in notebook.parameters.items():
+            if name != "run_dir":
+                start = f"    {name} = {parameter.default!r}"
+                print(f"{start:<36}  {parameter.help}".rstrip())
+
+
+def _weights(options: argparse.Namespace) -> None:
+    from gc_utils.models import available_weights
+
+    for row in available_weights():
+        print(f"{row.model}: {row.weights} ({row.status})")
+        for label, text in {"file": row.path, "checksum": row.checksum, "from": row.source}.items():
+            if text:
+                print(f"  {label + ':':<10}{text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

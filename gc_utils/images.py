@@ -1,0 +1,422 @@
+"""Where photographs come from, and where in them to look.
+
+A *spec* names the sources, joined with `+`:
+
+    photos          the photographs inside the scikit-image and scikit-learn packages
+    scenes:N        N synthetic scenes with the statistics of photographs, endless by seed
+    folder:PATH     every image below a folder
+    imagenet:PATH   an ImageNet folder, PATH/<class>/<image> or PATH/val/<class>/<image>
+
+Nothing is decoded into memory before `Photograph.load()`, and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from scipy.ndimage import uniform_filter
+
+from gc_utils._scenes import render_scene
+from gc_utils.errors import UserError, choose
+
+SOURCES = ("photos", "scenes:N", "folder:PATH", "imagenet:PATH")
+SUFFIXES = frozenset(".avif .bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split())
+SCENE_SIZE = 512
+LARGEST_SHORT_SIDE = 1024
+"""Larger photographs are reduced to this: a crop of theirs would show a blur of a few objects."""
+
+# Looked at one by one. Left out: drawings, masks, logos and phantoms (chessboard, color, horse,
+# logo, phantom), text (page, text), and what shows next to nothing (cell, clock_motion, lfw_subset,
+# microaneurysms). Of the stereo pair, one side is kept: the other shows the same things.
+BUNDLED = {
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "brick": ("skimage", "data/brick.png"),
+    "camera": ("skimage", "data/camera.png"),
+    "chelsea": ("skimage", "data/chelsea.png"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "coins": ("skimage", "data/coins.png"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "grass": ("skimage", "data/grass.png"),
+    "gravel": ("skimage", "data/gravel.png"),
+    "hubble_deep_field": ("skimage", "data/hubble_deep_field.jpg"),
+    "ihc": ("skimage", "data/ihc.png"),
+    "moon": ("skimage", "data/moon.png"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "retina": ("skimage", "data/retina.jpg"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+}
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One picture, still on disk or not yet rendered.
+
+    Attributes:
+        name: unique in its image set.
+        source: "photos", "scenes", "folder" or "imagenet".
+        height: of what `load` returns, in pixels.
+        width: of what `load` returns, in pixels.
+        path: the file; None for a scene.
+        seed: of a scene; empty for a file.
+    """
+
+    name: str
+    source: str
+    height: int
+    width: int
+    path: Path | None = None
+    seed: tuple[int, ...] = ()
+
+    def load(self) -> torch.Tensor:
+        """Decode or render: float32 (3, height, width), RGB in [0, 1].
+
+        Raises:
+            UserError: the file went or broke since it was listed.
+        """
+        if self.path is None:
+            return torch.from_numpy(render_scene(self.seed, self.height))
+        try:
+            return _decode(self.path, self.height, self.width)
+        except _BROKEN as error:
+            raise UserError(f"cannot read image {str(self.path)!r}: {_reason(error)}") from error
+
+
+@dataclass(frozen=True)
+class ImageSet(Sequence):
+    """The photographs a spec stands for, and the files that could not be used.
+
+    Attributes:
+        spec: as given.
+        photographs: in a fixed order.
+        skipped: (name, reason) of every unusable file.
+    """
+
+    spec: str
+    photographs: tuple[Photograph, ...]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(self, index):
+        return self.photographs[index]
+
+    def summary(self, show: int = 5) -> str:
+        """What is there and what was skipped, in a sentence or two; names the first `show`."""
+        count = {s: sum(p.source == s for p in self) for s in dict.fromkeys(p.source for p in self)}
+        text = f"{len(self)} images (" + ", ".join(f"{n} {s}" for s, n in count.items()) + ")"
+        if self.skipped:
+            some = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:show])
+            more = len(self.skipped) - show
+            text += f"; skipped {len(self.skipped)}: {some}" + (f"; {more} more" * (more > 0))
+        return text + "."
+
+
+def load_images(
+    spec: str, *, seed: int = 0, limit: int | None = None, min_size: int = 0
+) -> ImageSet:
+    """List the photographs that a spec stands for.
+
+    Files are checked here, once: those of a folder that `limit` lets through are decoded
+    (JPEG at an eighth of its size), so that a truncated file is found now and not in the middle
+    of an extraction.
+
+    Args:
+        spec: sources joined with `+`, such as "photos+scenes:64".
+        seed: which scenes, and which images `limit` draws.
+        limit: at most so many images of each source, drawn at random; None for all.
+        min_size: images whose shorter side has fewer pixels are skipped.
+
+    Raises:
+        UserError: an unknown source, a path that is no folder, or no usable image.
+    """
+    photographs: list[Photograph] = []
+    skipped: list[tuple[str, str]] = []
+    if limit is not None and limit < 1:
+        raise UserError(f"limit must be at least 1, not {limit}")
+    for kind, value in _parse(spec):
+        if kind == "scenes":
+            side = max(SCENE_SIZE, min_size)
+            count = min(_scene_count(value), limit or np.inf)
+            found = [
+                Photograph(f"scene-{seed}-{i}", kind, side, side, seed=(seed, i))
+                for i in range(int(count))
+            ]
+        else:
+            named = list(_files(kind, value))
+            found, bad = _usable(kind, named, seed, limit, min_size)
+            skipped += bad
+            if not found:
+                wanted = f" of at least {min_size} pixels" if min_size else ""
+                where = f" in folder {value!r}" if value else ""
+                why = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
+                raise UserError(
+                    f"no usable image{wanted}{where}: {len(bad)} of {len(named)} image files "
+                    f"skipped" + (f" ({why})" if why else "")
+                )
+        photographs += found
+    names = [p.name for p in photographs]
+    if len(set(names)) < len(names):
+        photographs = [
+            Photograph(f"{i}:{p.name}", p.source, p.height, p.width, p.path, p.seed)
+            for i, p in enumerate(photographs)
+        ]
+    return ImageSet(spec, tuple(photographs), skipped)
+
+
+def assign_folds(images: Sequence[Photograph], folds: int, seed: int = 0) -> np.ndarray:
+    """Deal whole photographs into folds for cross-validation.
+
+    Every source is dealt by itself, largest pictures first and the largest to the lightest fold,
+    so that folds agree in their number of pictures of each source to one, and about in area.
+
+    Args:
+        images: the photographs.
+        folds: how many folds.
+        seed: breaks ties.
+
+    Returns:
+        int array (len(images),), the fold of each photograph.
+
+    Raises:
+        UserError: fewer photographs than folds.
+    """
+    if not 1 <= folds <= len(images):
+        raise UserError(f"cannot deal {len(images)} images into {folds} folds")
+    rng = np.random.default_rng(seed)
+    area = np.array([p.height * p.width for p in images], float)
+    fold = np.empty(len(images), int)
+    count, total = np.zeros(folds), np.zeros(folds)
+    for source in dict.fromkeys(p.source for p in images):
+        mine = rng.permutation([i for i, p in enumerate(images) if p.source == source])
+        mine = mine[np.argsort(-area[mine], kind="stable")]
+        for start in range(0, len(mine), folds):
+            deal = mine[start : start + folds]
+            # Fewest pictures first decides who gets one at all, least area who gets the largest.
+            takers = np.lexsort((rng.random(folds), total, count))[: len(deal)]
+            takers = takers[np.argsort(total[takers], kind="stable")]
+            fold[deal] = takers
+            count[takers] += 1
+            total[takers] += area[deal]
+    return fold
+
+
+def sample_points(
+    image: torch.Tensor,
+    count: int,
+    *,
+    scales: Sequence[float],
+    rng: np.random.Generator,
+    crop_size: int = 95,
+    margin: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw points to look at, with probability proportional to local contrast.
+
+    Contrast is the standard deviation of luminance, low-passed to the crop's grid, in a square
+    window of a quarter of the crop. Draws are stratified in scan order: the marginal probabilities
+    are exactly proportional, and the points spread over the photograph.
+
+    A turned crop stays inside the photograph, its corners aside, if the point keeps half a crop
+    from the border. Scales that leave no room for this are left out; if all do, the smallest is
+    used, with points on the photograph's middle line.
+
+    Args:
+        image: (3, H, W), RGB in [0, 1].
+        count: number of points P.
+        scales: photograph pixels per crop pixel; each gets the same share of the points.
+        rng: source of randomness.
+        crop_size: side of the crop, in its own pixels.
+        margin: distance to keep from the border, in crop pixels; half a crop if None.
+
+    Returns:
+        Points (P, 2) as (x, y), sub-pixel, x right and y down, and their scales (P,); float32.
+    """
+    luminance = np.asarray(image.mean(0), dtype=np.float32)
+    height, width = luminance.shape
+    margin = crop_size / 2 if margin is None else margin
+    fitting = [s for s in scales if 2 * margin * s <= min(height, width) - 1] or [min(scales)]
+    scale = rng.permutation(np.resize(rng.permutation(fitting), count))
+    points = np.empty((count, 2))
+    for s in fitting:
+        mine = np.flatnonzero(scale == s)
+        points[mine] = rng.permutation(
+            _draw(_contrast(luminance, s, s * crop_size / 4), len(mine), s * margin, rng)
+        )
+    return torch.from_numpy(points).float(), torch.from_numpy(scale).float()
+
+
+def _contrast(luminance: np.ndarray, scale: float, window: float) -> np.ndarray:
+    """Local standard deviation (H, W) of the luminance low-passed to `scale`."""
+    fine = uniform_filter(luminance, max(round(scale), 1), mode="reflect")
+    fine = fine - fine.mean()
+    side = max(round(window), 3)
+    mean = uniform_filter(fine, side, mode="reflect")
+    square = uniform_filter(fine**2, side, mode="reflect")
+    return np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def _draw(weight: np.ndarray, count: int, margin: float, rng: np.random.Generator) -> np.ndarray:
+    """`count` points (x, y) that keep `margin` from the border, density proportional to weight."""
+    height, width = weight.shape
+    low = np.minimum(margin, [(width - 1) / 2, (height - 1) / 2])
+    high = np.array([width - 1, height - 1]) - low
+    # One cell a pixel, and the random place in the cell makes the point sub-pixel.
+    first = np.floor(low).astype(int)
+    last = np.ceil(high).astype(int) + 1
+    inside = weight[first[1] : last[1], first[0] : last[0]].astype(float) + 1e-6
+    cumulative = np.cumsum(inside)
+    u = (np.arange(count) + rng.random(count)) / max(count, 1) * cumulative[-1]
+    cell = np.searchsorted(cumulative, u, side="right").clip(0, inside.size - 1)
+    y, x = np.divmod(cell, inside.shape[1])
+    points = np.stack([x, y], 1) + first + rng.uniform(-0.5, 0.5, (count, 2))
+    return points.clip(low, high)
+
+
+def _parse(spec: str) -> list[tuple[str, str]]:
+    """Split "photos+scenes:8" into [("photos", ""), ("scenes", "8")]."""
+    parts: list[tuple[str, str]] = []
+    known = [s.split(":")[0] for s in SOURCES]
+    for piece in str(spec).split("+"):
+        kind, _, value = piece.partition(":")
+        if kind.strip() not in known and parts and parts[-1][0] in ("folder", "imagenet"):
+            parts[-1] = (parts[-1][0], f"{parts[-1][1]}+{piece}")  # a path with a plus sign
+            continue
+        kind = kind.strip()
+        if kind not in known:
+            choose(piece.strip(), SOURCES, "images")
+        if (kind == "photos") == bool(value):
+            form = next(s for s in SOURCES if s.startswith(kind))
+            raise UserError(f"cannot read images {piece.strip()!r}: expected {form!r}")
+        parts.append((kind, value))
+    return parts
+
+
+def _scene_count(value: str) -> int:
+    if not value.strip().isdecimal() or int(value) < 1:
+        raise UserError(f"scenes:N takes a whole number of at least 1, not {value!r}")
+    return int(value)
+
+
+def _files(kind: str, value: str) -> Iterable[tuple[str, Path]]:
+    """(name, path) of every image file of a source, sorted."""
+    if kind == "photos":
+        for name, (package, inside) in BUNDLED.items():
+            module = importlib.util.find_spec(package)
+            if module is None:
+                distribution = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[package]
+                raise UserError(f"images 'photos' need the Python package {distribution}")
+            yield name, Path(module.origin).parent / inside
+        return
+    root = Path(value).expanduser()
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UserError(f"images '{kind}:{value}': folder {str(root)!r} {what}")
+    if kind == "folder":
+        for parent, folders, files in os.walk(root):
+            folders.sort()
+            for name in sorted(files):
+                path = Path(parent, name)
+                if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+                    yield path.relative_to(root).as_posix(), path
+        return
+    from gc_utils._torchvision import torchvision
+
+    # The usual tree has val/ and train/: the network was trained on the latter.
+    parts = [root / "val", root / "train"]
+    root = next((p for p in parts if p.is_dir() and any(q.is_dir() for q in p.iterdir())), root)
+    try:
+        dataset = torchvision.datasets.ImageFolder(root, allow_empty=True)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"images 'imagenet:{value}': no class folders in {str(root)!r}; "
+            f"for images without classes use 'folder:{value}'"
+        ) from error
+    for path, _ in dataset.samples:
+        yield Path(path).relative_to(root).as_posix(), Path(path)
+
+
+def _usable(
+    kind: str, named: list[tuple[str, Path]], seed: int, limit: int | None, min_size: int
+) -> tuple[list[Photograph], list[tuple[str, str]]]:
+    """The first `limit` usable files in random order (all without a limit), and what was wrong."""
+    order = np.arange(len(named))
+    if limit is not None:
+        order = np.random.default_rng(seed).permutation(len(named))
+    found, bad = {}, {}
+    for i in order:
+        if len(found) == limit:
+            break
+        name, path = named[i]
+        try:
+            height, width = _check(path, max(LARGEST_SHORT_SIDE, min_size))
+        except _BROKEN as error:
+            bad[i] = (name, _reason(error))
+            continue
+        if min(height, width) < min_size:
+            bad[i] = (name, f"too small: {width}x{height} pixels, at least {min_size} wanted")
+        else:
+            found[i] = Photograph(name, kind, height, width, path)
+    return [found[i] for i in sorted(found)], [bad[i] for i in sorted(bad)]
+
+
+# What Pillow raises for files that are no image, cut short, or too large to be meant well.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image, or damaged"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return str(error) or type(error).__name__
+
+
+def _check(path: Path, largest: int) -> tuple[int, int]:
+    """(height, width) that `Photograph.load` shall deliver; raises if pixels cannot be decoded."""
+    with Image.open(path) as image:
+        width, height = image.size
+        if image.getexif().get(0x0112, 1) >= 5:  # orientations that lie on their side
+            width, height = height, width
+        image.draft("RGB", (max(width // 8, 1), max(height // 8, 1)))
+        _to_rgb(image)
+    shrink = max(min(height, width) / largest, 1)
+    return round(height / shrink), round(width / shrink)
+
+
+def _decode(path: Path, height: int, width: int) -> torch.Tensor:
+    with Image.open(path) as image:
+        image.draft("RGB", (min(height, width),) * 2)  # JPEG only: never below the size asked for
+        picture = ImageOps.exif_transpose(_to_rgb(image))
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
+    pixels = np.array(picture, dtype=np.float32).transpose(2, 0, 1) / 255
+    return torch.from_numpy(np.ascontiguousarray(pixels))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode to RGB: transparency over mid-grey, more than 8 bits scaled down to 8."""
+    exif = image.getexif()
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("pixels that are not finite")
+        ceiling = 65535 if image.mode.startswith("I") else 1
+        values = values / max(ceiling, values.max(initial=0))
+        out = Image.fromarray((values.clip(0, 1) * 255).round().astype(np.uint8)).convert("RGB")
+    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        out = Image.new("RGBA", image.size, (128, 128, 128, 255))
+        out = Image.alpha_composite(out, image).convert("RGB")
+    else:
+        out = image.convert("RGB")
+    if 0x0112 in exif:  # a new picture forgets how it was held
+        out.getexif()[0x0112] = exif[0x0112]
+    return out

@@ -1,0 +1,357 @@
+"""InceptionV1 ("GoogLeNet", Szegedy et al. 2014) as the public inception5h weights have it.
+
+The network is a table of steps, `STEPS`. One loop runs it: it asks each step which units of the
+steps before it are needed, and computes those. Everything else is read off the same table: channel
+counts, receptive fields, which crop shows a unit all that it sees, which weights a layer needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gc_utils.errors import UserError, choose
+
+
+class Step(NamedTuple):
+    """One operation. Unit `k` reads units `stride·k - before … stride·k - before + size - 1`."""
+
+    name: str
+    kind: str  # conv (with ReLU), maxpool, norm, concat, avgpool, linear
+    inputs: tuple[str, ...]
+    channels: int
+    size: int = 1
+    stride: int = 1
+    before: int = 0  # padding on the left and top
+    after: int = 0  # padding on the right and bottom
+
+
+class Norm(NamedTuple):
+    """Local response normalisation, `x / (bias + alpha · Σ x²)^beta` over `2·radius + 1` channels.
+
+    TensorFlow's form and constants: the sum is not divided by the number of channels in it, as
+    PyTorch's is (`size=11, alpha=11e-4, k=2` there is the same).
+    """
+
+    radius: int = 5
+    bias: float = 2.0
+    alpha: float = 1e-4
+    beta: float = 0.5
+
+
+class ReceptiveField(NamedTuple):
+    """What a unit sees of the input: unit `k` sees `size` pixels centred on `offset + stride·k`."""
+
+    size: int
+    stride: int
+    offset: int
+
+
+# Channels of the 1x1, 3x3 bottleneck, 3x3, 5x5 bottleneck, 5x5 and pool branches.
+MIXED = {
+    "mixed3a": (64, 96, 128, 16, 32, 32),
+    "mixed3b": (128, 128, 192, 32, 96, 64),
+    "mixed4a": (192, 96, 204, 16, 48, 64),
+    "mixed4b": (160, 112, 224, 24, 64, 64),
+    "mixed4c": (128, 128, 256, 24, 64, 64),
+    "mixed4d": (112, 144, 288, 32, 64, 64),
+    "mixed4e": (256, 160, 320, 32, 128, 128),
+    "mixed5a": (256, 160, 320, 48, 128, 128),
+    "mixed5b": (384, 192, 384, 48, 128, 128),
+}
+
+
+def _mixed(name: str, source: str) -> Iterator[Step]:
+    one, reduce3, three, reduce5, five, pool = MIXED[name]
+    n = name
+    yield Step(f"{n}_1x1", "conv", (source,), one)
+    yield Step(f"{n}_3x3_bottleneck", "conv", (source,), reduce3)
+    yield Step(f"{n}_3x3", "conv", (f"{n}_3x3_bottleneck",), three, 3, 1, 1, 1)
+    yield Step(f"{n}_5x5_bottleneck", "conv", (source,), reduce5)
+    yield Step(f"{n}_5x5", "conv", (f"{n}_5x5_bottleneck",), five, 5, 1, 2, 2)
+    yield Step(f"{n}_pool", "maxpool", (source,), _channels(source), 3, 1, 1, 1)
+    yield Step(f"{n}_pool_reduce", "conv", (f"{n}_pool",), pool)
+    branches = tuple(f"{n}_{b}" for b in ("1x1", "3x3", "5x5", "pool_reduce"))
+    yield Step(n, "concat", branches, _channels(n))
+
+
+def _channels(name: str) -> int:
+    """Channels out of a mixed block, or of the pool before one."""
+    before = {"maxpool1": 192, "maxpool4": 480, "maxpool10": 832}
+    if name in before:
+        return before[name]
+    one, _, three, _, five, pool = MIXED[name]
+    return one + three + five + pool
+
+
+def _steps() -> Iterator[Step]:
+    # The padding is TensorFlow's "SAME" for even sizes, whatever the size of the input: were it
+    # computed from the size, an odd crop would shift the lattice of units.
+    yield Step("conv2d0", "conv", ("input",), 64, 7, 2, 2, 3)
+    yield Step("maxpool0", "maxpool", ("conv2d0",), 64, 3, 2, 0, 1)
+    yield Step("localresponsenorm0", "norm", ("maxpool0",), 64)
+    yield Step("conv2d1", "conv", ("localresponsenorm0",), 64)
+    yield Step("conv2d2", "conv", ("conv2d1",), 192, 3, 1, 1, 1)
+    yield Step("localresponsenorm1", "norm", ("conv2d2",), 192)
+    yield Step("maxpool1", "maxpool", ("localresponsenorm1",), 192, 3, 2, 0, 1)
+    source = "maxpool1"
+    for name in MIXED:
+        yield from _mixed(name, source)
+        source = name
+        if name in ("mixed3b", "mixed4e"):
+            source = {"mixed3b": "maxpool4", "mixed4e": "maxpool10"}[name]
+            yield Step(source, "maxpool", (name,), _channels(name), 3, 2, 0, 1)
+    yield Step("avgpool", "avgpool", ("mixed5b",), 1024, 7)
+    yield Step("logits", "linear", ("avgpool",), 1008)
+
+
+STEPS: dict[str, Step] = {step.name: step for step in _steps()}
+LAYERS: dict[str, int] = {n: s.channels for n, s in STEPS.items() if n.split("_")[0] == n}
+"""Channels of every layer; the branches of the mixed blocks are in `STEPS` (`mixed3b_5x5`)."""
+
+
+@cache
+def _ancestry(layer: str) -> tuple[Step, ...]:
+    """The steps that a layer needs, itself included, in the order in which to run them."""
+    needed = {layer}
+    for name in reversed(STEPS):
+        if name in needed:
+            needed.update(STEPS[name].inputs)
+    return tuple(step for name, step in STEPS.items() if name in needed)
+
+
+@cache
+def _seen(layer: str) -> tuple[int, int, int]:
+    """First and last input pixel that unit 0 sees, and the pixels from one unit to the next."""
+    if layer == "input":
+        return 0, 0, 1
+    step = STEPS[layer]
+    first, last, stride = zip(*map(_seen, step.inputs), strict=True)
+    return (
+        min(first) - step.before * stride[0],
+        max(last) + (step.size - 1 - step.before) * stride[0],
+        stride[0] * step.stride,
+    )
+
+
+def _module(step: Step) -> str:
+    """Name of the step's parameters in inception5h.pth."""
+    return {"conv": f"{step.name}_pre_relu_conv", "linear": "softmax2_pre_activation_matmul"}[
+        step.kind
+    ]
+
+
+def _parameters(layer: str) -> set[str]:
+    """Names of all weights that a layer needs."""
+    modules = [_module(s) for s in _ancestry(layer) if s.kind in ("conv", "linear")]
+    return {f"{module}.{part}" for module in modules for part in ("weight", "bias")}
+
+
+def _needed(layer: str, length: int, units: tuple[int, int] | None) -> dict[str, tuple[int, int]]:
+    """First and last unit of every step that a layer's units depend on, along one axis.
+
+    Args:
+        layer: the layer asked for.
+        length: pixels of the input.
+        units: first and last unit asked for; all of them if None.
+    """
+    steps = _ancestry(layer)
+    lengths = {"input": length}
+    for step in steps:
+        padded = lengths[step.inputs[0]] + step.before + step.after
+        lengths[step.name] = (padded - step.size) // step.stride + 1
+        if lengths[step.name] < 1:
+            raise UserError(f"an image of {length} pixels is too small for layer {layer!r}.")
+    spans = {layer: units or (0, lengths[layer] - 1)}
+    for step in reversed(steps):
+        first, last = spans[step.name]
+        start = max(first * step.stride - step.before, 0)
+        stop = last * step.stride - step.before + step.size - 1
+        for name in step.inputs:
+            low, high = spans.get(name, (start, stop))
+            spans[name] = min(low, start), min(max(high, stop), lengths[name] - 1)
+    return spans
+
+
+def check_layer(layer: str) -> str:
+    """Return the layer's name if there is such a layer or branch; else raise a `UserError`."""
+    return choose(layer, STEPS if "_" in str(layer) else LAYERS, "layer")
+
+
+def receptive_field(layer: str) -> ReceptiveField:
+    """Size, stride and offset of a layer's units in input pixels, composed from the steps.
+
+    Args:
+        layer: a layer or branch (`"mixed3b"`, `"mixed3b_5x5"`).
+    """
+    first, last, stride = _seen(check_layer(layer))
+    return ReceptiveField(last - first + 1, stride, (first + last) // 2)
+
+
+def crop_size(layer: str) -> int:
+    """Smallest odd crop that shows all that a unit sees, with that unit exactly at its centre."""
+    size, stride, offset = receptive_field(layer)
+    steps = max(0, -(-((size - 1) // 2 - offset) // stride))
+    return 2 * (offset + stride * steps) + 1
+
+
+def local_response_norm(x: Tensor, norm: Norm) -> Tensor:
+    """Normalise activations (B, C, H, W) over neighbouring channels, see `Norm`."""
+    window = 2 * norm.radius + 1
+    mean = F.avg_pool2d(x.square().flatten(2)[:, None], (window, 1), 1, (norm.radius, 0))
+    return x * (norm.bias + norm.alpha * window * mean.view_as(x)) ** -norm.beta
+
+
+class InceptionV1(nn.Module):
+    """The network, or its first part, with the parameter names of `inception5h.pth`.
+
+    Args:
+        top: the last layer to have; layers above it cannot be asked for.
+        norm: constants of the local response normalisation.
+        seed: of the initial weights (He normal, zero bias).
+    """
+
+    def __init__(self, top: str = "logits", *, norm: Norm | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.top = check_layer(top)
+        self.norm = norm or Norm()
+        generator = torch.Generator().manual_seed(seed)
+        for step in _ancestry(top):
+            if step.kind == "conv":
+                source = STEPS[step.inputs[0]].channels if step.inputs[0] != "input" else 3
+                module = nn.Conv2d(source, step.channels, step.size, step.stride)
+            elif step.kind == "linear":
+                module = nn.Linear(STEPS[step.inputs[0]].channels, step.channels)
+            else:
+                continue
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(module.bias)
+            self.add_module(_module(step), module)
+
+    @classmethod
+    def from_state_dict(
+        cls, state: Mapping[str, Tensor], *, norm: Norm | None = None
+    ) -> InceptionV1:
+        """The network that the weights make: all of it, or as far up as they reach.
+
+        Raises:
+            UserError: the weights are not InceptionV1's, with a name that is missing or unknown.
+        """
+        within = [name for name in LAYERS if _parameters(name) <= state.keys()]
+        top = max(within, key=lambda name: len(_parameters(name)), default=None)  # first of equals
+        extra = sorted(state.keys() - _parameters(top)) if top else sorted(state)
+        if extra or not top:
+            raise UserError(
+                "these are not the weights of InceptionV1, nor of its first layers: they reach "
+                f"{top or 'no layer'!r} and go on with {', '.join(extra[:3]) or 'nothing'}. The "
+                "names expected are those of inception5h.pth ('conv2d0_pre_relu_conv.weight')."
+            )
+        network = cls(top, norm=norm)
+        wanted = network.state_dict()
+        for name, value in wanted.items():
+            if state[name].shape != value.shape:
+                raise UserError(
+                    f"weight {name!r} has shape {tuple(state[name].shape)}, InceptionV1's has "
+                    f"{tuple(value.shape)}."
+                )
+        network.load_state_dict({name: state[name].to(torch.float32) for name in wanted})
+        return network
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers and branches that can be asked for, from the input upwards."""
+        return tuple(step.name for step in _ancestry(self.top))
+
+    def forward(self, x: Tensor, until: str | None = None) -> Tensor:
+        """Activations of a layer on whole images.
+
+        Args:
+            x: images (B, 3, H, W), RGB in [0, 1].
+            until: a layer or branch, whose output after its ReLU is returned; the top if not given.
+
+        Returns:
+            (B, C, h, w). The logits too: 1 x 1 for an image of 224 pixels, a map for larger ones.
+
+        Raises:
+            UserError: no such layer, or not in these weights, or the images are too small for it.
+        """
+        return self._run(x, until or self.top, None)
+
+    def unit(self, x: Tensor, layer: str) -> Tensor:
+        """The unit whose receptive field is centred on the centre of the crop, and only that.
+
+        Equal to `forward(x, layer)` at that unit, for about half the work at `mixed3b`.
+
+        Args:
+            x: square crops (B, 3, S, S), RGB in [0, 1], `S = crop_size(layer)` or larger by a
+                multiple of twice the layer's stride.
+            layer: a layer or branch.
+
+        Returns:
+            (B, C).
+
+        Raises:
+            UserError: as in `forward`, or no unit is centred on the crop's centre.
+        """
+        size = crop_size(layer)
+        _, stride, offset = receptive_field(layer)
+        index, left = divmod((x.shape[-1] - 1) // 2 - offset, stride)
+        if x.shape[-1] != x.shape[-2] or x.shape[-1] % 2 == 0 or left or index < 0:
+            raise UserError(
+                f"no unit of {layer!r} is centred on a crop of {x.shape[-2]}x{x.shape[-1]} pixels; "
+                f"give it {size}x{size}, or larger by a multiple of {2 * stride}."
+            )
+        return self._run(x, layer, (index, index))[:, :, 0, 0]
+
+    def _run(self, x: Tensor, layer: str, units: tuple[int, int] | None) -> Tensor:
+        """Compute the units `first … last` of a layer along both axes (all units if None)."""
+        if check_layer(layer) not in self.layers:
+            raise UserError(
+                f"layer {layer!r} is above {self.top!r}, where these weights end. The weights "
+                "'inception5h' have all layers."
+            )
+        steps = _ancestry(layer)
+        spans = [_needed(layer, length, units) for length in x.shape[-2:]]
+        (top, bottom), (left, right) = (span["input"] for span in spans)
+        done = {"input": 255 * x[..., top : bottom + 1, left : right + 1] - 117}
+        last_use = {source: step.name for step in steps for source in step.inputs}
+        for step in steps:
+            # Padding that is negative crops: what is computed of a step is what the greediest of
+            # its readers needs, and zeros (or -inf) stand for units beyond the grid.
+            edges = []
+            for span in reversed(spans):
+                first, last = span[step.name]
+                have_first, have_last = span[step.inputs[0]]
+                start = first * step.stride - step.before
+                stop = last * step.stride - step.before + step.size - 1
+                edges += [have_first - start, stop - have_last]
+            fill = float("-inf") if step.kind == "maxpool" else 0.0
+            inputs = [
+                F.pad(done[name], edges, value=fill) if any(edges) else done[name]
+                for name in step.inputs
+            ]
+            done[step.name] = self._compute(step, inputs)
+            for name in step.inputs:
+                if last_use[name] == step.name:
+                    del done[name]
+        return done[layer]
+
+    def _compute(self, step: Step, inputs: list[Tensor]) -> Tensor:
+        x = inputs[0]
+        match step.kind:
+            case "conv":
+                return F.relu(getattr(self, _module(step))(x))
+            case "maxpool":
+                return F.max_pool2d(x, step.size, step.stride)
+            case "norm":
+                return local_response_norm(x, self.norm)
+            case "concat":
+                return torch.cat(inputs, 1)
+            case "avgpool":
+                return F.avg_pool2d(x, step.size, step.stride)
+        return getattr(self, _module(step))(x.movedim(1, -1)).movedim(-1, 1)

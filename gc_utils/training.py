@@ -1,0 +1,539 @@
+"""Training a crosscoder, judging it on held-out orbits, and what it must beat.
+
+`train` runs from any checkpoint exactly as if it had not stopped: what a step does depends on the
+seed and the number of the step only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from sklearn.decomposition import PCA
+from tqdm.auto import tqdm
+
+from gc_utils.activations import ShuffledBatches
+from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.errors import UserError, choose
+from gc_utils.groups import Group
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: orbits a step.
+        lr: Adam's step size, after a warm-up of `warmup` steps and until the last
+            `decay` share of training, over which it falls to 0 in a straight line.
+        l1: weight `λ` of the penalty `λ Σ_i f_i Σ_g ‖V_i[g]‖` (sparsity "l1").
+        translate: use `R_h A` for a random `h` a sample: the orbit seen from another start.
+            One stored orbit is `|G|` exact samples.
+        clip: largest gradient norm, relative to a running mean of it.
+        dead_window: a feature that has not fired for this many samples is dead.
+        revive: weight of the revival loss: what dead features leave of the residual, which is
+            detached (after Gao et al. 2024, appendix A.2; see `Trainer.revival`).
+        precision: of the matrix products; "auto" is bfloat16 where the hardware has it.
+        log_every, evaluate_every: in steps.
+        seed: of batches and translations.
+    """
+
+    steps: int = 1500
+    batch_size: int = 256
+    lr: float = 1e-3
+    warmup: int = 50
+    decay: float = 0.3
+    l1: float = 0.05
+    translate: bool = True
+    clip: float = 3.0
+    dead_window: int = 8192
+    revive: float = 1 / 8
+    precision: str = "auto"
+    log_every: int = 10
+    evaluate_every: int = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How well orbits are reconstructed.
+
+    Attributes:
+        fvu: share of all variance that is left unexplained.
+        fvu_invariant: the same of the orbit means.
+        fvu_orientation: the same of what is left without them.
+        fvu_per_element: `(|G|,)`.
+        l0: mean active features a sample; NaN where it does not apply.
+        dead: features that never fire on these samples; NaN where it does not apply.
+        features: size of the dictionary.
+    """
+
+    fvu: float
+    fvu_invariant: float
+    fvu_orientation: float
+    fvu_per_element: np.ndarray = field(repr=False)
+    l0: float = math.nan
+    dead: float = math.nan
+    features: int = 0
+
+    def scalars(self) -> dict[str, float]:
+        """All but the values per element, for a table."""
+        return {k: v for k, v in asdict(self).items() if k != "fvu_per_element"}
+
+
+def fvu(A: torch.Tensor, reconstruction: torch.Tensor, mean: torch.Tensor) -> Metrics:
+    """Fraction of variance unexplained, in its three parts and for each element.
+
+    `Σ‖A-Â‖² / Σ‖A-μ‖²` of everything; of the orbit means of `A`, `Â` and `μ`; and of what is
+    left without the orbit means.
+
+    Args:
+        A: orbit activations `(N, |G|, C)`.
+        reconstruction: `Â`, the same shape.
+        mean: `μ`, `(|G|, C)` or `(C,)`: the training mean, not that of `A`.
+    """
+    A, error, centred = A.float(), A.float() - reconstruction, A.float() - mean
+
+    def parts(x: torch.Tensor) -> tuple[float, float, float]:
+        invariant = x.mean(1, keepdim=True)
+        square = (x.square(), invariant.square() * x.shape[1], (x - invariant).square())
+        return tuple(float(s.double().sum()) for s in square)
+
+    pairs = zip(parts(error), parts(centred), strict=True)
+    values = [e / c if c > 0 else math.nan for e, c in pairs]
+    per_element = error.square().sum((0, 2)) / centred.square().sum((0, 2))
+    return Metrics(*values, per_element.cpu().numpy())
+
+
+@torch.no_grad()
+def evaluate(
+    coder: GroupCrosscoder, A: torch.Tensor, mean: torch.Tensor, batch: int = 1024
+) -> Metrics:
+    """Metrics of a crosscoder on held-out orbits `A (N, |G|, C)`; `mean` as for `fvu`."""
+    codes = [coder.encode(part.to(coder.V.device)).cpu() for part in A.split(batch)]
+    decoded = torch.cat([coder.decode(f.to(coder.V.device)).cpu() for f in codes])
+    f = torch.cat(codes)
+    found = fvu(A.cpu(), decoded, mean.cpu())
+    return replace(
+        found,
+        l0=float((f > 0).float().sum(1).mean()),
+        dead=float((f > 0).sum(0).eq(0).sum()),
+        features=f.shape[1],
+    )
+
+
+def translate(A: torch.Tensor, g: Group, h: torch.Tensor) -> torch.Tensor:
+    """Right translations `(R_h A)[g] = A[g·h]`, with one `h` a sample.
+
+    Args:
+        A: `(N, |G|, C)`.
+        g: the group.
+        h: element indices `(N,)`.
+    """
+    index = g.table.to(A.device)[:, h.to(A.device)].T  # (N, |G|)
+    return A[torch.arange(len(A), device=A.device)[:, None], index]
+
+
+class Trainer:
+    """A crosscoder in training: the state of a run between two steps.
+
+    Args:
+        coder: the crosscoder; normalisation is set from the first batches.
+        batches: training orbits.
+        config: how to train.
+
+    Attributes:
+        step: steps done.
+        since_fired: samples seen since each feature last fired, `(m,)`.
+        history: one dict a logged step.
+    """
+
+    def __init__(
+        self, coder: GroupCrosscoder, batches: ShuffledBatches, config: TrainConfig
+    ) -> None:
+        choose(config.precision, PRECISIONS, "precision")
+        self.coder, self.batches, self.config = coder, batches, config
+        self.step = 0
+        device = coder.V.device
+        self.since_fired = torch.zeros(coder.config.features, device=device)
+        self.gradient_norm = torch.zeros((), device=device)
+        self.history: list[dict] = []
+        fused = device.type in ("cpu", "cuda")
+        self.optimiser = torch.optim.Adam(coder.parameters(), lr=config.lr, fused=fused)
+        if float(coder.scale) == 1 and not coder.mean.any():
+            first = [batches.batch(i) for i in range(max(1, 2048 // batches.batch_size))]
+            coder.normalise(torch.cat(first))
+            self._start_from_data(first[0])
+        self._low = config.precision == "bfloat16" or (
+            config.precision == "auto" and _has_bfloat16(device)
+        )
+
+    @torch.no_grad()
+    def _start_from_data(self, A: torch.Tensor) -> None:
+        """Decoder: random mixtures of training orbits; encoder: the decoder, as it stands.
+
+        Noise of unit norm in |G|·C dimensions is nearly orthogonal to the data, and most features
+        would die before they meet a sample that they explain.
+        """
+        coder, draw = self.coder, torch.Generator().manual_seed(self.config.seed)
+        A = self._prepared(A, draw)
+        mix = torch.randn(coder.config.features, len(A), generator=draw).to(A)
+        V = (mix @ A.flatten(1)).view_as(coder.V)
+        V /= V.flatten(1).norm(dim=1)[:, None, None]
+        coder.V.copy_(V)
+        W = V[:, : coder.views]
+        coder.W_enc.copy_(W / W.flatten(1).norm(dim=1)[:, None, None].clamp_min(1e-6))
+
+    def _prepared(self, A: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+        """Normalised, and each orbit seen from a random start."""
+        coder = self.coder
+        if coder.group.order == 1 and A.shape[1] > 1:  # a sparse autoencoder on turned views
+            h = torch.randint(A.shape[1], (len(A),), generator=draw)
+            h = h if self.config.translate else torch.zeros_like(h)
+            A = A[torch.arange(len(A)), h][:, None]
+        elif self.config.translate:
+            h = torch.randint(coder.group.order, (len(A),), generator=draw)
+            A = translate(A, coder.group, h)
+        return (A.to(coder.V.device) - coder.mean) / coder.scale
+
+    def loss(self, A: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of a normalised batch, and its parts; counts which features fire."""
+        coder, config = self.coder, self.config
+        with torch.autocast(A.device.type, torch.bfloat16, enabled=self._low):
+            f, pre = coder.training_codes(A)
+            residual = A - coder.decode_normalised(f)
+        error = residual.square().sum((1, 2)).mean()
+        parts = {"loss": error, "l0": (f > 0).float().sum(1).mean()}
+        total = error
+        if coder.config.sparsity == "l1":
+            total = total + config.l1 * (f * coder.V.norm(dim=2).sum(1)).sum(1).mean()
+        fired = (f > 0).any(0)
+        self.since_fired = torch.where(fired, 0, self.since_fired + len(A))
+        dead = self.since_fired >= config.dead_window
+        parts["dead"] = dead.sum()
+        parts["revival"] = torch.zeros(())
+        if dead.any() and config.revive > 0:
+            parts["revival"] = self.revival(pre, residual.detach(), dead)
+            total = total + config.revive * parts["revival"]
+        parts["fvu_batch"] = error / A.square().sum((1, 2)).mean()
+        return total, {name: value.detach() for name, value in parts.items()}
+
+    def revival(
+        self, pre: torch.Tensor, residual: torch.Tensor, dead: torch.Tensor
+    ) -> torch.Tensor:
+        """What dead features leave of the residual, in units of the data's variance.
+
+        A dead feature's pre-activations are negative and a ReLU passes no gradient to revive it
+        by. Here each fires on the samples of the batch that it answers most, as many as a living
+        feature would, as if its bias were that much higher.
+
+        Args:
+            pre: pre-activations `(N, m)`.
+            residual: `A - Â`, detached, `(N, |G|, C)`.
+            dead: which features are, bool `(m,)`.
+        """
+        pre = pre[:, dead].float()
+        share = (self.coder.config.k if self.coder.config.sparsity != "l1" else 8) / len(dead)
+        firing = min(len(pre) - 1, max(1, round(share * len(pre))))
+        lowest = pre.detach().topk(firing + 1, dim=0).values[-1]
+        with torch.autocast(pre.device.type, torch.bfloat16, enabled=self._low):
+            made = (pre - lowest).relu() @ self.coder.V[dead].flatten(1)
+        left = (residual.flatten(1) - made).square().sum(1).mean()
+        # Relative to the residual, so that the weight needs no tuning; a block's variance is 1.
+        return left / residual.square().sum((1, 2)).mean().clamp_min(1e-12) * residual.shape[1]
+
+    def rate(self) -> float:
+        """The learning rate of the step to come."""
+        config, left = self.config, self.config.steps - self.step
+        warm = min(1.0, (self.step + 1) / max(1, config.warmup))
+        return config.lr * warm * min(1.0, left / max(1.0, config.decay * config.steps))
+
+    def advance(self) -> dict[str, torch.Tensor]:
+        """One step; returns the parts of its loss."""
+        draw = torch.Generator().manual_seed(hash((self.config.seed, self.step)) % 2**63)
+        A = self._prepared(self.batches.batch(self.step), draw)
+        loss, parts = self.loss(A)
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the loss is {float(loss)} at step {self.step}: lower lr = {self.config.lr:g}, "
+                "or look for activations that are not finite."
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._clip()
+        for pars in self.optimiser.param_groups:
+            pars["lr"] = self.rate()
+        self.optimiser.step()
+        self.step += 1
+        return parts
+
+    def _clip(self) -> None:
+        """Bound the gradient by `clip` times its running mean: spikes are cut, nothing else."""
+        parameters = list(self.coder.parameters())
+        usual = self.gradient_norm if self.step else torch.tensor(math.inf)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, float(usual * self.config.clip))
+        norm = torch.minimum(norm, usual * self.config.clip)
+        self.gradient_norm = norm if self.step == 0 else 0.95 * usual + 0.05 * norm
+
+    # Checkpoints
+
+    def save(self, path: str | Path) -> None:
+        """Write everything that the next step depends on, in one safetensors file."""
+        tensors = {f"coder.{k}": v for k, v in self.coder.state_dict().items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
+        tensors |= {"since_fired": self.since_fired, "gradient_norm": self.gradient_norm}
+        notes = {
+            "step": str(self.step),
+            "config": json.dumps(asdict(self.config)),
+            "coder": json.dumps(asdict(self.coder.config)),
+            "history": json.dumps(self.history),
+        }
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, notes)
+        part.replace(path)
+
+    def restore(self, path: str | Path) -> None:
+        """Go on from a checkpoint of the same settings.
+
+        Raises:
+            UserError: if it was made with others; it names them.
+        """
+        notes = _metadata(Path(path))
+        for name, mine in (("config", self.config), ("coder", self.coder.config)):
+            there, asked = json.loads(notes[name]), asdict(mine)
+            different = [
+                f"{k} is {there.get(k)!r} there, {v!r} asked for"
+                for k, v in asked.items()
+                if there.get(k) != v
+            ]
+            if different:
+                raise UserError(f"the checkpoint {path} is another run's: {'; '.join(different)}.")
+        tensors = load_file(path, device=str(self.coder.V.device))
+        self.coder.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("coder.")})
+        state: dict[int, dict] = {}
+        for name, value in tensors.items():
+            if name.startswith("adam."):
+                _, i, key = name.split(".")
+                state.setdefault(int(i), {})[key] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.since_fired, self.gradient_norm = tensors["since_fired"], tensors["gradient_norm"]
+        self.step = int(notes["step"])
+        self.history = json.loads(notes["history"])
+
+
+def train(
+    coder: GroupCrosscoder,
+    data: torch.Tensor,
+    rows: np.ndarray,
+    held_out: torch.Tensor,
+    config: TrainConfig,
+    *,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+    callback: Callable[[Trainer], None] | None = None,
+    label: str = "training",
+) -> pd.DataFrame:
+    """Train a crosscoder and calibrate its threshold.
+
+    Args:
+        coder: what to train, in place.
+        data: orbit activations `(N, |G|, C)`: a tensor, or an `ActivationStore`. A crosscoder on
+            `"C1"` is trained on their single views.
+        rows: the rows to train on; no photograph of theirs may be among the held-out.
+        held_out: orbit activations of other photographs, `(M, |G|, C)`.
+        config: how to train.
+        checkpoint: file to continue from if it is there, written at every evaluation.
+        progress: show a bar.
+        callback: called after every evaluation.
+        label: in front of the bar.
+
+    Returns:
+        The history: step, samples, loss parts, and held-out FVU (three parts), L0, dead features.
+    """
+    trainer = Trainer(coder, ShuffledBatches(data, rows, config.batch_size, config.seed), config)
+    if checkpoint is not None and Path(checkpoint).exists():
+        trainer.restore(checkpoint)
+    held_out = views_for(coder, held_out)
+    mean = coder.mean.cpu()
+    bar = tqdm(
+        total=config.steps,
+        initial=trainer.step,
+        disable=not progress,
+        desc=label,
+        unit="step",
+        mininterval=1.0,
+    )
+    while trainer.step < config.steps:
+        parts = trainer.advance()
+        step = trainer.step
+        last = step == config.steps
+        if step % config.log_every == 0 or last or step == 1:
+            row = {"step": step, "samples": step * config.batch_size}
+            row |= {k: float(v) for k, v in parts.items()}
+            if step % config.evaluate_every == 0 or last:
+                coder.calibrate(held_out)
+                found = evaluate(coder, held_out, mean).scalars()
+                row |= {f"held_out_{k}": v for k, v in found.items() if k != "features"}
+                bar.set_postfix(fvu=f"{found['fvu']:.3f}", dead=int(found["dead"]))
+            trainer.history.append(row)
+            if "held_out_fvu" in row:
+                if checkpoint is not None:
+                    trainer.save(checkpoint)
+                if callback is not None:
+                    callback(trainer)
+        bar.update()
+    bar.close()
+    return pd.DataFrame(trainer.history)
+
+
+def fit(
+    path: str | Path,
+    coder: GroupCrosscoder,
+    data: torch.Tensor,
+    rows: np.ndarray,
+    held_out: torch.Tensor,
+    config: TrainConfig,
+    *,
+    data_checksum: str,
+    progress: bool = True,
+    label: str = "training",
+) -> tuple[GroupCrosscoder, pd.DataFrame]:
+    """Train and save a crosscoder, or load it if the same training has been done before.
+
+    Args:
+        path: the crosscoder's file. Checkpoints lie beside it until training is done, the
+            history after.
+        coder, data, rows, held_out, config, progress, label: as for `train`.
+        data_checksum: what the activations are; with the settings it decides what "the same" is.
+
+    Returns:
+        The crosscoder as read from its file, and the history of its training.
+    """
+    path = Path(path)
+    settings = [asdict(coder.config), asdict(config), data_checksum, rows.tolist()]
+    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    history_path = path.with_suffix(".history.csv")
+    if not (path.exists() and history_path.exists() and _metadata(path).get("training") == digest):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint = path.with_name(f"{path.stem}.{digest}.checkpoint.safetensors")
+        history = train(
+            coder,
+            data,
+            rows,
+            held_out,
+            config,
+            checkpoint=checkpoint,
+            progress=progress,
+            label=label,
+        )
+        history.to_csv(history_path, index=False)
+        coder.save(path, training=digest)
+        checkpoint.unlink(missing_ok=True)
+    return GroupCrosscoder.load(path), pd.read_csv(history_path)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}
+
+
+def pca_baseline(
+    A: torch.Tensor,
+    held_out: torch.Tensor,
+    g: Group,
+    *,
+    components: int,
+    translates: int = 2,
+    rows: int = 4096,
+    seed: int = 0,
+) -> Metrics:
+    """Metrics of the first principal components of whole orbits, translates included.
+
+    A dense code of `components` numbers that sees all views: what a sparse code of the same
+    length must beat.
+
+    Args:
+        A: training orbits `(N, |G|, C)`.
+        held_out: `(M, |G|, C)`.
+        g: their group.
+        components: how many.
+        translates: random translates of every orbit to fit, at most `rows` in all.
+        rows: see there.
+        seed: of the translates.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    count = min(rows, translates * len(A))
+    pick = torch.cat([torch.randperm(len(A), generator=draw) for _ in range(translates)])[:count]
+    h = torch.randint(g.order, (count,), generator=draw)
+    mean = A.float().mean((0, 1))
+    x = translate(A[pick].float() - mean, g, h).flatten(1)
+    pca = PCA(components, svd_solver="auto", random_state=seed).fit(x.numpy())
+    basis = torch.from_numpy(pca.components_).to(x)
+    test = (held_out.float() - mean).flatten(1)
+    made = (test @ basis.T @ basis).view_as(held_out) + mean
+    return replace(fvu(held_out, made, mean), l0=float(components))
+
+
+def ridge_baseline(
+    A: torch.Tensor,
+    held_out: torch.Tensor,
+    g: Group,
+    penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+) -> Metrics:
+    """Metrics of ridge regression of all views on the identity's, fitted on all translates.
+
+    The linear map from what the identity encoder sees, without a bottleneck. The penalty (relative
+    to the mean variance of a channel) is the best on the held-out data, to the baseline's favour.
+
+    Args:
+        A: training orbits `(N, |G|, C)`.
+        held_out: `(M, |G|, C)`.
+        g: their group.
+        penalties: to choose from.
+    """
+    mean = A.float().mean((0, 1))
+    x = A.float() - mean
+    flat = x.flatten(0, 1)
+    gram = (flat.T @ flat).double()
+    # (R_h A)[g] = A[g·h] is to be predicted from (R_h A)[e] = A[h], over all samples and h.
+    cross = [flat.T @ x[:, g.table[e]].flatten(0, 1) for e in range(g.order)]
+    cross = torch.stack(cross, 1).double()  # (C, |G|, C)
+    values, vectors = torch.linalg.eigh(gram)
+    turned = vectors.T @ cross.flatten(1)
+    first = (held_out[:, 0].float() - mean).double() @ vectors
+    found = []
+    for penalty in penalties:
+        shrunk = first / (values.clamp_min(0) + penalty * values.mean())
+        made = (shrunk @ turned).view_as(held_out).float() + mean
+        found.append(fvu(held_out, made, mean))
+    return min(found, key=lambda m: m.fvu_orientation)
+
+
+def views_for(coder: GroupCrosscoder, A: torch.Tensor) -> torch.Tensor:
+    """Orbits `(N, |G|, C)` as this crosscoder sees them: single views for the trivial group."""
+    if coder.group.order == 1 and A.shape[1] > 1:
+        return A.reshape(-1, 1, A.shape[2])
+    return A
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False

@@ -1,0 +1,92 @@
+"""What features answer to: parametric stimuli, turned by the group, through network and dictionary.
+
+A stimulus is drawn once and turned by every element; the stimulus turned by `h` has the orbit
+`R_h A`, so one orbit of network responses serves as `|G|` stimuli of all orientations, and the
+drawings pass the same low-pass as the photographs did.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.groups import Group
+from gc_utils.models import Model
+from gc_utils.orbits import BLUR, turn
+from gc_utils.stimuli import stimulus_bank
+from gc_utils.training import translate, views_for
+
+
+@dataclass(frozen=True)
+class StimulusOrbits:
+    """Network responses to the orbits of parametric stimuli.
+
+    Attributes:
+        A: orbit activations of the drawings, `(S, |G|, C)`.
+        images: the drawings, `(S, 3, size, size)`.
+        table: one row a turned drawing, `S·|G|` rows in the order of `(drawing, h)`: the columns
+            of `stimulus_bank`, `drawing`, `element` and the `orientation` it has when turned.
+        group: the group.
+    """
+
+    A: torch.Tensor
+    images: torch.Tensor
+    table: pd.DataFrame
+    group: Group
+
+
+def stimulus_orbits(
+    model: Model,
+    layer: str,
+    g: Group,
+    *,
+    blur: float = BLUR,
+    measure: str = "range",
+    batch: int = 128,
+) -> StimulusOrbits:
+    """Show a network every kind of stimulus under every element of a group.
+
+    Args:
+        model: from `load_model`.
+        layer: its layer.
+        g: the group.
+        blur: low-pass in pixels, as for the photographs.
+        measure: how contrast is made equal, see `stimuli.draw`.
+        batch: crops a forward pass.
+    """
+    contrast = 0.5 if measure == "range" else 0.035  # the most that every kind can have
+    bank = stimulus_bank(model.crop_size(layer), orientations=1, contrast=contrast, measure=measure)
+    found = []
+    with torch.inference_mode():
+        for drawings in bank.images.split(max(1, batch // g.order)):
+            crops = turn(drawings, g, blur=blur).flatten(0, 1)
+            found += [model.unit(part, layer).float().cpu() for part in crops.split(batch)]
+    A = torch.cat(found).reshape(len(bank.images), g.order, -1)
+    table = bank.table.loc[bank.table.index.repeat(g.order)].reset_index(drop=True)
+    table["drawing"] = np.repeat(np.arange(len(bank.images)), g.order)
+    table["element"] = np.tile(np.arange(g.order), len(bank.images))
+    at = table["orientation"].to_numpy(dtype=float)
+    mirrored = np.tile(g.mirrored.numpy(), len(bank.images))
+    at = np.where(mirrored, 180 - at, at) + np.tile(g.angles.numpy(), len(bank.images))
+    table["orientation"] = at % 360
+    return StimulusOrbits(A, bank.images, table, g)
+
+
+def stimulus_responses(coder: GroupCrosscoder, stimuli: StimulusOrbits) -> torch.Tensor:
+    """How strongly every feature answers to every turned stimulus, `(S·|G|, m)`.
+
+    The encoder's rectified output before the choice of the strongest: graded responses, which a
+    threshold calibrated on photographs would cut.
+    """
+    A, g = stimuli.A, stimuli.group
+    found = []
+    with torch.no_grad():
+        for h in range(g.order):
+            moved = translate(A, g, torch.full((len(A),), h))
+            moved = views_for(coder, moved[:, :1]) if coder.group.order == 1 else moved
+            found.append(coder.pre_activations(coder.normalised(moved)).relu())
+    return torch.stack(found, 1).flatten(0, 1)

@@ -1,0 +1,172 @@
+"""The files around the package agree with each other, and every notebook keeps the house rules."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+from packaging.requirements import Requirement
+
+from gc_utils import pipeline
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+README = (ROOT / "README.md").read_text()
+FIRST_CELL = (ROOT / "notebooks" / "_first_cell.py").read_text().strip()
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def pins(file: str) -> list[str]:
+    lines = (ROOT / file).read_text().splitlines()
+    stripped = [line.strip().removeprefix("- ") for line in lines]
+    return [line for line in stripped if re.fullmatch(r"[\w-]+==[\w.]+|-e \.", line)]
+
+
+def test_the_three_lists_of_packages_agree():
+    wanted = {r.name: r for r in map(Requirement, PROJECT["project"]["dependencies"])}
+    pinned = pins("requirements.txt")
+    assert pinned == pins("environment.yml")
+    assert pinned[-1] == "-e ."
+    exact = dict(line.split("==") for line in pinned[:-1])
+    assert list(exact) == list(wanted) == sorted(wanted)
+    for name, version in exact.items():
+        assert version in wanted[name].specifier, name
+        assert [s.operator for s in wanted[name].specifier] == [">="], f"{name}: lower bounds only"
+
+
+def test_the_readme_installs_and_runs_in_a_fresh_environment():
+    for name in ("run", "test"):
+        command = readme_command(name)
+        assert command.startswith("python3.11 -m venv .venv &&")
+        assert "pip install -r requirements.txt" in command
+    assert readme_command("run").endswith("-m gc_utils run")
+    assert "-m 'slow or not slow'" in readme_command("test"), "it leaves no test out"
+
+
+def test_ci_types_what_the_readme_says():
+    script = (ROOT / ".ci" / "run").read_text()
+    function = re.search(r"readme_command\(\) \{.*?\n\}", script, re.DOTALL)[0]
+    for name in ("run", "test"):
+        shell = ["bash", "-euc", f"{function}\nreadme_command {name}"]
+        printed = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert printed.stdout.strip() == readme_command(name)
+    assert "$test_command" in script
+
+
+def test_coverage_has_a_floor():
+    assert PROJECT["tool"]["coverage"]["report"]["fail_under"] >= 85
+    assert "--cov" in readme_command("test")
+
+
+def test_the_first_cell_installs_from_the_projects_repository():
+    assert f'"git+{PROJECT["project"]["urls"]["Repository"]}"' in FIRST_CELL
+
+
+@pytest.mark.slow
+def test_the_first_cell_installs_the_package_and_keeps_torch(tmp_path):
+    """A new environment that has every package but ours, and the cell alone in an empty folder."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "gc_utils", source / "gc_utils")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "v"], check=True)
+    (site,) = (tmp_path / "v" / "lib").glob("python*/site-packages")
+    # Added this way, the packages are seen, but not the editable install of ours among them.
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    told = "import gc_utils, torch, json; print(gc_utils.__file__, torch.__file__)"
+    environment = os.environ | {"GC_UTILS_SOURCE": str(source)}
+    environment.pop("PYTHONPATH", None)
+    for _ in range(2):  # the second time there is nothing to do
+        result = subprocess.run(
+            [tmp_path / "v" / "bin" / "python", "-c", f"{FIRST_CELL}\n{told}"],
+            cwd=empty,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stderr
+        ours, torch = result.stdout.split()
+        assert Path(ours).is_relative_to(site)
+        assert Path(torch).is_relative_to(sysconfig.get_path("purelib"))
+        environment["GC_UTILS_SOURCE"] = "/nowhere"
+    assert list(empty.iterdir()) == []
+    shipped = {p.name for p in (ROOT / "gc_utils" / "weights").iterdir() if p.is_file()}
+    assert shipped == {p.name for p in (Path(ours).parent / "weights").iterdir() if p.is_file()}
+
+
+def test_the_readme_lists_every_notebook():
+    listed = re.findall(r"^\| `(\d\d\w*)` \|", README, re.MULTILINE)
+    assert set(listed) >= {path.stem for path in NOTEBOOKS}
+
+
+def test_presets_set_only_what_notebooks_declare():
+    declared = {name for path in NOTEBOOKS for name in pipeline.read_notebook(path).parameters} - {
+        "run_dir"
+    }
+    for values in pipeline.PRESETS.values():
+        assert set(values) <= declared
+
+
+def test_a_parameter_means_the_same_in_every_notebook():
+    seen = {}
+    for path in NOTEBOOKS:
+        for name, parameter in pipeline.read_notebook(path).parameters.items():
+            assert seen.setdefault(name, parameter.default) == parameter.default, (path.stem, name)
+
+
+@every_notebook
+def test_a_notebook_begins_with_a_question_and_the_first_cell(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert re.match(r"# .+\n\n\S", notebook.cells[0].source), "a heading, then a paragraph"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code[0].source.strip() == FIRST_CELL
+    assert notebook.metadata.kernelspec.language == "python"
+
+
+@every_notebook
+def test_a_notebook_says_what_can_be_set(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    parameters = pipeline.read_notebook(path).parameters
+    assert "run_dir" in parameters
+    assert [name for name, p in parameters.items() if not p.help] == [], "a comment for each"
+
+
+@every_notebook
+def test_a_notebook_is_light(path):
+    assert path.stat().st_size < 1_000_000
+    notebook = nbformat.read(path, as_version=4)
+    state = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json")
+    widgets = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    ]
+    known = set((state or {}).get("state", {}))
+    for output in widgets:  # a view without its state shows nothing
+        view = output["data"]["application/vnd.jupyter.widget-view+json"]
+        assert view["model_id"] in known
+
+
+@every_notebook
+def test_a_notebook_belongs_to_a_test(path):
+    tests = [p for p in (ROOT / "tests").glob("test_*.py") if p != Path(__file__)]
+    assert any(f'"{path.stem}"' in p.read_text() for p in tests), "name it in the test that runs it"
+
+
+def readme_command(name: str) -> str:
+    """The code block below `<!-- command: NAME -->`."""
+    return re.search(rf"<!-- command: {name} -->\n```sh\n(.*?)\n```", README, re.DOTALL)[1]
