@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,10 +26,8 @@ from tqdm.auto import tqdm
 from gc_utils.errors import UserError
 from gc_utils.groups import Group, group
 from gc_utils.images import ImageSet, Photograph, assign_folds, load_images, sample_points
+from gc_utils.models import Model, load_model
 from gc_utils.orbits import BLUR, orbit
-
-if TYPE_CHECKING:
-    from gc_utils.models import Model
 
 SCALES = (1.0, 1.5, 2.0, 3.0)
 CHUNK = 16  # samples; D16 × 480 channels in float16 make half a megabyte
@@ -104,6 +102,11 @@ class ActivationStore:
     def settings(self) -> dict:
         """What the activations depend on: model, layer, group, window, blur, images, seed, …"""
         return dict(self.root.attrs["settings"])
+
+    @property
+    def weights_file(self) -> str | None:
+        """Where the weights were read from, if not by their name."""
+        return self.root.attrs.get("weights_file")
 
     @property
     def group(self) -> Group:
@@ -182,6 +185,27 @@ class ActivationStore:
                 window=made["window"],
             )
         return crops
+
+    def model(self, device: str = "auto") -> Model:
+        """The network that the activations are of.
+
+        Raises:
+            UserError: if its weights are no longer the ones that they were made with.
+        """
+        made = self.settings
+        model = load_model(
+            made["model"],
+            made["weights"] if self.weights_file is None else None,
+            self.weights_file,
+            device,
+            **({"group": made["group"]} if made["model"] == "filter_bank" else {}),
+        )
+        if model.checksum != made["weights_sha256"]:
+            raise UserError(
+                f"the weights {made['weights']!r} have changed since {self.path} was made (sha256 "
+                f"{model.checksum[:12]}… now, {made['weights_sha256'][:12]}… then); extract again."
+            )
+        return model
 
     def read(self, *, channels: slice = slice(None)) -> torch.Tensor:
         """All of it in memory, float16 `(N, |G|, C)`."""
@@ -323,6 +347,7 @@ def extract(
     window: str = "none",
     dtype: str = "float16",
     seed: int = 0,
+    weights_file: str | None = None,
     batch: int = 128,
     overwrite: bool = False,
     progress: bool = True,
@@ -343,6 +368,7 @@ def extract(
         window: `"none"` or `"disc"`.
         dtype: `"float16"` or `"float32"`, of the stored activations.
         seed: of points, scales and folds.
+        weights_file: what `load_model` was given, so that `ActivationStore.model` can load it.
         batch: crops a forward pass.
         overwrite: delete what is there first.
         progress: show a bar with the time left.
@@ -378,6 +404,7 @@ def extract(
     else:
         plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
         store = _create(path, settings, plan, images, g, model.channels(layer))
+    store.root.attrs["weights_file"] = weights_file and str(Path(weights_file).resolve())
     if not store.finished:
         _fill(store, model, images, batch, progress)
     return store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os.path
 from collections.abc import Iterable
 
 
@@ -24,7 +25,13 @@ def choose(value: str, choices: Iterable[str], what: str) -> str:
     choices = list(choices)
     if value in choices:
         return value
-    near = difflib.get_close_matches(str(value).lower(), [c.lower() for c in choices], 1, 0.4)
-    near = [c for c in choices if c.lower() in near][:1]
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+
+    def likeness(choice: str) -> tuple[float, int]:
+        a, b = str(value).lower(), choice.lower()
+        # Of equally good matches the one that begins alike: mixed3c was meant as mixed3b.
+        return difflib.SequenceMatcher(None, a, b).ratio(), len(os.path.commonprefix([a, b]))
+
+    near = max(choices, key=likeness, default=None)
+    close = near is not None and likeness(near)[0] >= 0.4
+    hint = f"; did you mean {near!r}?" if close else "."
     raise UserError(f"unknown {what} {value!r}{hint} Choices: {', '.join(choices)}.")

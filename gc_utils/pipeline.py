@@ -44,8 +44,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "samples": 600,
         "features": 128,
         "k": 16,
-        "steps": 200,
-        "seeds": 1,
+        "steps": 150,
+        "seeds": 2,
+        "folds": 2,
+        "visualise_steps": 16,
+        "bank_samples": 160,
+        "bank_steps": 100,
         "seed": 0,
     },
     "demo": {
@@ -54,10 +58,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "layer": "mixed3b",
         "group": "D16",
         "images": "photos+scenes:64",
-        "samples": 2400,
+        "samples": 2000,
         "features": 512,
         "k": 32,
-        "steps": 1500,
+        "steps": 600,
         "seeds": 3,
         "seed": 0,
     },
@@ -219,6 +223,8 @@ def parameter_values(
                 f"parameter {name!r} is for {', '.join(owners[name])}, which would not run"
             )
         values[name] = convert(name, value, defaults[name])
+    if "model" in given and "weights" not in given and "weights" in values:
+        values["weights"] = ""  # a preset's weights are InceptionV1's: take the model's own
     if "images" in values and isinstance(values["images"], str):
         values["images"] = _absolute_images(values["images"])
     if values.get("weights_file"):
@@ -298,11 +304,13 @@ def check_values(values: dict[str, Any]) -> None:
         from gc_utils.models import load_model
 
         # Weights are loaded, fetched even: a download that fails should fail now.
+        name = values.get("model", "inceptionv1")
         model = load_model(
-            values.get("model", "inceptionv1"),
+            name,
             values.get("weights") or None,
             values.get("weights_file") or None,
             device="cpu",
+            **({"group": values["group"]} if name == "filter_bank" and "group" in values else {}),
         )
         if "layer" in values:
             model.check_layer(values["layer"])

@@ -438,7 +438,11 @@ def training_curves(
 
 @styled
 def fvu_per_element(
-    per_element, group: Group, baselines: Mapping[str, Sequence[float]] | None = None
+    per_element,
+    group: Group,
+    baselines: Mapping[str, Sequence[float]] | None = None,
+    *,
+    name: str = "crosscoder",
 ) -> Figure:
     """FVU of every group element: is a turned input explained as well as the encoder's own?
 
@@ -446,24 +450,25 @@ def fvu_per_element(
         per_element: `(|G|,)` FVU of the crosscoder.
         group: its group.
         baselines: name → `(|G|,)` FVU of other methods.
+        name: what the crosscoder is called.
     """
-    looks = {"crosscoder": (per_element, OKABE_ITO["blue"], "-")}
+    looks = {name: (per_element, OKABE_ITO["blue"], "-")}
     greys = [(GREY, (0, (4, 2))), ("#555555", (0, (1, 1.2))), (OKABE_ITO["orange"], "-.")]
-    for (name, values), (colour, dash) in zip((baselines or {}).items(), greys, strict=False):
-        looks[name] = (values, colour, dash)
+    for (other, values), (colour, dash) in zip((baselines or {}).items(), greys, strict=False):
+        looks[other] = (values, colour, dash)
     count = 1 + group.dihedral
     figure, axes = plt.subplots(
         1, count, figsize=(3.6 * count + 1.2, 2.6), sharey=True, squeeze=False, layout="constrained"
     )
     highest = 0.0
-    for name, (values, colour, dash) in looks.items():
+    for label, (values, colour, dash) in looks.items():
         angles, halves = _wrapped(values, group)
         for ax, half in zip(axes[0], halves, strict=True):
-            ax.plot(angles, half, color=colour, ls=dash, label=name)
+            ax.plot(angles, half, color=colour, ls=dash, label=label)
             highest = max(highest, half.max())
-    for ax, name in zip(axes[0], ["Turned", "Mirrored, then turned"], strict=False):
+    for ax, title in zip(axes[0], ["Turned", "Mirrored, then turned"], strict=False):
         _over_angle(ax, group)
-        ax.set_title(name)
+        ax.set_title(title)
     axes[0, 0].set(ylabel="FVU, held-out photographs", ylim=(0, 1.08 * highest))
     if len(looks) > 1:
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")

@@ -18,7 +18,7 @@ from gc_utils.groups import Group
 from gc_utils.models import Model
 from gc_utils.orbits import BLUR, turn
 from gc_utils.stimuli import stimulus_bank
-from gc_utils.training import translate, views_for
+from gc_utils.training import translate
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,26 @@ def stimulus_orbits(
     return StimulusOrbits(A, bank.images, table, g)
 
 
-def stimulus_responses(coder: GroupCrosscoder, stimuli: StimulusOrbits) -> torch.Tensor:
+def stimulus_responses(
+    coder: GroupCrosscoder, stimuli: StimulusOrbits, *, graded: bool = False
+) -> torch.Tensor:
     """How strongly every feature answers to every turned stimulus, `(S·|G|, m)`.
 
-    The encoder's rectified output before the choice of the strongest: graded responses, which a
-    threshold calibrated on photographs would cut.
+    Args:
+        coder: a crosscoder of the stimuli's group, or a sparse autoencoder.
+        stimuli: from `stimulus_orbits`.
+        graded: the encoder's rectified output in place of the code, for stimuli so faint that
+            few features would pass a threshold calibrated on photographs.
     """
     A, g = stimuli.A, stimuli.group
     found = []
     with torch.no_grad():
         for h in range(g.order):
             moved = translate(A, g, torch.full((len(A),), h))
-            moved = views_for(coder, moved[:, :1]) if coder.group.order == 1 else moved
-            found.append(coder.pre_activations(coder.normalised(moved)).relu())
+            if coder.group.order == 1:
+                moved = moved[:, :1]
+            if graded:
+                found.append(coder.pre_activations(coder.normalised(moved)).relu())
+            else:
+                found.append(coder.encode(moved))
     return torch.stack(found, 1).flatten(0, 1)

@@ -268,11 +268,13 @@ def optimise(
         spectrum.grad = gradient
         adam.step()
         # Behind a ReLU that is off there is no gradient. A wobble may turn it on again; if not,
-        # start over from other noise.
+        # start over from other noise, of any contrast.
         idle = (idle + 1) * (gradient.flatten(1).abs().amax(1) == 0).cpu()
         lost = idle >= 3
         if lost.any():
-            spectrum.data[lost] = 0.05 * torch.randn(shape, generator=generator).to(device)
+            contrast = 0.3 * torch.rand(1, generator=generator)
+            noise = contrast * torch.randn(shape, generator=generator)
+            spectrum.data[lost] = noise.to(device)
             idle[lost] = 0
     with torch.no_grad():
         return decode_image(spectrum, scale).cpu()

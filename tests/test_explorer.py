@@ -5,10 +5,12 @@ import io
 import numpy as np
 import pytest
 import torch
+import zarr
 from matplotlib.figure import Figure
 from PIL import Image
 
 from gc_utils import explorer
+from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.groups import group
@@ -103,12 +105,12 @@ def test_turning_shows_the_turned_patch(widget):
 
 def test_feature_and_patch_redraw(widget):
     seen = {widget.panel.value}
-    for control, value in [(widget.feature, 9), (widget.feature, 0), (widget.patch, 1)]:
-        if control is widget.patch and widget.patch.max == 0:
-            continue
-        control.value = value
+    for feature in (9, 3):
+        widget.feature.value = feature
         seen.add(widget.panel.value)
-    assert len(seen) >= 2
+    widget.patch.value = 1
+    seen.add(widget.panel.value)
+    assert len(seen) == 4
     widget.feature.value = 9
     assert widget.patch.value == 0  # another feature begins with its own strongest patch
     np.testing.assert_array_equal(
@@ -165,6 +167,17 @@ def test_widgets_without_codes_take_patches_in_order(model, coder, patches):
     assert widget.strip.layout.display == "none"
     widget.patch.value = 2
     np.testing.assert_array_equal(shown(widget.picture), patches[2])
+
+
+def test_a_store_brings_its_patches_and_photographs(model, coder, patches, tmp_path):
+    root = zarr.open_group(tmp_path / "activations.zarr", mode="w")
+    root["patch"] = patches
+    for name in ("photograph", "x", "y", "scale", "fold"):
+        root[name] = np.arange(len(patches)) // 2
+    store = ActivationStore(tmp_path, root)
+    widget = explorer.explore(model, model.layers[-1], store, coder, interactive=True, least=4)
+    np.testing.assert_array_equal(widget.exhibit.patches, patches)
+    np.testing.assert_array_equal(widget.exhibit.photograph, np.arange(len(patches)) // 2)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
 """InceptionV1: the same network as the public one, seen exactly where the table of steps says."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors import safe_open
 
+import gc_utils
 from gc_utils import _torchvision  # noqa: F401  (lucent imports torchvision)
 from gc_utils.errors import UserError
 from gc_utils.inception import (
@@ -15,6 +19,7 @@ from gc_utils.inception import (
     receptive_field,
 )
 
+WEIGHTS = Path(gc_utils.__file__).parent / "weights"
 STEM = ["conv2d0", "maxpool0", "conv2d2", "maxpool1", "mixed3a", "mixed3b", "mixed3b_5x5"]
 LUCENT_NORM = Norm(radius=4, bias=1.0, alpha=9.99999974738e-05 / 9, beta=0.5)
 
@@ -219,3 +224,39 @@ def test_every_step_reads_steps_before_it():
     for name, step in STEPS.items():
         assert set(step.inputs) <= known
         known.add(name)
+
+
+# ------------------------------------------------------------------------------ demo weights
+
+
+@pytest.fixture(scope="module")
+def demo():
+    with safe_open(WEIGHTS / "demo.safetensors", "pt") as file:
+        return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+
+
+def test_the_demo_weights_are_the_stem_in_half_precision(demo):
+    metadata, state = demo
+    assert (WEIGHTS / "demo.safetensors").stat().st_size < 2e6
+    assert {value.dtype for value in state.values()} == {torch.float16}
+    assert all(value.isfinite().all() for value in state.values())
+    assert {"recipe", "version", "seed", "steps"} <= metadata.keys()
+    network = InceptionV1.from_state_dict(state)
+    assert network.top == "mixed3b"
+    with torch.no_grad():
+        units = network(images(2, 224))
+    assert 0.1 < units[units > 0].mean() < 100 and units.max() < 6e4  # fits float16
+
+
+@pytest.mark.slow
+def test_the_demo_weights_have_units_worth_looking_into(demo, monkeypatch):
+    monkeypatch.syspath_prepend(WEIGHTS)
+    from demo_scores import preferences, stimulus_responses
+
+    shown = stimulus_responses(InceptionV1.from_state_dict(demo[1]))
+    scores, by_mean = preferences(*shown), preferences(*shown, by="radius")
+    assert scores["1.5 times"]["curve"] >= 25
+    assert scores["best"][["line", "edge"]].min() >= 60
+    assert by_mean["1.5 times"]["edge"] >= 40
+    assert scores["best: gap"].max() <= 45
+    assert scores["1.5 times"][["colour_contrast", "centre_surround"]].min() >= 5

@@ -1,0 +1,130 @@
+"""The notebooks run from beginning to end, and what they found is what they should find.
+
+One run of the `smoke` preset serves all tests here, from the command line as a person would.
+"""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from gc_utils.activations import ActivationStore
+from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.findings import caption, load_findings
+
+pytestmark = pytest.mark.slow
+
+NOTEBOOKS = ("01_extract", "02_train", "03_cluster", "04_symmetry", "05_explore")
+FINDINGS = {"EX1", "TR1", "TR2", "GC1", "GC2", "GC3", "FB1", "FB2"}
+
+
+def command(*arguments, cwd):
+    """The runner in another folder than the notebooks', as a new user may well have it."""
+    notebooks = Path(__file__).parents[1] / "notebooks"
+    return subprocess.run(
+        [sys.executable, "-m", "gc_utils", *arguments, "--notebooks", str(notebooks)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smoke")
+    done = command("run", "--preset", "smoke", "--output", "run", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def findings(run_dir):
+    return {entry["id"]: entry for entry in load_findings(run_dir)}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_runs_and_can_be_shown_anywhere(run_dir, name):
+    notebook = nbformat.read(run_dir / f"{name}.ipynb", as_version=4)
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    assert outputs and not [o for o in outputs if o.output_type == "error"]
+    assert "widgets" not in notebook.metadata  # headless: figures, no sliders without a kernel
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+
+
+def test_the_run_folder_holds_what_scripts_rely_on(run_dir):
+    manifest = json.loads((run_dir / "run.json").read_text())
+    assert list(manifest["notebooks"]) == list(NOTEBOOKS)
+    store = ActivationStore.open(run_dir / "activations.zarr")
+    coder = GroupCrosscoder.load(run_dir / "crosscoder.safetensors")
+    sae = GroupCrosscoder.load(run_dir / "sae.safetensors")
+    assert coder.config.group == store.group.name == "D4" and sae.config.group == "C1"
+    assert coder.encode(store[:4]).shape == (4, coder.config.features)
+    report = pd.read_csv(run_dir / "features.csv")
+    assert list(report.feature) == list(range(coder.config.features))
+    assert {"label", "stabiliser", "axis_degrees", "invariance", "family"} <= set(report)
+    assert report.invariance.dropna().between(0, 1).all()
+
+
+def test_every_figure_says_what_it_shows_and_is_in_the_report(run_dir):
+    figures = sorted((run_dir / "figures").glob("*.png"))
+    assert {f.name[:2] for f in figures} == {name[:2] for name in NOTEBOOKS}
+    page = (run_dir / "report.html").read_text()
+    for figure in figures:
+        assert len(caption(figure)) > 20, figure.name
+    assert page.count("data:image/png;base64,") == len(figures)
+
+
+def test_every_claim_has_a_verdict(findings):
+    assert set(findings) == FINDINGS
+    for entry in findings.values():
+        assert entry["why"] and entry["verdict"]
+
+
+def test_findings_are_consistent_with_themselves(findings, run_dir):
+    share = findings["EX1"]["value"]["orientation share of variance"]
+    assert 0.05 < share < 1  # a network that looks at orientation, but not at nothing else
+    gain = findings["TR1"]["value"]
+    expected = 100 * (gain["FVU PCA"] - gain["FVU crosscoder"])
+    assert gain["points of variance more"] == pytest.approx(expected, abs=0.2)
+    ends = findings["TR1"]["interval"]
+    assert ends[0] <= gain["points of variance more"] <= ends[1]
+    scores = pd.read_csv(run_dir / "separation.csv")
+    for name, part in scores.groupby("competitor"):
+        told = findings["GC2"]["value"].get(f"{name}: silhouette", math.nan)
+        assert told == pytest.approx(part.silhouette.mean(), abs=1e-3, nan_ok=True)
+    report = pd.read_csv(run_dir / "features.csv")
+    invariant = findings["GC3"]["value"]["invariant features"]
+    assert invariant == (report.stabiliser == "G").sum()
+
+
+def test_a_sparse_code_beats_principal_components_even_here(findings):
+    assert findings["TR1"]["interval"][0] > 0
+
+
+def test_known_symmetry_is_found_for_every_filter(findings):
+    assert findings["FB1"]["verdict"] == "reproduced"
+    assert findings["FB1"]["value"]["right"] == findings["FB1"]["value"]["filters"] > 0
+
+
+def test_a_second_run_has_nothing_to_do(run_dir):
+    before = (run_dir / "features.csv").stat().st_mtime_ns
+    again = command("run", "--preset", "smoke", "--output", "run", cwd=run_dir.parent)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (run_dir / "features.csv").stat().st_mtime_ns == before
+
+
+def test_a_network_of_known_symmetry_goes_through_the_same_notebooks(tmp_path):
+    done = command(
+        *("run", "--preset", "smoke", "--output", "bank", "--only", "01", "02"),
+        *("-p", "model", "filter_bank", "-p", "layer", "filters", "-p", "images", "scenes:12"),
+        *("-p", "samples", "96", "-p", "steps", "20", "-p", "features", "48"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = ActivationStore.open(tmp_path / "bank" / "activations.zarr").settings
+    assert made["model"] == "filter_bank" and made["group"] == "D4"
