@@ -50,7 +50,7 @@ class TrainConfig:
         seed: of batches and translations.
     """
 
-    steps: int = 1500
+    steps: int = 500
     batch_size: int = 256
     lr: float = 1e-3
     warmup: int = 50
@@ -195,6 +195,9 @@ class Trainer:
         coder.V.copy_(V)
         W = V[:, : coder.views]
         coder.W_enc.copy_(W / W.flatten(1).norm(dim=1)[:, None, None].clamp_min(1e-6))
+        # Features that share a direction add up: start with the length that explains most.
+        made = coder.decode_normalised(coder.training_codes(A)[0])
+        coder.W_enc.mul_((A * made).sum() / made.square().sum().clamp_min(1e-12))
 
     def _prepared(self, A: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
         """Normalised, and each orbit seen from a random start."""
