@@ -392,7 +392,7 @@ def cluster(
     D: torch.Tensor | np.ndarray,
     *,
     min_cluster_size: int = 4,
-    min_samples: int | None = None,
+    min_samples: int | None = 2,
     epsilon: float = 0.0,
 ) -> Clusters:
     """Families: HDBSCAN on a distance matrix, noise points one cluster each.
@@ -400,7 +400,8 @@ def cluster(
     Args:
         D: distances `(m, m)`.
         min_cluster_size: fewest features in a family, at least 2.
-        min_samples: neighbours that make a dense place; `min_cluster_size` if None.
+        min_samples: neighbours that make a dense place; `min_cluster_size` if None. Families are
+            small, and more than 2 chains them into one.
         epsilon: families nearer than this are not split.
 
     Returns:

@@ -833,7 +833,7 @@ def irrep_spectra(
     figure, axes = plt.subplots(
         1,
         len(ratios),
-        figsize=(2.2 + 0.36 * len(frequencies), 4.2),
+        figsize=(max(5.6, 3.2 + 0.36 * len(frequencies)), 4.2),
         layout="constrained",
         sharey=True,
         squeeze=False,
@@ -875,5 +875,5 @@ def irrep_spectra(
     ]
     if any(look == OTHER for look in styles.values()):
         handles.append(Patch(color=PALE, label="other"))
-    figure.legend(handles=handles, loc="outside right upper")
+    figure.legend(handles=handles, loc="outside right center")
     return figure

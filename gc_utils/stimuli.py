@@ -180,8 +180,9 @@ def _shapes(kind: str, unit: float, seed: int) -> list[tuple[bool, dict]]:
     both = (1, -1)
     match kind:
         case "curve":
-            # No flatter: an arc of 48 pixels leaves a straight line by 4 within 20 of the middle.
-            return grid(radius=(8, 13, 20, 31), width=(3, 6), polarity=both)
+            # No flatter: 20 pixels from the middle an arc of radius 31 is 7 pixels off the straight
+            # line, and within a line 12 pixels wide for most of the way.
+            return grid(radius=(8, 13, 20), width=(3, 6), polarity=both)
         case "line":
             return grid(width=(3, 6, 12), polarity=both)
         case "edge":

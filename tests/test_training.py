@@ -56,8 +56,11 @@ def test_it_learns(orbits, sparsity, encode_from):
     at = history.dropna(subset="held_out_fvu").held_out_fvu
     assert at.iloc[-1] < (0.35 if encode_from == "orbit" else 0.7)
     assert history.fvu_batch.iloc[-1] < 0.5 * history.fvu_batch.iloc[0]
-    if sparsity != "l1":
-        assert history.held_out_l0.iloc[-1] == pytest.approx(6, abs=0.1)
+    l0 = history.held_out_l0.iloc[-1]
+    if sparsity == "batchtopk":
+        assert l0 == pytest.approx(6, abs=0.1)
+    elif sparsity == "topk":  # at most k: a sample may have fewer features with anything to say
+        assert 3 < l0 <= 6
 
 
 def test_stopping_and_going_on_changes_nothing(orbits, tmp_path):

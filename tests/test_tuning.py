@@ -73,7 +73,7 @@ def test_a_crosscoder_reads_the_same_orbits(stimuli, encode_from):
 def test_odd_gabors_find_their_edges(stimuli, model):
     """The edge that an odd filter answers to most is bright where the filter is."""
     bank = model.network
-    edges = (stimuli.table.kind == "edge").to_numpy()
+    edges = np.flatnonzero(stimuli.table.kind == "edge")
     answers = stimuli.A[stimuli.table.drawing.tolist(), stimuli.table.element.tolist()]
     answers = answers[edges]
     at = stimuli.table.orientation.to_numpy()[edges]
