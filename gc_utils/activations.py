@@ -94,9 +94,18 @@ class ActivationStore:
     def __getitem__(self, rows: np.ndarray | slice | list[int]) -> torch.Tensor:
         if isinstance(rows, slice):
             return torch.from_numpy(self.root["A"][rows]).float()
-        rows = np.asarray(rows)
+        rows = self._numbers(rows)
         unique, back = np.unique(rows, return_inverse=True)  # zarr wants them in order
         return torch.from_numpy(self.root["A"].oindex[unique][back]).float()
+
+    def _numbers(self, rows: np.ndarray | list[int]) -> np.ndarray:
+        """Row numbers, also from a mask."""
+        rows = np.asarray(rows)
+        if rows.dtype != bool:
+            return rows
+        if rows.shape != (len(self),):
+            raise UserError(f"a mask of shape {rows.shape} for {len(self)} samples.")
+        return np.flatnonzero(rows)
 
     @property
     def settings(self) -> dict:
@@ -168,7 +177,7 @@ class ActivationStore:
             images: the store's photographs, from `images()`.
             blur: another low-pass than the store's.
         """
-        made, rows = self.settings, np.asarray(rows)
+        made, rows = self.settings, self._numbers(rows)
         size = made["size"]
         crops = torch.empty(len(rows), self.group.order, 3, size, size)
         of = self.samples["photograph"][rows]
@@ -387,6 +396,7 @@ def extract(
         "group": g.name,
         "images": images.spec,
         "limit": limit,
+        "pictures": _listing(images),
         "samples": samples,
         "size": size,
         "scales": [float(s) for s in scales],
@@ -408,6 +418,12 @@ def extract(
     if not store.finished:
         _fill(store, model, images, batch, progress)
     return store
+
+
+def _listing(images: ImageSet) -> str:
+    """Which pictures a spec stood for: a folder may have changed since."""
+    names = json.dumps([[p.name, p.height, p.width] for p in images])
+    return f"{len(images)} ({hashlib.sha256(names.encode()).hexdigest()[:8]})"
 
 
 def _check_same(path: Path, there: dict, asked: dict) -> None:

@@ -105,6 +105,7 @@ class GroupCrosscoder(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("threshold", torch.tensor(math.nan))
+        self.fresh = True  # nothing learned yet: training may choose where to start
 
     @property
     def group(self):
@@ -217,8 +218,9 @@ class GroupCrosscoder(nn.Module):
         The mean is averaged over the group, the scale is one number: both leave the action of the
         group on the data as it was. A normalised block has unit mean square norm.
         """
-        self.mean.copy_(A.float().mean((0, 1)))
-        spread = (A.float() - self.mean).square().sum(-1).mean().sqrt()
+        A = A.to(self.mean)
+        self.mean.copy_(A.mean((0, 1)))
+        spread = (A - self.mean).square().sum(-1).mean().sqrt()
         if not spread > 0:
             raise UserError("all activations are the same: there is nothing to learn.")
         self.scale.copy_(spread)
@@ -300,4 +302,5 @@ class GroupCrosscoder(nn.Module):
         missing, unexpected = coder.load_state_dict(weights, strict=False)
         if unexpected or set(missing) != {"mean", "scale"}:
             raise UserError(f"{path} lacks {missing} or has unknown {unexpected}.")
+        coder.fresh = False
         return coder.to(device)

@@ -321,7 +321,7 @@ def blocks_by_regression(
     V = torch.zeros_like(fA)
     if live.any():
         ff = ff[live][:, live]
-        ff = ff + ridge * ff.diagonal().mean() * torch.eye(len(ff), dtype=ff.dtype)
+        ff = ff + ridge * ff.diagonal().mean() * torch.eye(len(ff)).to(ff)
         if ridge > 0:
             V[live] = torch.linalg.solve(ff, fA[live])
         else:  # two features that always fire together leave it singular

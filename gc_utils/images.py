@@ -295,6 +295,8 @@ def _parse(spec: str) -> list[tuple[str, str]]:
         if (kind == "photos") == bool(value):
             form = next(s for s in SOURCES if s.startswith(kind))
             raise UserError(f"cannot read images {piece.strip()!r}: expected {form!r}")
+        if (kind, value) in parts:  # in two folds, it would be held out from itself
+            raise UserError(f"images {spec!r} name {piece.strip()!r} twice; once is enough.")
         parts.append((kind, value))
     return parts
 

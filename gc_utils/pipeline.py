@@ -83,8 +83,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 ABOUT = {
     "smoke": "does everything work? small and quick, no result to trust",
     "demo": "the story with real numbers on a laptop",
-    "paper": "the paper's setting; wants a GPU and -p images imagenet:PATH (or folder:PATH)",
+    "paper": "the paper's setting, with -p images imagenet:PATH or folder:PATH; not yet tried",
 }
+
+# The least value of a parameter that makes sense.
+LEAST = {"seed": 0, "folds": 2, "visualise_steps": 0, "bank_samples": 0} | dict.fromkeys(
+    ("samples", "features", "k", "steps", "seeds", "batch_size", "bank_steps"), 1
+)
 
 # Which notebooks' products a notebook reads.
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -294,6 +299,15 @@ def check_values(values: dict[str, Any]) -> None:
     Raises:
         UserError: unknown group, model, weights or layer; images that are not there or too small.
     """
+    for name, least in LEAST.items():
+        if name in values and values[name] < least:
+            raise UserError(f"parameter {name!r} is {values[name]}: expected {least} or more.")
+    if "k" in values and values.get("features", values["k"]) < values["k"]:
+        raise UserError(f"k = {values['k']} active features of {values['features']}: lower k.")
+    if "sparsity" in values:
+        choose(values["sparsity"], ("batchtopk", "topk", "l1"), "sparsity")
+    if values.get("group") == "C1":
+        raise UserError("group 'C1' has no symmetry to study: choose C2 or more, or D1 or more.")
     # Imported here: `--help` and a misspelt preset should not wait for torch.
     if "group" in values:
         from gc_utils.groups import group
@@ -401,6 +415,7 @@ def _run_all(
         inputs = {
             "notebook": notebook_checksum(notebook.path),
             "parameters": told[notebook.name],
+            "pictures": _listing(told[notebook.name].get("images", "")),
             "package": package,
             "upstream": {
                 other.name: manifest.outputs_checksum(other.name)
@@ -660,6 +675,14 @@ def _check_upstream(
                 f"{notebook.name} needs what {', '.join(n.name for n in missing)} makes, and "
                 f"{_short(run_dir)} does not have it; use --only {numbers}"
             )
+
+
+def _listing(spec: str) -> str:
+    """What is in the folders of an images spec now, as a checksum; empty without folders."""
+    folders = [Path(p.partition(":")[2]) for p in spec.split("+") if ":" in p]
+    files = [f for folder in folders if folder.is_dir() for f in sorted(folder.rglob("*"))]
+    facts = "\n".join(f"{f} {_size(f)} {_modified(f)}" for f in files if f.is_file())
+    return hashlib.sha256(facts.encode()).hexdigest()[:16] if files else ""
 
 
 def _absolute_images(spec: str) -> str:

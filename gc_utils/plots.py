@@ -410,7 +410,7 @@ def training_curves(
         axes[0].plot(seen["samples"], y, color=colour, label=label, **dots)
     axes[0].set_title("How much is left unexplained?")
     axes[0].set_ylabel("FVU, held-out photographs")
-    top = seen.filter(like="held_out_fvu").to_numpy().max()
+    top = np.nanmax(seen.filter(like="held_out_fvu").to_numpy())
     axes[0].set_ylim(0, 1.05 * min(top, 2.0))
     axes[0].legend()
     green = OKABE_ITO["green"]

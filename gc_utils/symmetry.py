@@ -330,6 +330,35 @@ def latent_scaling(
     return (V * refitted).sum(-1) / torch.where(power > 0, power, math.nan)
 
 
+def clearest(report: pd.DataFrame) -> dict[str, int]:
+    """The telling features of a report: the clearest of each kind that its symmetry suits.
+
+    Args:
+        report: from `symmetry_report`, with `label`, `margin` and `fires_on` (share of held-out
+            samples).
+
+    Returns:
+        Feature numbers by description; a description without a feature is left out. An infinite
+        margin, of a feature that answers to one kind only, does not count as clear: such features
+        answer to few stimuli of any kind.
+    """
+    active = report[report.fires_on > 0.002]
+    wanted = {
+        "invariant": active[active.stabiliser == "G"],
+        "line, repeats after 180°": active[
+            (active.period_degrees == 180) & (active.label == "line")
+        ],
+        "curve, repeats after 360°": active[
+            (active.period_degrees == 360) & (active.label == "curve")
+        ],
+    }
+    return {
+        name: int(rows.feature.loc[rows.margin.where(np.isfinite(rows.margin), 0).idxmax()])
+        for name, rows in wanted.items()
+        if len(rows)
+    }
+
+
 # --- the report ----------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from sklearn.decomposition import PCA
 from tqdm.auto import tqdm
@@ -150,7 +150,8 @@ class Trainer:
     """A crosscoder in training: the state of a run between two steps.
 
     Args:
-        coder: the crosscoder; normalisation is set from the first batches.
+        coder: the crosscoder; a fresh one takes normalisation and its first decoder from the
+            first batches.
         batches: training orbits.
         config: how to train.
 
@@ -172,10 +173,11 @@ class Trainer:
         self.history: list[dict] = []
         fused = device.type in ("cpu", "cuda")
         self.optimiser = torch.optim.Adam(coder.parameters(), lr=config.lr, fused=fused)
-        if float(coder.scale) == 1 and not coder.mean.any():
+        if coder.fresh:
             first = [batches.batch(i) for i in range(max(1, 2048 // batches.batch_size))]
             coder.normalise(torch.cat(first))
             self._start_from_data(first[0])
+            coder.fresh = False
         self._low = config.precision == "bfloat16" or (
             config.precision == "auto" and _has_bfloat16(device)
         )
@@ -270,7 +272,8 @@ class Trainer:
         loss, parts = self.loss(A)
         if not torch.isfinite(loss):
             raise UserError(
-                f"the loss is {float(loss)} at step {self.step}: lower lr = {self.config.lr:g}, "
+                f"the loss is {float(loss)} at step {self.step}: lower the learning rate "
+                f"({self.config.lr:g}), "
                 "or look for activations that are not finite."
             )
         self.optimiser.zero_grad(set_to_none=True)
@@ -451,8 +454,11 @@ def fit(
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    with safe_open(path, "pt") as file:
-        return file.metadata() or {}
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a safetensors file: {error}; delete it.") from error
 
 
 def pca_baseline(

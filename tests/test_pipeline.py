@@ -306,13 +306,15 @@ def test_an_interrupted_run_goes_on_from_there(story, make_notebook, tmp_path, h
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": path},
+        # A shell that starts us in the background has told us to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     made = tmp_path / "out" / "made.csv"
     while not (made.exists() and made.read_text()):
         assert process.poll() is None, "it ended before it was interrupted"
         time.sleep(0.1)
     process.send_signal(how)
-    told, _ = process.communicate()
+    told, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "interrupted" in told
     content = json.loads((tmp_path / "out" / "run.json").read_text())["notebooks"]
