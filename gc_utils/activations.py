@@ -207,7 +207,7 @@ class ActivationStore:
             made["weights"] if self.weights_file is None else None,
             self.weights_file,
             device,
-            **({"group": made["group"]} if made["model"] == "filter_bank" else {}),
+            group=made["group"],
         )
         if model.checksum != made["weights_sha256"]:
             raise UserError(

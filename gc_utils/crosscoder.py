@@ -226,23 +226,24 @@ class GroupCrosscoder(nn.Module):
         self.scale.copy_(spread)
 
     @torch.no_grad()
-    def calibrate(self, A: torch.Tensor, batch: int = 4096) -> None:
+    def calibrate(self, A: torch.Tensor, batch: int = 1024) -> None:
         """Set the threshold so that the mean L0 over the orbits `A (N, |G|, C)` is `k`.
 
         Does nothing for the other kinds of sparsity.
         """
         if self.config.sparsity != "batchtopk":
             return
-        scores = torch.cat(
-            [self.pre_activations(self.normalised(part)).relu() for part in A.split(batch)]
-        )
-        scores = (scores * self.norms).flatten()
-        active = min(self.config.k * len(A), int((scores > 0).sum()))
+        wanted, norms = self.config.k * len(A), self.norms
+        highest = torch.zeros(0).to(self.V)  # the scores that may decide, and no more of them
+        for part in A.split(batch):
+            scores = self.pre_activations(self.normalised(part)).relu() * norms
+            highest = torch.cat([highest, scores.flatten()])
+            highest = highest.topk(min(wanted + 1, len(highest))).values
+        active = min(wanted, int((highest > 0).sum()))
         if active == 0:
             raise UserError("no feature is on for any of these orbits: there is no threshold.")
-        ordered = scores.topk(min(active + 1, len(scores))).values
         # Halfway to the next score, so that rounding (folding, another device) flips no feature.
-        self.threshold.copy_((ordered[active - 1] + ordered[-1]) / 2)
+        self.threshold.copy_((highest[active - 1] + highest[min(active, len(highest) - 1)]) / 2)
 
     @torch.no_grad()
     def fold(self) -> GroupCrosscoder:

@@ -18,6 +18,9 @@ from pathlib import Path
 import psutil
 
 KERNEL = "gc_utils"
+# glibc gives the memory of every large tensor back at once, and Linux fills it with zeros when the
+# next one asks: without these a step of the orbit encoder takes half as long again.
+ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def own_kernel() -> Iterator[str]:
                 "PYTHONPATH": _prepend(package_root, os.environ.get("PYTHONPATH")),
                 # No start-up files or settings of the user's own IPython.
                 "IPYTHONDIR": folder,
+                **{name: os.environ.get(name, value) for name, value in ALLOCATION.items()},
             },
         }
         home = Path(folder) / "kernels" / KERNEL

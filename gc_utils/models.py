@@ -389,6 +389,8 @@ def load_model(
     weights: str | None = None,
     weights_file: str | os.PathLike[str] | None = None,
     device: str | torch.device = "auto",
+    *,
+    group: str | None = None,
     **options: Any,
 ) -> Model:
     """A model by name.
@@ -402,8 +404,9 @@ def load_model(
         weights_file: for InceptionV1, a copy of inception5h.pth, or a `.safetensors` with its
             parameter names; takes the place of `weights`.
         device: `"auto"`, or a name that torch knows.
-        options: `seed=0` for random weights; `group="D16"` for the filter bank; `norm=Norm(…)` for
-            InceptionV1's response normalisation.
+        group: what the filter bank is closed under (D16 unless given); other models ignore it.
+        options: `seed=0` for random weights; `norm=Norm(…)` for InceptionV1's response
+            normalisation.
 
     Raises:
         UserError: unknown name, weights, device or option; weights that cannot be had or read.
@@ -424,7 +427,7 @@ def load_model(
         raise UserError(f"weights_file is for 'inceptionv1', not for {name!r}.")
     if name == "filter_bank":
         choose(weights or "analytic", ["analytic"], f"{name} weights")
-        bank = FilterBank(**{"name": options["group"]} if options else {})
+        bank = FilterBank(group) if group else FilterBank()
         return FilterBankModel(
             name, "analytic", _weights.state_sha256(bank.state_dict()), bank, target
         )

@@ -305,7 +305,9 @@ def check_values(values: dict[str, Any]) -> None:
     if "k" in values and values.get("features", values["k"]) < values["k"]:
         raise UserError(f"k = {values['k']} active features of {values['features']}: lower k.")
     if "sparsity" in values:
-        choose(values["sparsity"], ("batchtopk", "topk", "l1"), "sparsity")
+        from gc_utils.crosscoder import SPARSITY
+
+        choose(values["sparsity"], SPARSITY, "sparsity")
     if values.get("group") == "C1":
         raise UserError("group 'C1' has no symmetry to study: choose C2 or more, or D1 or more.")
     # Imported here: `--help` and a misspelt preset should not wait for torch.
@@ -324,7 +326,7 @@ def check_values(values: dict[str, Any]) -> None:
             values.get("weights") or None,
             values.get("weights_file") or None,
             device="cpu",
-            **({"group": values["group"]} if name == "filter_bank" and "group" in values else {}),
+            group=values.get("group"),
         )
         if "layer" in values:
             model.check_layer(values["layer"])
@@ -415,7 +417,7 @@ def _run_all(
         inputs = {
             "notebook": notebook_checksum(notebook.path),
             "parameters": told[notebook.name],
-            "pictures": _listing(told[notebook.name].get("images", "")),
+            "pictures": _folder_checksum(told[notebook.name].get("images", "")),
             "package": package,
             "upstream": {
                 other.name: manifest.outputs_checksum(other.name)
@@ -543,8 +545,13 @@ class Manifest:
                 if before.get(n) != now.get(n)
             ]
             return "changed: " + ", ".join(changed)
-        for part, what in {"notebook": "the notebook", "package": "gc_utils"}.items():
-            if then[part] != inputs[part]:
+        whole = {
+            "notebook": "the notebook",
+            "package": "gc_utils",
+            "pictures": "the picture folder",
+        }
+        for part, what in whole.items():
+            if then.get(part) != inputs[part]:
                 return f"{what} changed"
         for other, checksum in inputs["upstream"].items():
             if then["upstream"].get(other) != checksum:
@@ -677,7 +684,7 @@ def _check_upstream(
             )
 
 
-def _listing(spec: str) -> str:
+def _folder_checksum(spec: str) -> str:
     """What is in the folders of an images spec now, as a checksum; empty without folders."""
     folders = [Path(p.partition(":")[2]) for p in spec.split("+") if ":" in p]
     files = [f for folder in folders if folder.is_dir() for f in sorted(folder.rglob("*"))]

@@ -104,17 +104,37 @@ def fvu(A: torch.Tensor, reconstruction: torch.Tensor, mean: torch.Tensor) -> Me
         reconstruction: `Â`, the same shape.
         mean: `μ`, `(|G|, C)` or `(C,)`: the training mean, not that of `A`.
     """
-    A, error, centred = A.float(), A.float() - reconstruction, A.float() - mean
+    squares = _Squares(mean)
+    squares.add(A, reconstruction)
+    return squares.metrics()
 
-    def parts(x: torch.Tensor) -> tuple[float, float, float]:
-        invariant = x.mean(1, keepdim=True)
-        square = (x.square(), invariant.square() * x.shape[1], (x - invariant).square())
-        return tuple(float(s.double().sum()) for s in square)
 
-    pairs = zip(parts(error), parts(centred), strict=True)
-    values = [e / c if c > 0 else math.nan for e, c in pairs]
-    per_element = error.square().sum((0, 2)) / centred.square().sum((0, 2))
-    return Metrics(*values, per_element.cpu().numpy())
+class _Squares:
+    """The sums of squares behind `fvu`, of orbits that come in batches."""
+
+    def __init__(self, mean: torch.Tensor) -> None:
+        self.mean = mean
+        self.sums: tuple[np.ndarray, np.ndarray] | None = None
+
+    def add(self, A: torch.Tensor, reconstruction: torch.Tensor) -> None:
+        A = A.float()
+        new = tuple(self._parts(x) for x in (A - reconstruction, A - self.mean.to(A.device)))
+        self.sums = tuple(map(np.add, self.sums, new)) if self.sums else new
+
+    @staticmethod
+    def _parts(x: torch.Tensor) -> np.ndarray:
+        """Squares of every element, and of the orbit means `(|G| + 1,)`."""
+        each = x.square().sum(2).sum(0, dtype=torch.float64)
+        means = x.mean(1).square().sum(1).sum(dtype=torch.float64) * x.shape[1]
+        return torch.cat([each, means[None]]).cpu().numpy()
+
+    def metrics(self) -> Metrics:
+        error, centred = self.sums
+        # An orbit's mean and the rest of it are orthogonal: what is not in the one is in the other.
+        parts = [(x[:-1].sum(), x[-1], x[:-1].sum() - x[-1]) for x in (error, centred)]
+        least = 1e-7 * centred[:-1].sum()  # less than that is rounding
+        values = [float(e / c) if c > least else math.nan for e, c in zip(*parts, strict=True)]
+        return Metrics(*values, error[:-1] / np.where(centred[:-1] > 0, centred[:-1], math.nan))
 
 
 @torch.no_grad()
@@ -122,15 +142,17 @@ def evaluate(
     coder: GroupCrosscoder, A: torch.Tensor, mean: torch.Tensor, batch: int = 1024
 ) -> Metrics:
     """Metrics of a crosscoder on held-out orbits `A (N, |G|, C)`; `mean` as for `fvu`."""
-    codes = [coder.encode(part.to(coder.V.device)).cpu() for part in A.split(batch)]
-    decoded = torch.cat([coder.decode(f.to(coder.V.device)).cpu() for f in codes])
-    f = torch.cat(codes)
-    found = fvu(A.cpu(), decoded, mean.cpu())
+    squares, fired = _Squares(mean), 0
+    for part in A.split(batch):
+        part = part.to(coder.V.device)
+        f = coder.encode(part)
+        squares.add(part, coder.decode(f))
+        fired = fired + (f > 0).sum(0)
     return replace(
-        found,
-        l0=float((f > 0).float().sum(1).mean()),
-        dead=float((f > 0).sum(0).eq(0).sum()),
-        features=f.shape[1],
+        squares.metrics(),
+        l0=float(fired.sum()) / len(A),
+        dead=float((fired == 0).sum()),
+        features=len(fired),
     )
 
 
@@ -428,7 +450,7 @@ def fit(
         data_checksum: what the activations are; with the settings it decides what "the same" is.
 
     Returns:
-        The crosscoder as read from its file, and the history of its training.
+        The crosscoder as read from its file, where `coder` was, and the history of its training.
     """
     path = Path(path)
     settings = [asdict(coder.config), asdict(config), data_checksum, rows.tolist()]
@@ -450,7 +472,7 @@ def fit(
         history.to_csv(history_path, index=False)
         coder.save(path, training=digest)
         checkpoint.unlink(missing_ok=True)
-    return GroupCrosscoder.load(path), pd.read_csv(history_path)
+    return GroupCrosscoder.load(path, str(coder.V.device)), pd.read_csv(history_path)
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -14,11 +14,12 @@ import pandas as pd
 import torch
 
 from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.families import label_features
 from gc_utils.groups import Group
 from gc_utils.models import Model
 from gc_utils.orbits import BLUR, turn
 from gc_utils.stimuli import stimulus_bank
-from gc_utils.training import translate
+from gc_utils.training import translate, views_for
 
 
 @dataclass(frozen=True)
@@ -99,3 +100,25 @@ def stimulus_responses(
             else:
                 found.append(coder.encode(moved))
     return torch.stack(found, 1).flatten(0, 1)
+
+
+def label_crosscoder(
+    coder: GroupCrosscoder, stimuli: StimulusOrbits, usual: torch.Tensor, *, ratio: float = 1.5
+) -> pd.DataFrame:
+    """Name every feature of a dictionary after the kind of stimulus that it answers to most.
+
+    Args:
+        coder: a crosscoder of the stimuli's group, or a sparse autoencoder.
+        stimuli: from `stimulus_orbits`, at an equal step in luminance.
+        usual: orbit activations of photographs `(N, |G|, C)`; an answer weaker than a tenth of a
+            feature's mean answer to those of them that it fires on names nothing.
+        ratio: how many times the answer to any other kind.
+
+    Returns:
+        The table of `families.label_features`.
+    """
+    with torch.no_grad():
+        codes = coder.encode(views_for(coder, usual))
+    typical = codes.sum(0) / (codes > 0).sum(0).clamp_min(1)
+    responses = stimulus_responses(coder, stimuli)
+    return label_features(responses, stimuli.table, ratio=ratio, minimum=0.1 * typical)
