@@ -19,6 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 from sklearn.cluster import HDBSCAN
 from sklearn.metrics import (
     adjusted_mutual_info_score,
@@ -428,11 +430,37 @@ def cluster(
             cluster_selection_epsilon=float(epsilon),
             copy=True,  # otherwise it overwrites the distances
         ).fit_predict(D)
+    return _numbered(found)
+
+
+def linked(D: torch.Tensor | np.ndarray, cut: float) -> Clusters:
+    """Families by average linkage, cut at a distance that means something.
+
+    Where it is known how near features of one family lie, as for planted ones: HDBSCAN has no
+    distance beyond which nothing belongs together, and splits copies by their rounding errors.
+
+    Args:
+        D: distances `(m, m)`.
+        cut: the largest mean distance between two parts of a family.
+
+    Raises:
+        UserError: if `D` is no distance matrix.
+    """
+    D = _distances(D)
+    if len(D) < 2:
+        return _numbered(np.full(len(D), -1))
+    found = fcluster(linkage(squareform(D, checks=False), "average"), cut, "distance")
+    sizes = np.bincount(found)
+    return _numbered(np.where(sizes[found] > 1, found, -1))
+
+
+def _numbered(found: np.ndarray) -> Clusters:
+    """Clusters from any numbers, noise negative."""
     noise = found < 0
     # Largest first, ties by first member, so that the numbers do not depend on the algorithm.
     names, first, sizes = np.unique(found[~noise], return_index=True, return_counts=True)
     order = names[np.lexsort((first, -sizes))]
-    labels = np.empty(len(D), dtype=np.int64)
+    labels = np.empty(len(found), dtype=np.int64)
     for number, name in enumerate(order):
         labels[found == name] = number
     labels[noise] = len(order) + np.arange(noise.sum())

@@ -145,6 +145,39 @@ class Group:
         """All subgroups, by order: every `C{d}` and every `D{d}@axis` with `d` dividing `n`."""
         return list(self._subgroups)
 
+    def largest_subgroups(
+        self, rho: torch.Tensor, threshold: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The largest subgroup on which a function of the group stays at or above a threshold.
+
+        Args:
+            rho: `(m, |G|)`, positive at the identity where it means anything.
+            threshold: in (0, 1].
+
+        Returns:
+            Index among `subgroups()` `(m,)`, the highest mean deciding between equals, -1 where
+            `rho` is not positive at the identity; and least and mean of `rho` on every subgroup,
+            `(m, subgroups)` each.
+
+        Raises:
+            UserError: if the threshold is out of range.
+        """
+        if not 0 < threshold <= 1:
+            raise UserError(
+                f"threshold {threshold} is out of range: expected more than 0, at most 1."
+            )
+        subgroups = self.subgroups()
+        least = torch.stack([rho[:, list(s.elements)].amin(1) for s in subgroups], 1)
+        mean = torch.stack([rho[:, list(s.elements)].mean(1) for s in subgroups], 1)
+        orders = torch.tensor([float(s.order) for s in subgroups], device=rho.device)
+        # Orders differ by 1 or more and mean ρ by less than 1 above the threshold: one sort key.
+        key = torch.where(least >= threshold, orders + mean / 2, -math.inf)
+        return torch.where(rho[:, 0] > 0, key.argmax(1), -1), least, mean
+
+    def cosets(self, subgroup: Subgroup) -> list[int]:
+        """One element of every left coset `h·S` of a subgroup, the smallest; ascending."""
+        return sorted(set(self.table[:, list(subgroup.elements)].amin(1).tolist()))
+
     def _planar(self, frequency: int) -> torch.Tensor:
         """`r^k` turns by `frequency` times its angle; `s` is the left-right mirror."""
         # Exact zeros and ones at quarter turns, so that these compose without rounding.

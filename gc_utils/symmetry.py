@@ -169,24 +169,8 @@ def stabilisers(
     """
     group = as_group(group)
     subgroups = group.subgroups()
-    chosen, _, _ = _stabilisers(autocorrelation(V, group), group, threshold)
+    chosen, _, _ = group.largest_subgroups(autocorrelation(V, group), threshold)
     return [None if i < 0 else subgroups[i] for i in chosen.tolist()]
-
-
-def _stabilisers(
-    rho: torch.Tensor, group: Group, threshold: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Index among the subgroups (-1: none), and least and mean `ρ` on each `(m, subgroups)`."""
-    if not 0 < threshold <= 1:
-        raise UserError(f"threshold {threshold} is out of range: expected more than 0, at most 1.")
-    subgroups = group.subgroups()
-    least = torch.stack([rho[:, list(s.elements)].amin(1) for s in subgroups], 1)
-    mean = torch.stack([rho[:, list(s.elements)].mean(1) for s in subgroups], 1)
-    orders = torch.tensor([float(s.order) for s in subgroups], device=rho.device)
-    # Orders differ by 1 or more and mean ρ by less than 1 above the threshold: one sort key.
-    key = torch.where(least >= threshold, orders + mean / 2, -math.inf)
-    best = key.argmax(1)
-    return torch.where(rho[:, 0] > 0, best, -1), least, mean
 
 
 def relative_element(V_i: torch.Tensor, V_j: torch.Tensor, group: Group | str) -> tuple[int, float]:
@@ -405,7 +389,7 @@ def symmetry_report(
         raise UserError(f"{len(labels)} labels for {len(V)} features: expected one a feature.")
     subgroups = group.subgroups()
     rho = autocorrelation(V, group)
-    chosen, least, _ = _stabilisers(rho, group, threshold)
+    chosen, least, _ = group.largest_subgroups(rho, threshold)
     live = chosen >= 0
     found = [subgroups[i] if i >= 0 else None for i in chosen.tolist()]
 

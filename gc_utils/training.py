@@ -22,7 +22,7 @@ from sklearn.decomposition import PCA
 from tqdm.auto import tqdm
 
 from gc_utils.activations import ShuffledBatches
-from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.crosscoder import GroupCrosscoder, TiedCrosscoder
 from gc_utils.errors import UserError, choose
 from gc_utils.groups import Group
 
@@ -45,6 +45,8 @@ class TrainConfig:
         dead_window: a feature that has not fired for this many samples is dead.
         revive: weight of the revival loss: what dead features leave of the residual, which is
             detached (after Gao et al. 2024, appendix A.2; see `Trainer.revival`).
+        merge_every: steps between attempts to give a tied crosscoder's families more symmetry (see
+            `TiedCrosscoder.merge`) once it is warm; 0 leaves them as they are.
         precision: of the matrix products; "auto" is bfloat16 where the hardware has it.
         log_every, evaluate_every: in steps.
         seed: of batches and translations.
@@ -60,6 +62,7 @@ class TrainConfig:
     clip: float = 3.0
     dead_window: int = 8192
     revive: float = 1 / 8
+    merge_every: int = 50
     precision: str = "auto"
     log_every: int = 10
     evaluate_every: int = 100
@@ -139,12 +142,12 @@ class _Squares:
 
 @torch.no_grad()
 def evaluate(
-    coder: GroupCrosscoder, A: torch.Tensor, mean: torch.Tensor, batch: int = 1024
+    coder: GroupCrosscoder | TiedCrosscoder, A: torch.Tensor, mean: torch.Tensor, batch: int = 1024
 ) -> Metrics:
     """Metrics of a crosscoder on held-out orbits `A (N, |G|, C)`; `mean` as for `fvu`."""
-    squares, fired = _Squares(mean), 0
+    coder, squares, fired = coder.untied(), _Squares(mean), 0
     for part in A.split(batch):
-        part = part.to(coder.V.device)
+        part = part.to(coder.device)
         f = coder.encode(part)
         squares.add(part, coder.decode(f))
         fired = fired + (f > 0).sum(0)
@@ -184,12 +187,12 @@ class Trainer:
     """
 
     def __init__(
-        self, coder: GroupCrosscoder, batches: ShuffledBatches, config: TrainConfig
+        self, coder: GroupCrosscoder | TiedCrosscoder, batches: ShuffledBatches, config: TrainConfig
     ) -> None:
         choose(config.precision, PRECISIONS, "precision")
         self.coder, self.batches, self.config = coder, batches, config
         self.step = 0
-        device = coder.V.device
+        device = coder.device
         self.since_fired = torch.zeros(coder.config.features, device=device)
         self.gradient_norm = torch.zeros((), device=device)
         self.history: list[dict] = []
@@ -213,15 +216,13 @@ class Trainer:
         """
         coder, draw = self.coder, torch.Generator().manual_seed(self.config.seed)
         A = self._prepared(A, draw)
-        mix = torch.randn(coder.config.features, len(A), generator=draw).to(A)
-        V = (mix @ A.flatten(1)).view_as(coder.V)
-        V /= V.flatten(1).norm(dim=1)[:, None, None]
-        coder.V.copy_(V)
-        W = V[:, : coder.views]
-        coder.W_enc.copy_(W / W.flatten(1).norm(dim=1)[:, None, None].clamp_min(1e-6))
+        mix = torch.randn(coder.starts, len(A), generator=draw).to(A)
+        V = (mix @ A.flatten(1)).view(-1, *A.shape[1:])
+        coder.start(V / V.flatten(1).norm(dim=1)[:, None, None])
         # Features that share a direction add up: start with the length that explains most.
-        made = coder.decode_normalised(coder.training_codes(A)[0])
-        coder.W_enc.mul_((A * made).sum() / made.square().sum().clamp_min(1e-12))
+        written = coder.untied()
+        made = written.decode_normalised(written.training_codes(A)[0])
+        coder.stretch_encoder((A * made).sum() / made.square().sum().clamp_min(1e-12))
 
     def _prepared(self, A: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
         """Normalised, and each orbit seen from a random start."""
@@ -233,11 +234,11 @@ class Trainer:
         elif self.config.translate:
             h = torch.randint(coder.group.order, (len(A),), generator=draw)
             A = translate(A, coder.group, h)
-        return (A.to(coder.V.device) - coder.mean) / coder.scale
+        return (A.to(coder.device) - coder.mean) / coder.scale
 
     def loss(self, A: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss of a normalised batch, and its parts; counts which features fire."""
-        coder, config = self.coder, self.config
+        coder, config = self.coder.untied(), self.config
         with torch.autocast(A.device.type, torch.bfloat16, enabled=self._low):
             f, pre = coder.training_codes(A)
             residual = A - coder.decode_normalised(f)
@@ -252,13 +253,17 @@ class Trainer:
         parts["dead"] = dead.sum()
         parts["revival"] = torch.zeros(())
         if dead.any() and config.revive > 0:
-            parts["revival"] = self.revival(pre, residual.detach(), dead)
+            parts["revival"] = self.revival(coder, pre, residual.detach(), dead)
             total = total + config.revive * parts["revival"]
         parts["fvu_batch"] = error / A.square().sum((1, 2)).mean()
         return total, {name: value.detach() for name, value in parts.items()}
 
     def revival(
-        self, pre: torch.Tensor, residual: torch.Tensor, dead: torch.Tensor
+        self,
+        coder: GroupCrosscoder,
+        pre: torch.Tensor,
+        residual: torch.Tensor,
+        dead: torch.Tensor,
     ) -> torch.Tensor:
         """What dead features leave of the residual, in units of the data's variance.
 
@@ -267,16 +272,17 @@ class Trainer:
         feature would, as if its bias were that much higher.
 
         Args:
+            coder: the crosscoder, features written out.
             pre: pre-activations `(N, m)`.
             residual: `A - Â`, detached, `(N, |G|, C)`.
             dead: which features are, bool `(m,)`.
         """
         pre = pre[:, dead].float()
-        share = (self.coder.config.k if self.coder.config.sparsity != "l1" else 8) / len(dead)
+        share = (coder.config.k if coder.config.sparsity != "l1" else 8) / len(dead)
         firing = min(len(pre) - 1, max(1, round(share * len(pre))))
         lowest = pre.detach().topk(firing + 1, dim=0).values[-1]
         with torch.autocast(pre.device.type, torch.bfloat16, enabled=self._low):
-            made = (pre - lowest).relu() @ self.coder.V[dead].flatten(1)
+            made = (pre - lowest).relu() @ coder.V[dead].flatten(1)
         left = (residual.flatten(1) - made).square().sum(1).mean()
         # Relative to the residual, so that the weight needs no tuning; a block's variance is 1.
         return left / residual.square().sum((1, 2)).mean().clamp_min(1e-12) * residual.shape[1]
@@ -305,6 +311,12 @@ class Trainer:
             pars["lr"] = self.rate()
         self.optimiser.step()
         self.step += 1
+        every, config = self.config.merge_every, self.config
+        due = every and self.step % every == 0 and self.step > config.warmup
+        if due and self.coder.config.families:
+            # Translates that have become the same are one feature from now on.
+            if self.coder.merge():
+                self.since_fired = torch.zeros(self.coder.config.features, device=A.device)
         return parts
 
     def _clip(self) -> None:
@@ -343,6 +355,8 @@ class Trainer:
         notes = _metadata(Path(path))
         for name, mine in (("config", self.config), ("coder", self.coder.config)):
             there, asked = json.loads(notes[name]), asdict(mine)
+            if asked.get("families"):  # symmetries found since make features fewer
+                del asked["features"]
             different = [
                 f"{k} is {there.get(k)!r} there, {v!r} asked for"
                 for k, v in asked.items()
@@ -350,7 +364,7 @@ class Trainer:
             ]
             if different:
                 raise UserError(f"the checkpoint {path} is another run's: {'; '.join(different)}.")
-        tensors = load_file(path, device=str(self.coder.V.device))
+        tensors = load_file(path, device=str(self.coder.device))
         self.coder.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("coder.")})
         state: dict[int, dict] = {}
         for name, value in tensors.items():
@@ -365,7 +379,7 @@ class Trainer:
 
 
 def train(
-    coder: GroupCrosscoder,
+    coder: GroupCrosscoder | TiedCrosscoder,
     data: torch.Tensor,
     rows: np.ndarray,
     held_out: torch.Tensor,
@@ -431,7 +445,7 @@ def train(
 
 def fit(
     path: str | Path,
-    coder: GroupCrosscoder,
+    coder: GroupCrosscoder | TiedCrosscoder,
     data: torch.Tensor,
     rows: np.ndarray,
     held_out: torch.Tensor,
@@ -454,6 +468,7 @@ def fit(
     """
     path = Path(path)
     settings = [asdict(coder.config), asdict(config), data_checksum, rows.tolist()]
+    settings.append(getattr(coder, "stabilisers", None))
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     history_path = path.with_suffix(".history.csv")
     if not (path.exists() and history_path.exists() and _metadata(path).get("training") == digest):
@@ -472,7 +487,7 @@ def fit(
         history.to_csv(history_path, index=False)
         coder.save(path, training=digest)
         checkpoint.unlink(missing_ok=True)
-    return GroupCrosscoder.load(path, str(coder.V.device)), pd.read_csv(history_path)
+    return GroupCrosscoder.load(path, str(coder.device)), pd.read_csv(history_path)
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -555,7 +570,7 @@ def ridge_baseline(
     return min(found, key=lambda m: m.fvu_orientation)
 
 
-def views_for(coder: GroupCrosscoder, A: torch.Tensor) -> torch.Tensor:
+def views_for(coder: GroupCrosscoder | TiedCrosscoder, A: torch.Tensor) -> torch.Tensor:
     """Orbits `(N, |G|, C)` as this crosscoder sees them: single views for the trivial group."""
     if coder.group.order == 1 and A.shape[1] > 1:
         return A.reshape(-1, 1, A.shape[2])

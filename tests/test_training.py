@@ -144,7 +144,7 @@ def test_revival_reaches_the_weights_of_dead_features_and_no_others(orbits):
     f, pre = run.coder.training_codes(A)
     residual = A - run.coder.decode_normalised(f)
     assert not f[:, :5].any()
-    loss = run.revival(pre, residual.detach(), dead)
+    loss = run.revival(run.coder, pre, residual.detach(), dead)
     assert loss > 0
     loss.backward()
     for name in ("V", "W_enc", "b_enc"):

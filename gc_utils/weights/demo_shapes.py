@@ -16,10 +16,10 @@ NEAR, FAR, IGNORE = 4.0, 8.0, -100
 WAYS = 8  # orientations of a contour, over 360 degrees or, where it has no inside, over 180
 CONTOURS = {  # kind: (variants, orientations, weight in the loss)
     "none": (1, 1, 0.1),
-    "line": (4, WAYS, 4.0),  # light or dark, thin or thick
-    "edge": (2, WAYS, 2.5),  # sharp or soft
+    "line": (4, WAYS, 2.0),  # light or dark, thin or thick
+    "edge": (2, WAYS, 1.5),  # sharp or soft
     "colour edge": (4, WAYS, 1.5),  # between hues
-    "curve": (4, WAYS, 1.0),  # four radii
+    "curve": (4, WAYS, 1.5),  # four radii
     "curved edge": (2, WAYS, 0.7),  # light or dark inside
     "corner": (2, WAYS, 1.0),  # obtuse or acute
     "junction": (1, WAYS, 1.0),

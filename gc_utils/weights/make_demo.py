@@ -34,8 +34,8 @@ from gc_utils.inception import STEPS, InceptionV1, Norm
 
 STEM = [step.name for step in STEPS.values()][: list(STEPS).index("mixed3b") + 1]
 VERSION = "1"
-SHARES = (0.42, 0.16, 0.42)  # of a batch: pictures, glyphs, drawn scenes
-TASKS = {"picture": 1.5, "turn": 0.7, "character": 1.0, "character turn": 0.5, "contour": 2.0}
+SHARES = (0.5, 0.18, 0.32)  # of a batch: pictures, glyphs, drawn scenes
+TASKS = {"picture": 1.5, "turn": 0.7, "character": 1.0, "character turn": 0.5, "contour": 1.5}
 GAIN = {"conv2d0": 30.0, "conv2d2": 30.0}  # initial BatchNorm scale where normalisation follows
 
 
