@@ -230,13 +230,16 @@ class GroupCrosscoder(nn.Module):
             mask = torch.zeros_like(score).scatter_(1, score.topk(k, dim=1).indices, 1)
         return f * mask
 
-    def training_codes(self, A: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes as training makes them, and pre-activations, of normalised orbits."""
+    def training_codes(
+        self, A: torch.Tensor, k: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes as training makes them, with `k` active features unless told otherwise, and
+        pre-activations, of normalised orbits."""
         pre = self.pre_activations(A[:, : self.views])
         if self.config.sparsity == "l1":
             return pre.relu(), pre
         per_batch = self.config.sparsity == "batchtopk"
-        return self.strongest(pre, self.config.k, per_batch=per_batch), pre
+        return self.strongest(pre, k or self.config.k, per_batch=per_batch), pre
 
     # Setting up and finishing
 

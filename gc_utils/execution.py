@@ -20,7 +20,7 @@ import psutil
 KERNEL = "gc_utils"
 # glibc gives the memory of every large tensor back at once, and Linux fills it with zeros when the
 # next one asks: without these a step of the orbit encoder takes half as long again.
-ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "samples": 2000,
         "features": 512,
         "k": 32,
-        "steps": 500,
+        "steps": 800,
         "seeds": 3,
         "seed": 0,
     },

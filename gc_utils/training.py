@@ -38,6 +38,9 @@ class TrainConfig:
         batch_size: orbits a step.
         lr: Adam's step size, after a warm-up of `warmup` steps and until the last
             `decay` share of training, over which it falls to 0 in a straight line.
+        first_k: how many times `k` features may be active in the first step; this falls to 1 over
+            the first `k_fall` share of training. More features find something to do before they
+            have to compete, and hardly any die.
         l1: weight `λ` of the penalty `λ Σ_i f_i Σ_g ‖V_i[g]‖` (sparsity "l1").
         translate: use `R_h A` for a random `h` a sample: the orbit seen from another start.
             One stored orbit is `|G|` exact samples.
@@ -56,7 +59,9 @@ class TrainConfig:
     batch_size: int = 256
     lr: float = 1e-3
     warmup: int = 50
-    decay: float = 0.3
+    decay: float = 0.7
+    first_k: float = 2.0
+    k_fall: float = 0.4
     l1: float = 0.05
     translate: bool = True
     clip: float = 3.0
@@ -240,7 +245,7 @@ class Trainer:
         """The loss of a normalised batch, and its parts; counts which features fire."""
         coder, config = self.coder.untied(), self.config
         with torch.autocast(A.device.type, torch.bfloat16, enabled=self._low):
-            f, pre = coder.training_codes(A)
+            f, pre = coder.training_codes(A, self.active())
             residual = A - coder.decode_normalised(f)
         error = residual.square().sum((1, 2)).mean()
         parts = {"loss": error, "l0": (f > 0).float().sum(1).mean()}
@@ -286,6 +291,14 @@ class Trainer:
         left = (residual.flatten(1) - made).square().sum(1).mean()
         # Relative to the residual, so that the weight needs no tuning; a block's variance is 1.
         return left / residual.square().sum((1, 2)).mean().clamp_min(1e-12) * residual.shape[1]
+
+    def active(self) -> int:
+        """Active features a sample in the step to come."""
+        config, k = self.config, self.coder.config.k
+        fallen = min(1.0, self.step / max(1.0, config.k_fall * config.steps))
+        return min(
+            round(k * (config.first_k + (1 - config.first_k) * fallen)), len(self.since_fired)
+        )
 
     def rate(self) -> float:
         """The learning rate of the step to come."""
@@ -557,8 +570,11 @@ def ridge_baseline(
     flat = x.flatten(0, 1)
     gram = (flat.T @ flat).double()
     # (R_h A)[g] = A[g·h] is to be predicted from (R_h A)[e] = A[h], over all samples and h.
-    cross = [flat.T @ x[:, g.table[e]].flatten(0, 1) for e in range(g.order)]
-    cross = torch.stack(cross, 1).double()  # (C, |G|, C)
+    products: dict[int, torch.Tensor] = {}
+    for e, back in enumerate(g.inverse.tolist()):
+        other = products.get(back)  # the products of e and of its inverse are transposes
+        products[e] = flat.T @ x[:, g.table[e]].flatten(0, 1) if other is None else other.T
+    cross = torch.stack([products[e] for e in range(g.order)], 1).double()  # (C, |G|, C)
     values, vectors = torch.linalg.eigh(gram)
     turned = vectors.T @ cross.flatten(1)
     first = (held_out[:, 0].float() - mean).double() @ vectors

@@ -153,15 +153,15 @@ def test_training_continues_exactly_across_a_merge(tmp_path):
 
     def trainer():
         coder = TiedCrosscoder("D4", 16, 6, k=2, encode_from="orbit")
-        config = TrainConfig(**{**vars(FAST), "steps": 200, "lr": 3e-3, "precision": "float32"})
+        config = TrainConfig(**{**vars(FAST), "steps": 500, "lr": 3e-3, "precision": "float32"})
         return Trainer(coder, ShuffledBatches(planted.A, np.arange(500), 64, 0), config)
 
     whole = trainer()
-    for _ in range(150):
+    for _ in range(350):
         whole.advance()
     assert any(name != "C1" for name in whole.coder.stabilisers)
     part = trainer()
-    for _ in range(145):
+    for _ in range(345):
         part.advance()
     part.save(tmp_path / "checkpoint.safetensors")
     resumed = trainer()
