@@ -566,6 +566,34 @@ class TiedCrosscoder(nn.Module):
         return merged
 
 
+def parse_families(text: str) -> list[str]:
+    """Stabilisers of a tied crosscoder's families from a text.
+
+    Args:
+        text: how many (`"24"`, none of which has symmetry yet), or how many of each stabiliser
+            (`"C1:14 D1@0:8 G:64"`).
+
+    Raises:
+        UserError: for any other text.
+
+    Example:
+        >>> parse_families("C1:2 G:1")
+        ['C1', 'C1', 'G']
+    """
+    chosen = []
+    for part in str(text).replace(",", " ").split():
+        name, _, count = part.rpartition(":")
+        if not count.isdecimal():
+            raise UserError(
+                f"families {text!r}: expected a number, or numbers by stabiliser as in "
+                "'C1:14 G:64'."
+            )
+        chosen += [name or "C1"] * int(count)
+    if not chosen:
+        raise UserError(f"families {text!r}: expected 1 or more.")
+    return chosen
+
+
 @lru_cache
 def _averages(g: Group) -> torch.Tensor:
     """For every subgroup, the average of a function over it: `T[g] -> mean_s T[g·s]`."""

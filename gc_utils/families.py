@@ -454,6 +454,15 @@ def linked(D: torch.Tensor | np.ndarray, cut: float) -> Clusters:
     return _numbered(np.where(sizes[found] > 1, found, -1))
 
 
+def given_families(family: torch.Tensor | np.ndarray) -> Clusters:
+    """Families that are known, as those of a tied crosscoder, numbered by size; none is noise.
+
+    Args:
+        family: int `(m,)`.
+    """
+    return _numbered(np.asarray(family))
+
+
 def _numbered(found: np.ndarray) -> Clusters:
     """Clusters from any numbers, noise negative."""
     noise = found < 0

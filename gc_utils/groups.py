@@ -146,13 +146,14 @@ class Group:
         return list(self._subgroups)
 
     def largest_subgroups(
-        self, rho: torch.Tensor, threshold: float
+        self, rho: torch.Tensor, threshold: float | torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The largest subgroup on which a function of the group stays at or above a threshold.
 
         Args:
             rho: `(m, |G|)`, positive at the identity where it means anything.
-            threshold: in (0, 1].
+            threshold: in (0, 1]; or one for every subgroup, `(subgroups,)` or `(m, subgroups)`, of
+                which the trivial one's does not count.
 
         Returns:
             Index among `subgroups()` `(m,)`, the highest mean deciding between equals, -1 where
@@ -162,7 +163,7 @@ class Group:
         Raises:
             UserError: if the threshold is out of range.
         """
-        if not 0 < threshold <= 1:
+        if not torch.is_tensor(threshold) and not 0 < threshold <= 1:
             raise UserError(
                 f"threshold {threshold} is out of range: expected more than 0, at most 1."
             )
@@ -171,7 +172,8 @@ class Group:
         mean = torch.stack([rho[:, list(s.elements)].mean(1) for s in subgroups], 1)
         orders = torch.tensor([float(s.order) for s in subgroups], device=rho.device)
         # Orders differ by 1 or more and mean ρ by less than 1 above the threshold: one sort key.
-        key = torch.where(least >= threshold, orders + mean / 2, -math.inf)
+        reached = least >= torch.as_tensor(threshold, dtype=least.dtype, device=least.device)
+        key = torch.where(reached | (orders == 1), orders + mean / 2, -math.inf)
         return torch.where(rho[:, 0] > 0, key.argmax(1), -1), least, mean
 
     def cosets(self, subgroup: Subgroup) -> list[int]:

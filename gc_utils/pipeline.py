@@ -50,6 +50,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "visualise_steps": 16,
         "bank_samples": 160,
         "bank_steps": 100,
+        "trial_seeds": 1,
+        "trial_steps": 40,
         "seed": 0,
     },
     "demo": {
@@ -88,7 +90,9 @@ ABOUT = {
 
 # The least value of a parameter that makes sense.
 LEAST = {"seed": 0, "folds": 2, "visualise_steps": 0, "bank_samples": 0} | dict.fromkeys(
-    ("samples", "features", "k", "steps", "seeds", "batch_size", "bank_steps"), 1
+    ("samples", "features", "k", "steps", "seeds", "batch_size", "bank_steps")
+    + ("trial_seeds", "trial_steps", "workers"),
+    1,
 )
 
 # Which notebooks' products a notebook reads.

@@ -22,6 +22,7 @@ import torch
 from gc_utils import groups
 from gc_utils.errors import UserError
 from gc_utils.groups import Group, Subgroup
+from gc_utils.symmetry import stabilisers
 
 KINDS = ("C1", "D1", "C2", "D2", "C4", "G")  # chiral, mirror, two-fold, both, four-fold, invariant
 ALIASES = {"chiral": "C1", "mirror": "D1", "2-fold": "C2", "4-fold": "C4", "invariant": "G"}
@@ -326,7 +327,9 @@ def single_blocks(planted: PlantedOrbits, seed: int = 0) -> PlantedOrbits:
 
 
 def _remade(planted: PlantedOrbits, V: torch.Tensor, rng: torch.Generator) -> PlantedOrbits:
-    """The same codes with other blocks, none of which has a symmetry."""
+    """The same codes with other blocks, and the symmetry that these happen to have."""
+    g = planted.group
+    found = stabilisers(V, g, 0.999)  # blocks of an invariant feature are the same in any order
     A = (planted.codes @ V.flatten(1)).view_as(planted.A)
     share = planted.noise / (1 - planted.noise)
     scale = (share * float((A - A.mean(0)).square().mean())) ** 0.5
@@ -334,10 +337,10 @@ def _remade(planted: PlantedOrbits, V: torch.Tensor, rng: torch.Generator) -> Pl
         planted,
         V=V,
         A=A + scale * torch.randn(A.shape, generator=rng),
-        stabilisers=("C1",) * len(V),
-        axes=torch.full((len(V),), torch.nan, dtype=torch.float64),
+        stabilisers=tuple(s.name for s in found),
+        axes=torch.tensor([s.axis_degrees for s in found], dtype=torch.float64),
         family=torch.arange(len(V)),
-        kinds=("C1",) * len(V),
+        kinds=tuple(s.name.split("@")[0] for s in found),
     )
 
 

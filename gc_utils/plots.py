@@ -24,6 +24,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
 
 from gc_utils.groups import Group
+from gc_utils.recovery import summary
 
 # Okabe & Ito's palette: eight colours that colour-blind readers tell apart.
 OKABE_ITO = {
@@ -876,4 +877,97 @@ def irrep_spectra(
     if any(look == OTHER for look in styles.values()):
         handles.append(Patch(color=PALE, label="other"))
     figure.legend(handles=handles, loc="outside right center")
+    return figure
+
+
+# ------------------------------------------------------------------------- 04b: ground truth
+
+RECOVERY = {
+    "cosine_max": "cosine",
+    "cosine_one_to_one": "cosine, one to one",
+    "recall": "features found",
+    "precision": "features that are real",
+    "template": "template cosine",
+    "stabiliser_exact": "symmetry right",
+    "ari": "families (ARI)",
+    "code_correlation": "code correlation",
+}
+
+
+@styled
+def planted_profiles(profiles, names: Sequence[str], group: Group) -> Figure:
+    """Block profiles side by side, one polar plot a feature.
+
+    Args:
+        profiles: `(m, |G|)`.
+        names: a title for each.
+        group: the group.
+    """
+    figure = plt.figure(figsize=(1.55 * len(names), 1.9), layout="constrained")
+    floor = radial_floor(profiles)
+    for i, (profile, name) in enumerate(zip(profiles, names, strict=True)):
+        ax = figure.add_subplot(1, len(names), i + 1, projection="polar")
+        polar_profile(ax, profile, group, floor=floor)
+        ax.set_title(name, loc="center")
+    return figure
+
+
+@styled
+def recovery_scores(table: pd.DataFrame, scores: Sequence[str]) -> Figure:
+    """What each method recovers of a planted dictionary, a dot a seed.
+
+    Args:
+        table: one row a trial, columns `method` and the scores.
+        scores: those to draw; a method without one has no dot there.
+    """
+    tidy = table.melt(["method"], list(scores), "score", "value")
+    figure = _dot_panels(tidy, rows="method", columns="score", value="value", titles=RECOVERY)
+    for ax in figure.axes:
+        ax.set_xlim(-0.05, 1.05)
+    figure.supxlabel("score (small dots: seeds; 1 is best)", fontsize=9)
+    return figure
+
+
+@styled
+def recovery_curves(
+    table: pd.DataFrame,
+    x: str,
+    xlabel: str,
+    *,
+    scores: Sequence[str] = ("cosine_max", "stabiliser_exact", "ari"),
+    log: bool = False,
+) -> Figure:
+    """Recovery against one setting, a line a method, with bootstrap intervals over seeds.
+
+    Args:
+        table: one row a trial, columns `method`, `x` and the scores.
+        x: the setting.
+        xlabel: what it is called.
+        scores: a panel each.
+        log: a logarithmic axis.
+    """
+    found = summary(table, ["method", x], scores)
+    figure, axes = plt.subplots(
+        1, len(scores), figsize=(2.9 * len(scores), 2.8), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    colours = [OKABE_ITO[c] for c in ("blue", "vermilion", "purple", "black", "green", "orange")]
+    for ax, score in zip(axes[0], scores, strict=True):
+        for i, (method, rows) in enumerate(found.groupby("method", sort=False)):
+            look = {"color": colours[i % len(colours)]}
+            marker = "osD^vP"[i % 6]
+            ax.plot(rows[x], rows[score], marker=marker, ms=4, label=method, **look)
+            low, high = rows[f"{score}_low"], rows[f"{score}_high"]
+            ax.fill_between(rows[x], low, high, alpha=0.18, lw=0, **look)
+        if log:
+            ax.set_xscale("log", base=2)
+            ticks = sorted(found[x].unique())
+            ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+            ax.minorticks_off()
+        ax.set_title(RECOVERY.get(score, _words(score)))
+        ax.set_ylim(-0.03, 1.03)
+        ax.grid(axis="y")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.supxlabel(xlabel, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure

@@ -38,6 +38,8 @@ class Recovery:
         template: mean orbit cosine of planted templates under the best assignment of learned
             families to planted ones.
         stabiliser_exact: share of matched features whose stabiliser has the right name.
+        symmetric: share of learned features that are given a symmetry; what it should be, the truth
+            decides.
         axis_error: mean error of the mirror axis, degrees, where both have mirrors; NaN if none.
         ari, nmi: of the families of matched features, adjusted Rand and mutual information.
         code_correlation: mean correlation of matched features' codes; NaN without codes.
@@ -51,6 +53,7 @@ class Recovery:
     precision: float
     template: float
     stabiliser_exact: float
+    symmetric: float
     axis_error: float
     ari: float
     nmi: float
@@ -95,7 +98,8 @@ def recovery(
         learned: transform blocks `(m', |G|, C)`.
         families: of the learned features, if the method says so itself (a tied crosscoder does);
             otherwise average linkage under the orbit distance finds them.
-        threshold: least autocorrelation in a stabiliser.
+        threshold: least autocorrelation in a stabiliser; a planted feature is never nearer than 0.9
+            to more symmetry than it has.
         codes: of the same samples, `(N, m')`.
         used: which learned features count, bool `(m',)`: those that ever fire; all that have a norm
             if not given.
@@ -148,6 +152,7 @@ def recovery(
         precision=float((near.amax(0) >= FOUND).float().mean()),
         template=_templates(planted, V, of_learned),
         stabiliser_exact=float(right),
+        symmetric=float((report.stabiliser != "C1").mean()),
         axis_error=float(found.axis_error.mean()),
         ari=float(adjusted_rand_score(found.family, found.learned_family)) if len(found) else 0.0,
         nmi=float(normalized_mutual_info_score(found.family, found.learned_family))

@@ -349,7 +349,7 @@ def clearest(report: pd.DataFrame) -> dict[str, int]:
 def symmetry_report(
     V: torch.Tensor,
     group: Group | str,
-    threshold: float = 0.9,
+    threshold: float | torch.Tensor = 0.9,
     labels: Sequence | None = None,
 ) -> pd.DataFrame:
     """The symmetry of every feature, one row each (claim GC3).
@@ -357,7 +357,8 @@ def symmetry_report(
     Args:
         V: transform blocks `(m, |G|, C)`.
         group: the group, or its name.
-        threshold: least autocorrelation on the stabiliser, in (0, 1].
+        threshold: least autocorrelation on the stabiliser, in (0, 1]; or one for every subgroup,
+            `(subgroups,)` or `(m, subgroups)` (`null.calibrated_report` has some with reasons).
         labels: what to put into a column `label`, one a feature.
 
     Returns:

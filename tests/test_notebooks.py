@@ -19,8 +19,15 @@ from gc_utils.findings import caption, load_findings
 
 pytestmark = pytest.mark.slow
 
-NOTEBOOKS = ("01_extract", "02_train", "03_cluster", "04_symmetry", "05_explore")
-FINDINGS = {"EX1", "TR1", "TR2", "GC1", "GC2", "GC3", "FB1", "FB2"}
+NOTEBOOKS = (
+    "01_extract",
+    "02_train",
+    "03_cluster",
+    "04_symmetry",
+    "04b_ground_truth",
+    "05_explore",
+)
+FINDINGS = {"EX1", "TR1", "TR2", "GC1", "GC2", "GC3", "GC4", "FB1", "FB2"}
 
 
 def command(*arguments, cwd):

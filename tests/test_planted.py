@@ -144,6 +144,7 @@ def test_the_truth_scores_full_marks_in_any_order_and_turn(truth):
     found = recovery.recovery(truth, 3 * truth.V[order], codes=truth.codes[:, order])
     scores = found.scalars()
     assert scores.pop("axis_error") == 0
+    assert scores.pop("symmetric") == np.mean([s != "C1" for s in truth.stabilisers])
     assert all(value > 0.999 for value in scores.values()), scores
     assert set(found.by_kind) == set(truth.kinds)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gc_utils.activations import ShuffledBatches
-from gc_utils.crosscoder import GroupCrosscoder, TiedCrosscoder
+from gc_utils.crosscoder import GroupCrosscoder, TiedCrosscoder, parse_families
 from gc_utils.errors import UserError
 from gc_utils.planted import planted_orbits
 from gc_utils.recovery import recovery
@@ -220,3 +220,11 @@ def test_mistakes_are_named():
         TiedCrosscoder("D4", 8, 3, k=2, stabilisers="D3")
     with pytest.raises(UserError, match="k = 9 active features of 8"):
         TiedCrosscoder("D4", 8, 1, k=9)
+
+
+def test_families_are_read_from_a_text():
+    assert parse_families("3") == ["C1"] * 3
+    assert parse_families("C1:1 D2@45:2, G:1") == ["C1", "D2@45", "D2@45", "G"]
+    for wrong in ("many", "C1:x", "", "0", "-1"):
+        with pytest.raises(UserError, match="families"):
+            parse_families(wrong)
