@@ -148,9 +148,12 @@ def _crosscoder(encode_from: str, moved: bool = True) -> Callable[..., Found]:
 def _tied(encode_from: str) -> Callable[..., Found]:
     def method(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
         families = max(2, round(problem.dictionary * int(seen.family.max() + 1)))
+        # All copies of a template have to fire for an invariant feature before it can merge them:
+        # a few families that are invariant from the start cost one feature each.
+        symmetry = ["C1"] * families + ["G"] * math.ceil(families / 3)
         coder = TiedCrosscoder(
-            problem.group, problem.channels, families, k=round(problem.l0),
-            encode_from=encode_from, seed=problem.seed,
+            problem.group, problem.channels, len(symmetry), k=round(problem.l0),
+            encode_from=encode_from, stabilisers=symmetry, seed=problem.seed,
         )  # fmt: skip
         return _trained(coder, problem, seen, held_out)[1]
 

@@ -967,7 +967,7 @@ def recovery_curves(
         ax.set_title(RECOVERY.get(score, _words(score)))
         ax.set_ylim(-0.03, 1.03)
         ax.grid(axis="y")
+        ax.set_xlabel(xlabel)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.supxlabel(xlabel, fontsize=9)
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
