@@ -30,6 +30,7 @@ from gc_utils.models import Model, load_model
 from gc_utils.orbits import BLUR, orbit
 
 SCALES = (1.0, 1.5, 2.0, 3.0)
+PLANTED = "planted"  # the model of a store that planted orbits were written to
 CHUNK = 16  # samples; D16 × 480 channels in float16 make half a megabyte
 FORMAT = 1
 
@@ -195,13 +196,15 @@ class ActivationStore:
             )
         return crops
 
-    def model(self, device: str = "auto") -> Model:
-        """The network that the activations are of.
+    def model(self, device: str = "auto") -> Model | None:
+        """The network that the activations are of; None for planted ones.
 
         Raises:
             UserError: if its weights are no longer the ones that they were made with.
         """
         made = self.settings
+        if made["model"] == PLANTED:
+            return None
         model = load_model(
             made["model"],
             made["weights"] if self.weights_file is None else None,
@@ -413,7 +416,8 @@ def extract(
         _check_same(path, store.settings, settings)
     else:
         plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
-        store = _create(path, settings, plan, images, g, model.channels(layer))
+        names = [p.name for p in images]
+        store = create_store(path, settings, plan, names, g, model.channels(layer))
     store.root.attrs["weights_file"] = weights_file and str(Path(weights_file).resolve())
     if not store.finished:
         _fill(store, model, images, batch, progress)
@@ -439,9 +443,19 @@ def _check_same(path: Path, there: dict, asked: dict) -> None:
         )
 
 
-def _create(
-    path: Path, settings: dict, plan: dict, images: ImageSet, g: Group, channels: int
+def create_store(
+    path: Path, settings: dict, plan: dict, names: Sequence[str], g: Group, channels: int
 ) -> ActivationStore:
+    """An empty store, there whole or not at all.
+
+    Args:
+        path: its folder.
+        settings: what the activations depend on, with `samples`, `size` (of a patch) and `dtype`.
+        plan: coordinates of the samples, as from `plan_samples`.
+        names: of the photographs.
+        g: the group.
+        channels: `C`.
+    """
     count, size = settings["samples"], settings["size"]
     unfinished = path.with_name(path.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -462,9 +476,7 @@ def _create(
         root.create_array(name, data=values)
     root.create_array("angle", data=g.angles.numpy())
     root.create_array("mirror", data=g.mirrored.numpy())
-    root.attrs.update(
-        {"format": FORMAT, "settings": settings, "photographs": [p.name for p in images]}
-    )
+    root.attrs.update({"format": FORMAT, "settings": settings, "photographs": list(names)})
     unfinished.rename(path)  # a store is there whole, or not at all
     return ActivationStore._open(path)
 

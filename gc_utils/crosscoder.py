@@ -468,19 +468,16 @@ class TiedCrosscoder(nn.Module):
     @property
     def features(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Family and element of every feature, int `(m,)` each."""
-        subgroups, g = self.group.subgroups(), self.group
-        turns = [g.cosets(subgroups[i]) for i in self.subgroup.tolist()]
-        family = torch.repeat_interleave(
-            torch.arange(len(turns)), torch.tensor([len(t) for t in turns])
-        )
-        return family.to(self.device), torch.tensor(sum(turns, [])).to(self.device)
+        family, element, _ = _layout(self.group, tuple(self.subgroup.tolist()))
+        return family.to(self.device), element.to(self.device)
 
     def untied(self) -> GroupCrosscoder:
         """All features written out; gradients reach the templates through it."""
-        family, element = self.features
         g, order = self.group, self.group.order
+        family, element, rows = (
+            t.to(self.device) for t in _layout(g, tuple(self.subgroup.tolist()))
+        )
         average = _averages(g).to(self.template)[self.subgroup]  # (K, |G|, |G|)
-        rows = g.table.to(self.device)[:, element].T + order * family[:, None]  # g·h of family k
         T = torch.bmm(average, self.template).flatten(0, 1)
         E = torch.bmm(average, self.reader).flatten(0, 1)
         written = GroupCrosscoder.__new__(GroupCrosscoder)
@@ -564,6 +561,19 @@ class TiedCrosscoder(nn.Module):
                 self.subgroup[k] = best
                 merged += 1
         return merged
+
+
+@lru_cache(maxsize=8)
+def _layout(
+    g: Group, subgroups: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Family and element of every feature `(m,)`, and for each `g` the row `g·h` of its family's
+    template, all templates below each other, `(m, |G|)`."""
+    turns = [g.cosets(g.subgroups()[i]) for i in subgroups]
+    counts = torch.tensor([len(some) for some in turns])
+    family = torch.repeat_interleave(torch.arange(len(turns)), counts)
+    element = torch.tensor([h for some in turns for h in some])
+    return family, element, g.table[:, element].T + g.order * family[:, None]
 
 
 def parse_families(text: str) -> list[str]:

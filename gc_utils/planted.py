@@ -13,13 +13,15 @@ and have what every set of orbits has: with `A` also `R_h A` is as likely.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from gc_utils import groups
+from gc_utils.activations import PLANTED, ActivationStore, create_store
 from gc_utils.errors import UserError
 from gc_utils.groups import Group, Subgroup
 from gc_utils.symmetry import stabilisers
@@ -344,6 +346,40 @@ def _remade(planted: PlantedOrbits, V: torch.Tensor, rng: torch.Generator) -> Pl
     )
 
 
-def names_of(families: Sequence[str]) -> dict[str, int]:
-    """How many families of each kind."""
-    return {kind: list(families).count(kind) for kind in dict.fromkeys(families)}
+def write_store(path: str | Path, planted: PlantedOrbits, *, folds: int = 4) -> ActivationStore:
+    """Write planted orbits as an activation store, which notebooks 02 to 04 run on unchanged.
+
+    There are no pictures: a sample's patch is its activations, an image of elements by channels.
+    Instead of drawings, features are shown the planted templates (see `tuning.stimuli_for`).
+
+    Args:
+        path: folder of the store.
+        planted: the orbits.
+        folds: of the cross-validation; a sample is its own photograph's worth of a fold.
+
+    Raises:
+        UserError: if something is there already.
+    """
+    path, N, size = Path(path), len(planted.A), 48
+    if path.exists():
+        raise UserError(f"{path} is there already: delete it, or choose another path.")
+    settings = {
+        "model": PLANTED, "weights": PLANTED, "weights_sha256": "", "layer": PLANTED,
+        "group": planted.group.name, "images": "photos", "limit": None, "pictures": PLANTED,
+        "samples": N, "size": size, "scales": [1.0], "folds": folds, "blur": 0.0,
+        "window": "none", "dtype": "float16", "seed": 0,
+    }  # fmt: skip
+    of = np.arange(N) * folds // N
+    nothing = np.zeros(N, np.float32)
+    plan = {"photograph": of, "x": nothing, "y": nothing, "scale": nothing + 1, "fold": of}
+    plan = {k: v.astype(np.int32 if v.dtype.kind == "i" else np.float32) for k, v in plan.items()}
+    names = [f"planted {i}" for i in range(folds)]
+    store = create_store(path, settings, plan, names, planted.group, planted.A.shape[2])
+    store.root["A"][:] = planted.A.numpy().astype(np.float16)
+    grey = (0.5 + planted.A / (6 * planted.A.std())).clamp(0, 1)[:, None]
+    grey = torch.nn.functional.interpolate(grey, size=(size, size), mode="nearest")
+    store.root["patch"][:] = (255 * grey[:, 0, :, :, None]).byte().expand(-1, -1, -1, 3).numpy()
+    store.root.create_array("template", data=planted.templates.numpy())
+    store.root.attrs["kinds"] = list(planted.kinds)
+    store.root["filled"][:] = 1
+    return store

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.families import label_features
 from gc_utils.groups import Group
@@ -75,6 +76,36 @@ def stimulus_orbits(
     at = np.where(mirrored, 180 - at, at) + np.tile(g.angles.numpy(), len(bank.images))
     table["orientation"] = at % 360
     return StimulusOrbits(A, bank.images, table, g)
+
+
+def stimuli_for(
+    store: ActivationStore, model: Model | None, *, measure: str = "range"
+) -> StimulusOrbits:
+    """What to show the features learned from a store.
+
+    Drawings, through the store's network; for planted orbits the planted templates themselves, a
+    kind for each kind of symmetry.
+
+    Args:
+        store: the store.
+        model: its network, None for planted orbits.
+        measure: how contrast is made equal, see `stimuli.draw`.
+    """
+    made, g = store.settings, store.group
+    if model is not None:
+        return stimulus_orbits(model, made["layer"], g, blur=made["blur"], measure=measure)
+    A = torch.from_numpy(store.root["template"][:])
+    count = len(A)
+    table = pd.DataFrame(
+        {
+            "kind": np.repeat(store.root.attrs["kinds"], g.order),
+            "contrast": 1.0,
+            "orientation": np.tile(g.angles.numpy(), count),
+            "drawing": np.repeat(np.arange(count), g.order),
+            "element": np.tile(np.arange(g.order), count),
+        }
+    )
+    return StimulusOrbits(A, torch.zeros(count, 3, 1, 1), table, g)
 
 
 def stimulus_responses(

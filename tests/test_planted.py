@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from gc_utils import planted, recovery
+from gc_utils.activations import ActivationStore
 from gc_utils.errors import UserError
 from gc_utils.groups import group
 from gc_utils.planted import planted_orbits
 from gc_utils.symmetry import autocorrelation, symmetry_report
+from gc_utils.tuning import stimuli_for
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +136,18 @@ def test_controls_have_no_symmetry_to_find(truth):
     assert set(symmetry_report(shuffled.V, truth.group, 0.9).stabiliser) <= {"C1", "G"}
     single = planted.single_blocks(truth)
     assert int((single.V.norm(dim=2) > 0).sum()) == len(single.V)
+
+
+def test_a_store_holds_the_orbits_and_the_templates(tmp_path, truth):
+    store = planted.write_store(tmp_path / "a.zarr", truth)
+    assert ActivationStore.open(tmp_path / "a.zarr").model() is None
+    assert torch.allclose(store.read().float(), truth.A, atol=2e-3)
+    assert store.group == truth.group and set(store.fold) == {0, 1, 2, 3}
+    stimuli = stimuli_for(store, None)
+    assert torch.equal(stimuli.A, truth.templates)
+    assert list(stimuli.table.kind[:: truth.group.order]) == list(truth.kinds)
+    with pytest.raises(UserError, match="there already"):
+        planted.write_store(tmp_path / "a.zarr", truth)
 
 
 # Scores
