@@ -29,6 +29,7 @@ from gc_utils.families import blocks_by_regression
 from gc_utils.groups import Group
 from gc_utils.planted import (
     PlantedOrbits,
+    families_of_each,
     no_orbits,
     planted_orbits,
     shuffled_blocks,
@@ -147,7 +148,8 @@ def _crosscoder(encode_from: str, moved: bool = True) -> Callable[..., Found]:
 
 def _tied(encode_from: str) -> Callable[..., Found]:
     def method(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
-        families = max(2, round(problem.dictionary * int(seen.family.max() + 1)))
+        planted = sum(families_of_each(seen.group, problem.families).values())  # a control has none
+        families = max(2, round(problem.dictionary * planted))
         # All copies of a template have to fire for an invariant feature before it can merge them:
         # a few families that are invariant from the start cost one feature each.
         symmetry = ["C1"] * families + ["G"] * math.ceil(families / 3)

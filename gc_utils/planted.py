@@ -236,13 +236,18 @@ def _by_number(name: str) -> tuple:
     return (name == "G", name[0], int(re.sub(r"\D", "", name) or 0))
 
 
+def families_of_each(g: Group, count: int) -> dict[str, int]:
+    """So many families of each of `KINDS` that the group has."""
+    names = {s.name.split("@")[0] for s in g.subgroups()}
+    return {kind: count for kind in KINDS if kind in names}
+
+
 def _stabilisers(
     g: Group, families: int | Mapping[str, int], rng: np.random.Generator
 ) -> list[Subgroup]:
     """One for every family."""
     if isinstance(families, int):
-        names = {s.name.split("@")[0] for s in g.subgroups()}
-        families = {kind: families for kind in KINDS if kind in names}
+        families = families_of_each(g, families)
     chosen = []
     for name, count in families.items():
         if count < 0:
