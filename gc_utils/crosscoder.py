@@ -35,6 +35,7 @@ from gc_utils.groups import Group, group
 SPARSITY = ("batchtopk", "topk", "l1")
 ENCODERS = ("identity", "orbit")
 FORMAT = "group-crosscoder-1"
+MERGED = 0.95  # autocorrelation at which translates of a tied template count as the same
 
 
 @dataclass(frozen=True)
@@ -537,7 +538,7 @@ class TiedCrosscoder(nn.Module):
         self.reader.mul_(factor)
 
     @torch.no_grad()
-    def merge(self, threshold: float = 0.95) -> int:
+    def merge(self, threshold: float = MERGED) -> int:
         """Make one feature of a family's translates that have become the same.
 
         A family gets the largest subgroup on which its template's autocorrelation

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.decomposition import PCA, MiniBatchNMF
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from gc_utils.crosscoder import GroupCrosscoder, TiedCrosscoder
@@ -35,7 +36,8 @@ from gc_utils.planted import (
     shuffled_blocks,
     single_blocks,
 )
-from gc_utils.recovery import recovery
+from gc_utils.recovery import FOUND, coherence, cosines, oracle_fvu, recovery
+from gc_utils.refine import refine
 from gc_utils.training import TrainConfig, evaluate, fvu, train, translate, views_for
 
 CONTROLS = {"": None, "no orbits": no_orbits, "shuffled": shuffled_blocks, "single": single_blocks}
@@ -49,7 +51,8 @@ class Problem:
         group, channels, families, samples, l0, noise, break_equivariance: see `planted_orbits`.
         held_out: samples to score on.
         dictionary: how many times the planted features a dictionary may have (families, if tied).
-        steps, batch_size, lr: of training.
+        steps, batch_size, lr, first_k, k_fall: of training, see `TrainConfig`.
+        passes: of refining, see `refine`.
         control: a name from `CONTROLS`: what has been done to the data.
         seed: of everything.
     """
@@ -66,6 +69,9 @@ class Problem:
     steps: int = 500
     batch_size: int = 256
     lr: float = 1e-3
+    first_k: float = 2.0
+    k_fall: float = 0.4
+    passes: int = 6
     control: str = ""
     seed: int = 0
 
@@ -92,6 +98,8 @@ class Found:
     Attributes:
         V: blocks `(m', |G|, C)`, or `(m', w, |G|, C)` for subspaces.
         codes: of the held-out samples, `(N, m')`, or None.
+        coherence: of the features on the held-out samples, `(m',)`, see `coherence`; None without
+            an orbit encoder.
         families: of the features, or None if the method does not say.
         fvu: share of held-out variance unexplained; NaN if it reconstructs no orbits.
         l0: mean active features on held-out samples.
@@ -104,6 +112,7 @@ class Found:
     fvu: float = math.nan
     l0: float = math.nan
     parameters: int = 0
+    coherence: torch.Tensor | None = None
 
 
 def _config(problem: Problem, **changes) -> TrainConfig:
@@ -111,6 +120,8 @@ def _config(problem: Problem, **changes) -> TrainConfig:
         "steps": problem.steps,
         "batch_size": problem.batch_size,
         "lr": problem.lr,
+        "first_k": problem.first_k,
+        "k_fall": problem.k_fall,
         "evaluate_every": problem.steps,
         "merge_every": 25,
         "seed": problem.seed,
@@ -126,13 +137,20 @@ def _trained(coder, problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbi
     """A crosscoder of either kind, trained and scored."""
     rows = np.arange(len(seen.A))
     train(coder, seen.A, rows, held_out.A, _config(problem, **changes), progress=False)
+    return _judged(coder, held_out)
+
+
+def _judged(coder, held_out: PlantedOrbits):
+    """A trained crosscoder of either kind, folded, and what it found."""
     parameters = sum(p.numel() for p in coder.parameters())
     judged = evaluate(coder, views_for(coder, held_out.A), coder.mean)
     with torch.no_grad():
         one = coder.fold()
         codes = one.encode(held_out.A[:, :1] if one.group.order == 1 else held_out.A)
+        all_views = one.views == one.group.order > 1
+        views = coherence(one.W_enc, held_out.A - coder.mean, codes) if all_views else None
     families = None if one.family is None else one.family.numpy()
-    return one, Found(one.V.detach(), codes, families, judged.fvu, judged.l0, parameters)
+    return one, Found(one.V.detach(), codes, families, judged.fvu, judged.l0, parameters, views)
 
 
 def _crosscoder(encode_from: str, moved: bool = True) -> Callable[..., Found]:
@@ -144,6 +162,21 @@ def _crosscoder(encode_from: str, moved: bool = True) -> Callable[..., Found]:
         return _trained(coder, problem, seen, held_out, translate=moved)[1]
 
     return method
+
+
+def _refined(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
+    """The crosscoder, its dictionary refined; half as many steps for the encoder after that."""
+    coder = GroupCrosscoder(
+        problem.group, problem.channels, _features(problem, seen), k=round(problem.l0),
+        encode_from="orbit", seed=problem.seed,
+    )  # fmt: skip
+    rows = np.arange(len(seen.A))
+    train(coder, seen.A, rows, held_out.A, _config(problem), progress=False)
+    again = _config(
+        problem, steps=max(1, problem.steps // 2), lr=min(problem.lr, 1e-3), first_k=2.0
+    )
+    refine(coder, seen.A, rows, held_out.A, again, passes=problem.passes, progress=False)
+    return _judged(coder, held_out)[1]
 
 
 def _tied(encode_from: str) -> Callable[..., Found]:
@@ -295,7 +328,7 @@ def _nmf(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Foun
 
     mean = seen.A.mean((0, 1))
     count = min(_features(problem, seen), len(seen.A))
-    model = MiniBatchNMF(count, random_state=problem.seed, max_iter=100)
+    model = MiniBatchNMF(count, random_state=problem.seed, max_iter=20)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it stopped at max_iter
         model.fit(parts(seen.A))
@@ -310,6 +343,7 @@ def _nmf(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Foun
 
 METHODS: dict[str, Callable[[Problem, PlantedOrbits, PlantedOrbits], Found]] = {
     "crosscoder": _crosscoder("orbit"),
+    "crosscoder, refined": _refined,
     "crosscoder, no translation": _crosscoder("orbit", moved=False),
     "crosscoder, identity encoder": _crosscoder("identity"),
     "tied crosscoder": _tied("orbit"),
@@ -338,22 +372,32 @@ def trial(method: str, problem: Problem) -> dict[str, object]:
     if found.codes is not None:
         used = (found.codes > 1e-6).any(0)
     row = {"method": method, **asdict(problem)}
-    row |= {"fvu": found.fvu, "active": found.l0, "parameters": found.parameters}
+    row |= {
+        "fvu": found.fvu,
+        "fvu_oracle": oracle_fvu(held_out),
+        "active": found.l0,
+        "parameters": found.parameters,
+    }
     row |= {"seconds": round(seconds, 2)}
     row |= {"dead": float("nan") if used is None else float(1 - used.float().mean())}
     if found.V.ndim == 4:  # subspaces: only what they hold can be asked
-        from gc_utils.recovery import FOUND, cosines
-
         best = cosines(held_out.V, found.V).amax(1)
         row |= {"cosine_max": float(best.mean()), "recall": float((best >= FOUND).float().mean())}
         return row
     scores = recovery(held_out, found.V, families=found.families, codes=found.codes, used=used)
-    return row | scores.scalars() | {f"kind {k}": v for k, v in scores.by_kind.items()}
+    if found.coherence is not None:
+        row["coherence"] = float(found.coherence.nanmedian())
+    row |= scores.scalars() | {f"kind {k}": v for k, v in scores.by_kind.items()}
+    if found.families is None:  # a confidence for every name, and whether it is right
+        row["stated"] = scores.learned.confidence.round(3).tolist()
+        row["right"] = scores.learned.right.astype(int).tolist()
+    return row
 
 
 def _trial_alone(method: str, problem: Problem) -> dict[str, object]:
     torch.set_num_threads(1)  # trials run side by side
-    return trial(method, problem)
+    with threadpool_limits(1):
+        return trial(method, problem)
 
 
 def run_trials(

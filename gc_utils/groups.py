@@ -180,6 +180,21 @@ class Group:
         """One element of every left coset `h·S` of a subgroup, the smallest; ascending."""
         return sorted(set(self.table[:, list(subgroup.elements)].amin(1).tolist()))
 
+    @cached_property
+    def conjugates(self) -> torch.Tensor:
+        """Index among `subgroups()` of `h S h^-1`, `(|G|, subgroups)`.
+
+        The stabiliser of `R_h V`, if `S` is that of `V`.
+        """
+        found = self.subgroups()
+        index = {frozenset(s.elements): i for i, s in enumerate(found)}
+        moved = torch.zeros(self.order, len(found), dtype=torch.int64)
+        for h in range(self.order):
+            conjugate = self.table[self.table[h], self.inverse[h]].tolist()  # of every element
+            for i, s in enumerate(found):
+                moved[h, i] = index[frozenset(conjugate[e] for e in s.elements)]
+        return moved
+
     def _planar(self, frequency: int) -> torch.Tensor:
         """`r^k` turns by `frequency` times its angle; `s` is the left-right mirror."""
         # Exact zeros and ones at quarter turns, so that these compose without rounding.

@@ -89,9 +89,15 @@ ABOUT = {
 }
 
 # The least value of a parameter that makes sense.
-LEAST = {"seed": 0, "folds": 2, "visualise_steps": 0, "bank_samples": 0} | dict.fromkeys(
+LEAST = {
+    "seed": 0,
+    "folds": 2,
+    "visualise_steps": 0,
+    "bank_samples": 0,
+    "trial_seeds": 0,
+} | dict.fromkeys(
     ("samples", "features", "k", "steps", "seeds", "batch_size", "bank_steps")
-    + ("trial_seeds", "trial_steps", "workers"),
+    + ("trial_steps", "workers"),
     1,
 )
 

@@ -928,6 +928,9 @@ def recovery_scores(table: pd.DataFrame, scores: Sequence[str]) -> Figure:
     return figure
 
 
+_SERIES = [OKABE_ITO[c] for c in ("blue", "vermilion", "purple", "black", "green", "orange")]
+
+
 @styled
 def recovery_curves(
     table: pd.DataFrame,
@@ -951,10 +954,9 @@ def recovery_curves(
         1, len(scores), figsize=(2.9 * len(scores), 2.8), sharey=True, squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    colours = [OKABE_ITO[c] for c in ("blue", "vermilion", "purple", "black", "green", "orange")]
     for ax, score in zip(axes[0], scores, strict=True):
         for i, (method, rows) in enumerate(found.groupby("method", sort=False)):
-            look = {"color": colours[i % len(colours)]}
+            look = {"color": _SERIES[i % len(_SERIES)]}
             marker = "osD^vP"[i % 6]
             ax.plot(rows[x], rows[score], marker=marker, ms=4, label=method, **look)
             low, high = rows[f"{score}_low"], rows[f"{score}_high"]
@@ -969,5 +971,41 @@ def recovery_curves(
         ax.grid(axis="y")
         ax.set_xlabel(xlabel)
     handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+@styled
+def calibration(
+    bins: Mapping[str, pd.DataFrame], trend: pd.DataFrame, x: str, xlabel: str
+) -> Figure:
+    """Confidence stated against how often it is right, and both as a setting gets worse.
+
+    Args:
+        bins: for each method, the table of `recovery.reliability`.
+        trend: one row a value of the setting and method: `method`, `x`, mean `stated`, share
+            `right`.
+        x: the setting.
+        xlabel: what it is called.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2), layout="constrained")
+    left.plot([0, 1], [0, 1], color="0.6", lw=1, ls=":", label="calibrated")
+    for i, (method, table) in enumerate(bins.items()):
+        look = {"color": _SERIES[i % len(_SERIES)], "marker": "osD^vP"[i % 6]}
+        error = [table.right - table.low, table.high - table.right]
+        left.errorbar(
+            table.stated, table.right, error, label=method, ms=5, lw=1.2, elinewidth=1, **look
+        )
+        rows = trend[trend.method == method].sort_values(x)
+        right.plot(rows[x], rows.right, label="right", ms=5, **look)
+        right.plot(rows[x], rows.stated, label="stated", ms=5, ls="--", mfc="white", **look)
+    left.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="confidence stated")
+    left.set_ylabel("share of names that are right")
+    right.set(ylim=(-0.02, 1.02), xlabel=xlabel, ylabel="mean")
+    right.set_title("solid: right, dashed: stated")
+    left.set_title("bars: 95 % intervals")
+    for ax in (left, right):
+        ax.grid()
+    handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from gc_utils.crosscoder import MERGED
 from gc_utils.families import linked, orbit_distance, unit_features
 from gc_utils.groups import Group, Subgroup
+from gc_utils.null import SLACK, calibrated_report, unrelated_cut
 from gc_utils.planted import PlantedOrbits, find_stabilisers
-from gc_utils.symmetry import symmetry_report
 
 FOUND = 0.9  # least cosine of a planted feature that counts as found
 
@@ -37,7 +38,10 @@ class Recovery:
         precision: share of learned features with a planted one at 0.9 or more.
         template: mean orbit cosine of planted templates under the best assignment of learned
             families to planted ones.
-        stabiliser_exact: share of matched features whose stabiliser has the right name.
+        stabiliser_exact: share of matched features whose stabiliser has the right name, axis and
+            all.
+        stabiliser_kind: the same without the axis.
+        confidence: mean of what the report says these names are worth.
         symmetric: share of learned features that are given a symmetry; what it should be, the truth
             decides.
         axis_error: mean error of the mirror axis, degrees, where both have mirrors; NaN if none.
@@ -45,6 +49,8 @@ class Recovery:
         code_correlation: mean correlation of matched features' codes; NaN without codes.
         by_kind: `cosine_max` by the stabiliser of the planted family.
         nearest: for every planted feature, the nearest learned one and the cosine.
+        learned: for every learned feature that counts, the stabiliser named, its `confidence`, and
+            whether it is `right`: that of the nearest planted feature, however near that is.
     """
 
     cosine_max: float
@@ -53,6 +59,8 @@ class Recovery:
     precision: float
     template: float
     stabiliser_exact: float
+    stabiliser_kind: float
+    confidence: float
     symmetric: float
     axis_error: float
     ari: float
@@ -60,6 +68,7 @@ class Recovery:
     code_correlation: float
     by_kind: dict[str, float] = field(repr=False)
     nearest: pd.DataFrame = field(repr=False)
+    learned: pd.DataFrame = field(repr=False)
 
     def scalars(self) -> dict[str, float]:
         """All single numbers, for a table."""
@@ -86,10 +95,8 @@ def recovery(
     learned: torch.Tensor,
     *,
     families: Sequence[int] | None = None,
-    threshold: float = 0.9,
     codes: torch.Tensor | None = None,
     used: torch.Tensor | None = None,
-    cut: float = 0.5,
 ) -> Recovery:
     """Score a dictionary.
 
@@ -97,13 +104,13 @@ def recovery(
         planted: the truth; for `code_correlation` its samples are those of `codes`.
         learned: transform blocks `(m', |G|, C)`.
         families: of the learned features, if the method says so itself (a tied crosscoder does);
-            otherwise average linkage under the orbit distance finds them.
-        threshold: least autocorrelation in a stabiliser; a planted feature is never nearer than 0.9
-            to more symmetry than it has.
+            otherwise average linkage under the orbit distance finds them, cut where unrelated
+            features begin (`unrelated_cut`). Stabilisers are named by `calibrated_report`; features
+            that are tied to each other are no evidence there, and tell no confidence: symmetric is
+            then what a tied crosscoder would merge, up to the same slack.
         codes: of the same samples, `(N, m')`.
         used: which learned features count, bool `(m',)`: those that ever fire; all that have a norm
             if not given.
-        cut: orbit distance at which linkage stops.
     """
     g = planted.group
     live = learned.flatten(1).norm(dim=1) > 0
@@ -118,10 +125,11 @@ def recovery(
     one_to_one = float(near[rows, columns].clamp_min(0).sum() / len(near))
 
     if families is None:
-        of_learned = linked(orbit_distance(V, g), cut).labels
+        of_learned = linked(orbit_distance(V, g), unrelated_cut(V, g)).labels
     else:
         of_learned = np.asarray(families)[kept.numpy()]
-    report = symmetry_report(V, g, threshold)
+    least = {} if families is None else {"siblings": False, "least": MERGED - SLACK}
+    report = calibrated_report(V, g, **least)
     nearest = pd.DataFrame(
         {
             "planted": np.arange(len(near)),
@@ -132,6 +140,7 @@ def recovery(
             "learned_family": of_learned[index.numpy()],
             "stabiliser": planted.stabilisers,
             "named": report.stabiliser.to_numpy()[index.numpy()],
+            "confidence": report.confidence.to_numpy()[index.numpy()],
             "axis_error": [
                 axis_error(g, true, report.stabiliser[int(i)])
                 for true, i in zip(planted.stabilisers, index, strict=True)
@@ -140,6 +149,16 @@ def recovery(
     )
     found = nearest[nearest.cosine >= FOUND]
     right = (found.stabiliser == found.named).mean() if len(found) else 0.0
+    kinds = found.stabiliser.map(_kind) == found.named.map(_kind)
+    stabiliser_of = np.array(planted.stabilisers, dtype=object)
+    judged = pd.DataFrame(
+        {
+            "named": report.stabiliser,
+            "confidence": report.confidence,
+            "cosine": near.amax(0).numpy(),
+            "right": report.stabiliser.to_numpy() == stabiliser_of[near.argmax(0).numpy()],
+        }
+    )
     correlation = math.nan
     if codes is not None:
         pairs = list(zip(found.planted, found.learned, strict=True))
@@ -152,6 +171,8 @@ def recovery(
         precision=float((near.amax(0) >= FOUND).float().mean()),
         template=_templates(planted, V, of_learned),
         stabiliser_exact=float(right),
+        stabiliser_kind=float(kinds.mean()) if len(found) else 0.0,
+        confidence=float(found.confidence.mean()) if len(found) and families is None else math.nan,
         symmetric=float((report.stabiliser != "C1").mean()),
         axis_error=float(found.axis_error.mean()),
         ari=float(adjusted_rand_score(found.family, found.learned_family)) if len(found) else 0.0,
@@ -161,7 +182,12 @@ def recovery(
         code_correlation=correlation,
         by_kind=nearest.groupby("kind", sort=False).cosine.mean().to_dict(),
         nearest=nearest,
+        learned=judged,
     )
+
+
+def _kind(name: str) -> str:
+    return name.split("@")[0]
 
 
 def _templates(planted: PlantedOrbits, V: torch.Tensor, families: np.ndarray) -> float:
@@ -234,6 +260,49 @@ def interval(values: Sequence[float], level: float = 0.95, seed: int = 0) -> tup
         (values,), np.mean, confidence_level=level, method="percentile", rng=rng
     ).confidence_interval
     return float(found.low), float(found.high)
+
+
+def reliability(
+    stated: Sequence[float],
+    right: Sequence[bool],
+    edges: Sequence[float] = (0, 0.3, 0.5, 0.7, 0.85, 1),
+) -> pd.DataFrame:
+    """Is what is stated with so much confidence as often right?
+
+    Args:
+        stated: confidence of every name; missing ones are left out.
+        right: whether the name is.
+        edges: of the bins of confidence.
+
+    Returns:
+        One row a bin that has a name in it: `count`, mean `stated`, share `right`, and the Wilson
+        interval of that, `low` and `high`.
+    """
+    stated, right = np.asarray(stated, float), np.asarray(right, bool)
+    stated, right = stated[np.isfinite(stated)], right[np.isfinite(stated)]
+    bins = np.clip(np.searchsorted(edges, stated, side="right") - 1, 0, len(edges) - 2)
+    rows = []
+    for b in np.unique(bins):
+        inside = bins == b
+        share = binomtest(int(right[inside].sum()), int(inside.sum())).proportion_ci(
+            method="wilson"
+        )
+        rows.append(
+            {
+                "count": int(inside.sum()),
+                "stated": stated[inside].mean(),
+                "right": right[inside].mean(),
+                "low": share.low,
+                "high": share.high,
+            }
+        )
+    return pd.DataFrame(rows, columns=["count", "stated", "right", "low", "high"])
+
+
+def calibration_error(bins: pd.DataFrame) -> float:
+    """Expected calibration error: mean distance of stated and right in the bins of `reliability`,
+    weighted by their counts."""
+    return float(np.average((bins.stated - bins.right).abs(), weights=bins["count"]))
 
 
 def summary(table: pd.DataFrame, by: Sequence[str], scores: Sequence[str]) -> pd.DataFrame:

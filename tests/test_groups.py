@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from gc_utils.errors import UserError
 from gc_utils.groups import group
+from gc_utils.symmetry import stabilisers
 
 NAMES = ["C1", "C2", "C3", "C4", "C7", "C8", "D1", "D2", "D3", "D4", "D6", "D7", "D16"]
 everywhere = pytest.mark.parametrize("name", NAMES)
@@ -126,3 +128,14 @@ def test_other_names_are_refused_with_examples(name):
     with pytest.raises(UserError, match="expected 'Cn'.*'D16'") as error:
         group(name)
     assert repr(name) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["C6", "D4", "D6"])
+def test_conjugate_subgroups_stabilise_turned_functions(name):
+    g, rng = group(name), np.random.default_rng(0)
+    for i, s in enumerate(g.subgroups()):
+        T = rng.standard_normal((g.order, 8))[g.table[:, list(s.elements)]].mean(1)
+        for h in range(g.order):
+            turned = torch.from_numpy(T[g.right(h).numpy()])[None]
+            (found,) = stabilisers(turned, g, 0.99)
+            assert found == g.subgroups()[int(g.conjugates[h, i])]

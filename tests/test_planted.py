@@ -183,8 +183,9 @@ def test_families_and_stabilisers_are_judged(truth):
     assert own.ari == own.nmi == 1
     mixed = recovery.recovery(truth, truth.V, families=np.arange(len(truth.V)) % 5)
     assert mixed.ari < 0.1 and mixed.template < 0.5  # five families for twelve
-    blind = recovery.recovery(truth, truth.V, threshold=1e-6)
-    assert blind.stabiliser_exact < own.stabiliser_exact == 1
+    assert own.stabiliser_exact == own.stabiliser_kind == 1 and np.isnan(own.confidence)
+    blind = recovery.recovery(truth, truth.V[:, truth.group.right(1)].roll(1, 0))
+    assert len(blind.learned) == len(truth.V) and blind.learned.right.mean() > 0.9
 
 
 def test_axis_error_is_the_angle_between_nearest_mirrors():
@@ -214,3 +215,14 @@ def test_intervals_hold_the_mean_and_narrow_with_agreement():
     assert low < 0.902 < high and high - low < 0.05
     assert recovery.interval([0.5]) == (0.5, 0.5)
     assert all(np.isnan(recovery.interval([np.nan])))
+
+
+def test_reliability_is_the_share_that_is_right():
+    rng = np.random.default_rng(0)
+    stated = rng.uniform(0, 1, 4000)
+    honest = recovery.reliability(stated, rng.uniform(0, 1, 4000) < stated)
+    assert honest["count"].sum() == 4000 and recovery.calibration_error(honest) < 0.03
+    assert ((honest.low < honest.stated) & (honest.stated < honest.high)).mean() >= 0.8
+    boasting = recovery.reliability(np.full(100, 0.95), np.arange(100) < 40)
+    assert recovery.calibration_error(boasting) == pytest.approx(0.55)
+    assert len(recovery.reliability([np.nan, 1.0], [True, True])) == 1
