@@ -25,9 +25,9 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from gc_utils.crosscoder import GroupCrosscoder, TiedCrosscoder
+from gc_utils.equivariance import fitted_action
 from gc_utils.errors import UserError, choose
 from gc_utils.families import blocks_by_regression
-from gc_utils.groups import Group
 from gc_utils.planted import (
     PlantedOrbits,
     families_of_each,
@@ -214,37 +214,6 @@ def _regressed(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -
     with torch.no_grad():
         V = blocks_by_regression(one.encode(moved[:, :1]), moved)
     return replace(found, V=V, fvu=math.nan)
-
-
-def fitted_action(A: torch.Tensor, g: Group, ridge: float = 1e-3) -> torch.Tensor:
-    """The group's action on channels as powers of one fitted matrix, and one more for mirrors.
-
-    `A[g'·g] ≈ M_g' A[g]`, `M` of the smallest turn by ridge regression, the others its powers, as
-    in *Equivariant Sparse Autoencoders* (arXiv 2511.09432).
-
-    Args:
-        A: orbit activations, centred, `(N, |G|, C)`.
-        g: their group.
-        ridge: relative to the mean variance of a channel.
-
-    Returns:
-        `(|G|, C, C)`.
-    """
-
-    def fit(element: int) -> torch.Tensor:
-        x, y = A.flatten(0, 1).double(), A[:, g.table[element]].flatten(0, 1).double()
-        gram = x.T @ x
-        penalty = ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-        return torch.linalg.solve(gram + penalty, x.T @ y).T
-
-    turn = fit(1) if g.n > 1 else torch.eye(A.shape[2], dtype=torch.float64)
-    powers = [torch.eye(A.shape[2], dtype=torch.float64)]
-    for _ in range(g.n - 1):
-        powers.append(turn @ powers[-1])
-    if g.dihedral:
-        mirror = fit(g.n)
-        powers += [power @ mirror for power in powers[: g.n]]
-    return torch.stack(powers).float()
 
 
 def _one_rotation(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:

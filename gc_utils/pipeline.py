@@ -52,6 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "bank_steps": 100,
         "trial_seeds": 1,
         "trial_steps": 40,
+        "layer_samples": 60,
         "seed": 0,
     },
     "demo": {
@@ -90,6 +91,7 @@ ABOUT = {
 
 # The least value of a parameter that makes sense.
 LEAST = {
+    "layer_samples": 8,
     "seed": 0,
     "folds": 2,
     "visualise_steps": 0,
@@ -106,6 +108,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "02": ("01",),
     "03": ("01", "02"),
     "04": ("01", "02", "03"),
+    "04c": ("01", "02"),
     "05": ("01", "02", "03", "04"),
 }
 

@@ -28,9 +28,10 @@ NOTEBOOKS = (
     "03_cluster",
     "04_symmetry",
     "04b_ground_truth",
+    "04c_tied",
     "05_explore",
 )
-FINDINGS = {"EX1", "TR1", "TR2", "GC1", "GC2", "GC3", "GC4", "FB1", "FB2"}
+FINDINGS = {"EX1", "TR1", "TR2", "GC1", "GC2", "GC3", "GC4", "FB1", "FB2", "TC1", "EQ1"}
 
 
 def command(*arguments, cwd):

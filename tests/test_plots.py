@@ -10,7 +10,9 @@ from matplotlib.image import AxesImage
 from matplotlib.legend import Legend
 
 from gc_utils import plots
+from gc_utils.equivariance import Equivariance
 from gc_utils.groups import group
+from gc_utils.recovery import reliability
 from gc_utils.stimuli import KINDS
 
 rng = np.random.default_rng(0)
@@ -284,3 +286,56 @@ def test_irrep_spectra_are_sorted_by_dominant_frequency():
     assert strip.get_images() and set(legend(figure)) == {"line", "circle", "curve"}
     plain = plots.irrep_spectra(spectrum, frequencies)
     assert isinstance(plain, Figure) and not plain.legends
+
+
+def test_recovery_is_drawn_for_every_method_and_setting():
+    table = pd.DataFrame(
+        {
+            "method": ["ours", "ours", "theirs", "theirs"],
+            "noise": [0.1, 0.5, 0.1, 0.5],
+            "cosine_max": [0.9, 0.8, 0.5, np.nan],
+            "stabiliser_exact": [1.0, 0.5, 0.2, 0.1],
+            "ari": [1.0, 1.0, 0.0, 0.0],
+        }
+    )
+    figure = plots.recovery_curves(table, "noise", "noise")
+    assert len(figure.axes) == 3 and set(legend(figure)) == {"ours", "theirs"}
+    assert list(figure.axes[0].lines[0].get_ydata()) == [0.9, 0.8]
+    dots = plots.recovery_scores(table, ["cosine_max", "ari"])
+    assert {"cosine", "families (ARI)"} <= set(texts(dots))
+
+
+def test_calibration_draws_what_was_stated_and_what_was_right():
+    bins = {"ours": reliability([0.2, 0.2, 0.9, 0.9], [0, 1, 1, 1])}
+    trend = pd.DataFrame(
+        {"method": "ours", "noise": [0.0, 1.0], "stated": [0.9, 0.6], "right": [1.0, 0.5]}
+    )
+    figure = plots.calibration(bins, trend, "noise", "noise")
+    curve = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2][1]
+    assert list(curve.get_xdata()) == pytest.approx([0.2, 0.9])
+    assert [list(line.get_ydata()) for line in figure.axes[1].lines] == [[1.0, 0.5], [0.9, 0.6]]
+
+
+def test_equivariance_has_a_line_a_layer_and_kind():
+    found = Equivariance(
+        *np.linspace(1, 0.5, 24).reshape(3, 8), np.array([0.9, np.nan]), np.ones(2)
+    )
+    figure = plots.equivariance_by_layer({"first": found, "second": found}, group("D4"))
+    assert {"first", "second", "powers of one matrix"} <= set(legend(figure))
+    assert len(figure.axes[0].lines) >= 4
+
+
+def test_growth_compares_with_the_tied_families():
+    table = pd.DataFrame(
+        {
+            "features": [64, 128],
+            "families": [10, 14],
+            "features a family": [6.0, 9.0],
+            "orientation part": [0.5, 0.4],
+        }
+    )
+    figure = plots.dictionary_growth(table, 12)
+    assert len(figure.axes) == 3 and set(figure.axes[0].get_legend_handles_labels()[1]) == {
+        "untied",
+        "tied",
+    }
