@@ -112,6 +112,8 @@ def equivariance(
             raise UserError(
                 f"activations of shape {tuple(x.shape)}: expected (N, |G| = {g.order}, C)."
             )
+        if not len(x):
+            raise UserError("no orbits to fit on, or none held out: take more.")
     mean = A.float().mean((0, 1))
     A, x = A.float() - mean, held_out.float() - mean
     actions = {

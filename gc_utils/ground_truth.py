@@ -7,6 +7,7 @@ side by side, writes each to a file as it ends, and skips what is there.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import multiprocessing
@@ -15,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from tqdm.auto import tqdm
 
 from gc_utils.crosscoder import GroupCrosscoder, TiedCrosscoder
 from gc_utils.equivariance import fitted_action
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import choose
 from gc_utils.families import blocks_by_regression
 from gc_utils.planted import (
     PlantedOrbits,
@@ -269,7 +271,9 @@ def _blocks(width: int) -> Callable[..., Found]:
         judged = evaluate(coder, held_out.A, coder.mean)
         V = coder.V.detach().unflatten(0, (blocks, width))
         parameters = sum(p.numel() for p in coder.parameters())
-        return Found(V, None, None, judged.fvu, judged.l0 / width, parameters)
+        with torch.no_grad():  # codes have either sign: a block is on if any of them is not 0
+            on = coder.encode(held_out.A).unflatten(1, (blocks, width)).ne(0).any(2)
+        return Found(V, None, None, judged.fvu, float(on.float().sum(1).mean()), parameters)
 
     return method
 
@@ -340,7 +344,7 @@ def trial(method: str, problem: Problem) -> dict[str, object]:
     used = None
     if found.codes is not None:
         used = (found.codes > 1e-6).any(0)
-    row = {"method": method, **asdict(problem)}
+    row = {"method": method, **asdict(problem), "code": _code()}
     row |= {
         "fvu": found.fvu,
         "fvu_oracle": oracle_fvu(held_out),
@@ -353,6 +357,8 @@ def trial(method: str, problem: Problem) -> dict[str, object]:
         best = cosines(held_out.V, found.V).amax(1)
         row |= {"cosine_max": float(best.mean()), "recall": float((best >= FOUND).float().mean())}
         return row
+    if used is not None and int(used.sum()) < 2:  # it has learned nothing
+        return row | {"cosine_max": 0.0, "recall": 0.0, "precision": 0.0, "stabiliser_exact": 0.0}
     scores = recovery(held_out, found.V, families=found.families, codes=found.codes, used=used)
     if found.coherence is not None:
         row["coherence"] = float(found.coherence.nanmedian())
@@ -379,7 +385,8 @@ def run_trials(
     """Run trials, several at a time, and keep every result.
 
     Args:
-        path: a file of one JSON object a line; trials that are in it are not run again.
+        path: a file of one JSON object a line; trials that are in it are not run again, unless the
+            code has changed since.
         trials: method and problem of each.
         workers: processes.
         progress: show a bar.
@@ -395,7 +402,8 @@ def run_trials(
                 row = json.loads(line)
             except ValueError:  # the last line of a run that was killed
                 continue
-            done[_key(row)] = row
+            if row.get("code") == _code():  # what other code has found is not to be trusted
+                done[_key(row)] = row
     todo = [t for t in wanted if _key({"method": t[0], **asdict(t[1])}) not in done]
     path.parent.mkdir(parents=True, exist_ok=True)
     if todo:
@@ -421,10 +429,18 @@ def run_trials(
 
 
 def _key(row: dict) -> tuple:
-    names = ("method", *Problem.__dataclass_fields__)
-    if missing := [name for name in names if name not in row]:
-        raise UserError(f"a trial without {missing[0]!r} is of another version: delete its file.")
-    return tuple(row[name] for name in names)
+    return tuple(row.get(name) for name in ("method", *Problem.__dataclass_fields__))
+
+
+@lru_cache
+def _code() -> str:
+    """A digest of the modules that trials depend on."""
+    modules = ("crosscoder", "equivariance", "families", "ground_truth", "groups", "null")
+    modules += ("planted", "recovery", "refine", "symmetry", "training")
+    digest = hashlib.sha256()
+    for name in modules:
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def grid(

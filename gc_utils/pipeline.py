@@ -115,6 +115,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 # What counts as a notebook's product. Anything else in a run folder is left alone.
 PRODUCTS = (
     "*.zarr",
+    "equivariance/*.zarr",
     "*.safetensors",
     "*.csv",
     "*.parquet",

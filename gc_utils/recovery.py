@@ -18,6 +18,7 @@ from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from gc_utils.crosscoder import MERGED
+from gc_utils.errors import UserError
 from gc_utils.families import linked, orbit_distance, unit_features
 from gc_utils.groups import Group, Subgroup
 from gc_utils.null import SLACK, calibrated_report, unrelated_cut
@@ -45,7 +46,8 @@ class Recovery:
         symmetric: share of learned features that are given a symmetry; what it should be, the truth
             decides.
         axis_error: mean error of the mirror axis, degrees, where both have mirrors; NaN if none.
-        ari, nmi: of the families of matched features, adjusted Rand and mutual information.
+        ari, nmi: of the families of matched features, adjusted Rand and mutual information; NaN
+            if they are of fewer than two families.
         code_correlation: mean correlation of matched features' codes; NaN without codes.
         by_kind: `cosine_max` by the stabiliser of the planted family.
         nearest: for every planted feature, the nearest learned one and the cosine.
@@ -117,7 +119,7 @@ def recovery(
     live = live if used is None else live & used.to(live)
     kept = live.nonzero().flatten()
     if len(kept) < 2:
-        raise ValueError(f"{len(kept)} of {len(learned)} features are in use: nothing to compare.")
+        raise UserError(f"{len(kept)} of {len(learned)} features are in use: nothing to compare.")
     V = learned[kept].detach().float()
     near = cosines(planted.V, V)
     best, index = near.max(1)
@@ -148,6 +150,7 @@ def recovery(
         }
     )
     found = nearest[nearest.cosine >= FOUND]
+    several = found.family.nunique() > 1  # one family is no clustering to judge
     right = (found.stabiliser == found.named).mean() if len(found) else 0.0
     kinds = found.stabiliser.map(_kind) == found.named.map(_kind)
     stabiliser_of = np.array(planted.stabilisers, dtype=object)
@@ -175,10 +178,10 @@ def recovery(
         confidence=float(found.confidence.mean()) if len(found) and families is None else math.nan,
         symmetric=float((report.stabiliser != "C1").mean()),
         axis_error=float(found.axis_error.mean()),
-        ari=float(adjusted_rand_score(found.family, found.learned_family)) if len(found) else 0.0,
+        ari=float(adjusted_rand_score(found.family, found.learned_family)) if several else math.nan,
         nmi=float(normalized_mutual_info_score(found.family, found.learned_family))
-        if len(found)
-        else 0.0,
+        if several
+        else math.nan,
         code_correlation=correlation,
         by_kind=nearest.groupby("kind", sort=False).cosine.mean().to_dict(),
         nearest=nearest,

@@ -37,8 +37,9 @@ def refine(
 
     Online dictionary learning (Mairal et al. 2010, scikit-learn's) alternates between non-negative
     sparse codes of a batch, `min_f ½‖A - Σ_i f_i V_i‖² + λ Σ_i f_i`, and blocks that fit all codes
-    so far best. The blocks keep their lengths. The encoder starts anew, as the ridge regression of
-    the codes on what it sees, and is trained, biases too, with the blocks as they are.
+    so far best; features that no code uses are replaced by orbits. The blocks keep their lengths.
+    The encoder starts anew, as the ridge regression of the codes on what it sees, and is trained,
+    biases too, with the blocks as they are.
 
     Args:
         coder: a trained crosscoder that is not tied, changed in place.
@@ -53,10 +54,12 @@ def refine(
         The history of the encoder's training.
 
     Raises:
-        UserError: for a tied crosscoder, or one that has not been trained.
+        UserError: for a tied crosscoder, a sparse autoencoder, or one that has not been trained.
     """
     if not isinstance(coder, GroupCrosscoder) or coder.family is not None:
         raise UserError("a tied crosscoder's features are not free to move: refine an untied one.")
+    if coder.group.order == 1:
+        raise UserError("a sparse autoencoder has no orbits to refine by: take a crosscoder.")
     if coder.fresh:
         raise UserError("this crosscoder has learned nothing yet: train it first.")
     if passes < 1 or not penalty > 0:
@@ -94,6 +97,7 @@ def refine(
         learner.partial_fit(x)
         bar.update()
     blocks = learner.components_
+    blocks = blocks / np.linalg.norm(blocks, axis=1, keepdims=True).clip(1e-12)
     gram, cross = 0, 0  # of views and codes, for the encoder
     for step in range(count, count + each):
         A = turned(step)

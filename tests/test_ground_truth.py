@@ -1,9 +1,9 @@
 """Every method can be asked, trials are kept, and those that should find the truth do."""
 
-import json
 import math
 
 import pytest
+import torch
 
 from gc_utils import ground_truth
 from gc_utils.errors import UserError
@@ -49,9 +49,16 @@ def test_trials_are_kept_and_not_repeated(tmp_path, monkeypatch):
     monkeypatch.setattr(ground_truth, "ProcessPoolExecutor", None)  # nothing may be computed
     again = run_trials(path, wanted, progress=False)
     assert again.equals(first)
-    path.write_text(json.dumps({"method": "PCA"}) + "\n")
-    with pytest.raises(UserError, match="another version"):
+    monkeypatch.setattr(ground_truth, "_code", lambda: "another")
+    with pytest.raises(TypeError, match="NoneType"):  # all to be computed again
         run_trials(path, wanted, progress=False)
+
+
+def test_a_method_that_learned_nothing_scores_nothing(monkeypatch):
+    nothing = ground_truth.Found(torch.ones(4, 8, 16), torch.zeros(100, 4))
+    monkeypatch.setitem(METHODS, "PCA", lambda *_: nothing)
+    row = trial("PCA", TINY)
+    assert row["cosine_max"] == row["recall"] == 0 and row["dead"] == 1
 
 
 def test_grids_cover_values_methods_and_seeds():
