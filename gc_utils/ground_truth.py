@@ -224,7 +224,8 @@ def _one_rotation(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits
     mean = seen.A.mean((0, 1))
     action = fitted_action(seen.A - mean, seen.group)
     V = torch.einsum("gcd,md->mgc", action, one.V.detach()[:, 0])
-    made = torch.einsum("nm,mgc->ngc", found.codes, V) + mean
+    bias = action @ (one.b_dec.detach()[0] - mean)  # turned like the features
+    made = torch.einsum("nm,mgc->ngc", found.codes, V) + bias + mean
     return replace(found, V=V, fvu=fvu(held_out.A, made, mean).fvu)
 
 
