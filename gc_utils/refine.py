@@ -8,10 +8,13 @@ on planted orbits a dictionary that merges neighbours in pairs reconstructs as w
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.decomposition import MiniBatchDictionaryLearning, sparse_encode
+from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from gc_utils.activations import ShuffledBatches
@@ -94,16 +97,21 @@ def refine(
                 batch_size=config.batch_size,
                 random_state=config.seed,
             )
-        learner.partial_fit(x)
+        with warnings.catch_warnings():  # a few codes of thousands miss the tolerance, by little
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            learner.partial_fit(x)
         bar.update()
     blocks = learner.components_
     blocks = blocks / np.linalg.norm(blocks, axis=1, keepdims=True).clip(1e-12)
     gram, cross = 0, 0  # of views and codes, for the encoder
     for step in range(count, count + each):
         A = turned(step)
-        codes = sparse_encode(
-            A.flatten(1).numpy(), blocks, algorithm="lasso_cd", alpha=learner.alpha, positive=True
-        )
+        x = A.flatten(1).numpy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            codes = sparse_encode(
+                x, blocks, algorithm="lasso_cd", alpha=learner.alpha, positive=True
+            )
         seen = torch.cat([A[:, : coder.views].flatten(1), torch.ones(len(A), 1).double()], 1)
         gram, cross = gram + seen.T @ seen, cross + seen.T @ torch.from_numpy(codes)
         bar.update()
