@@ -144,6 +144,26 @@ class Model(ABC):
         return x.to(self.device, torch.float32)
 
 
+def choose_layers(model: Model, named: str, usual: Sequence[str], last: str) -> list[str]:
+    """Layers to study: those named, or the usual ones that the model has, up to the last.
+
+    Args:
+        model: from `load_model`.
+        named: names with spaces between; empty for the usual ones.
+        usual: in the model's order; those that it does not have are left out.
+        last: the layer at which to stop; always among the usual ones.
+
+    Raises:
+        UserError: for a layer that the model does not have.
+    """
+    if named.split():
+        return [model.check_layer(layer) for layer in named.split()]
+    model.check_layer(last)
+    order = list(model.layers)
+    below = order[: order.index(last)] if last in order else []
+    return [layer for layer in usual if layer in below] + [last]
+
+
 class InceptionModel(Model):
     """InceptionV1, as far up as its weights reach."""
 

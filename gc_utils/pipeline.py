@@ -53,6 +53,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "trial_seeds": 1,
         "trial_steps": 40,
         "layer_samples": 60,
+        "positions": 1500,
+        "sae_steps": 60,
+        "resamples": 40,
+        "bank_seeds": 1,
+        "dimensions": 6,
+        "orbits": 150,
+        "patches_shown": 800,
         "seed": 0,
     },
     "demo": {
@@ -80,6 +87,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "k": 32,
         "steps": 40_000,
         "seeds": 3,
+        "positions": 200_000,
+        "sae_steps": 10_000,
+        "orbits": 5000,
         "seed": 0,
     },
 }
@@ -92,6 +102,12 @@ ABOUT = {
 # The least value of a parameter that makes sense.
 LEAST = {
     "layer_samples": 8,
+    "positions": 100,
+    "resamples": 2,
+    "dimensions": 2,
+    "bank_dimensions": 2,
+    "orbits": 100,
+    "patches_shown": 100,
     "seed": 0,
     "folds": 2,
     "visualise_steps": 0,
@@ -99,7 +115,7 @@ LEAST = {
     "trial_seeds": 0,
 } | dict.fromkeys(
     ("samples", "features", "k", "steps", "seeds", "batch_size", "bank_steps")
-    + ("trial_steps", "workers"),
+    + ("trial_steps", "workers", "sae_k", "sae_steps", "bank_seeds"),
     1,
 )
 
@@ -111,11 +127,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "04c": ("01", "02"),
     "05": ("01", "02", "03", "04"),
 }
+# Which further ones it reads if they are there.
+USES: dict[str, tuple[str, ...]] = {"06": ("04",)}
 
 # What counts as a notebook's product. Anything else in a run folder is left alone.
 PRODUCTS = (
     "*.zarr",
     "equivariance/*.zarr",
+    "dimensions/*.zarr",
     "*.safetensors",
     "*.csv",
     "*.parquet",
@@ -435,7 +454,7 @@ def _run_all(
             "package": package,
             "upstream": {
                 other.name: manifest.outputs_checksum(other.name)
-                for other in _upstream(notebook, found)
+                for other in [*_upstream(notebook, found), *_used(notebook, found, manifest)]
             },
         }
         stale = manifest.why_stale(notebook.name, inputs)
@@ -678,6 +697,11 @@ def _defaults(notebook: Notebook) -> dict[str, Any]:
 
 def _upstream(notebook: Notebook, found: list[Notebook]) -> list[Notebook]:
     return [other for other in found if other.number in NEEDS.get(notebook.number, ())]
+
+
+def _used(notebook: Notebook, found: list[Notebook], manifest: Manifest) -> list[Notebook]:
+    numbers = USES.get(notebook.number, ())
+    return [n for n in found if n.number in numbers and manifest.complete(n.name)]
 
 
 def _check_upstream(

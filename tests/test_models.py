@@ -13,7 +13,13 @@ from gc_utils import _weights, inception
 from gc_utils._torchvision import torchvision
 from gc_utils.errors import UserError
 from gc_utils.inception import InceptionV1
-from gc_utils.models import available_weights, load_model, pick_device, probe_receptive_field
+from gc_utils.models import (
+    available_weights,
+    choose_layers,
+    load_model,
+    pick_device,
+    probe_receptive_field,
+)
 
 
 @pytest.fixture(scope="module")
@@ -386,3 +392,15 @@ def test_unknown_layers(random_model):
 def test_device_names():
     assert pick_device("cpu").type == "cpu"
     assert pick_device().type in ("cpu", "cuda")
+
+
+def test_layers_to_study_are_those_named_or_the_usual_ones_up_to_the_last():
+    model = load_model("inceptionv1", weights="demo")
+    usual = ("conv2d0", "mixed3a", "mixed3b_5x5", "nothing")
+    assert choose_layers(model, "", usual, "mixed3a") == ["conv2d0", "mixed3a"]
+    assert choose_layers(model, "", usual, "mixed3b") == [*usual[:3], "mixed3b"]
+    assert choose_layers(model, "mixed3b conv2d1", usual, "mixed3a") == ["mixed3b", "conv2d1"]
+    bank = load_model("filter_bank", group="D4")
+    assert choose_layers(bank, "", usual, "filters") == ["filters"]
+    with pytest.raises(UserError, match="mixed3c"):
+        choose_layers(model, "mixed3c", usual, "mixed3a")

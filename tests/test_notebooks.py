@@ -5,6 +5,7 @@ One run of the `smoke` preset serves all tests here, from the command line as a 
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,15 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from PIL import Image
+from safetensors.torch import save_file
 
 from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.execution import execute
 from gc_utils.findings import caption, load_findings
+from gc_utils.images import load_images
+from gc_utils.inception import InceptionV1
 from gc_utils.planted import planted_orbits, write_store
 from gc_utils.recovery import recovery
 
@@ -30,8 +35,11 @@ NOTEBOOKS = (
     "04b_ground_truth",
     "04c_tied",
     "05_explore",
+    "06_missing_curves",
+    "07_tuning_dimensions",
 )
 FINDINGS = {"EX1", "TR1", "TR2", "GC1", "GC2", "GC3", "GC4", "FB1", "FB2", "TC1", "EQ1"}
+FINDINGS |= {"MC1", "MC2", "TD1", "TD2"}
 
 
 def command(*arguments, cwd):
@@ -164,3 +172,28 @@ def test_planted_orbits_run_through_them_unchanged(tmp_path, tied):
     assert (coder.family is not None) == bool(tied)
     judged = recovery(planted, coder.V, families=coder.family)
     assert judged.cosine_max > 0.8
+
+
+def test_the_companions_take_weights_in_inception5hs_format_and_a_folder(tmp_path):
+    network = InceptionV1(seed=3)
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i, photograph in enumerate(load_images("scenes:6", min_size=96)):
+        pixels = (photograph.load().permute(1, 2, 0) * 255).byte().numpy()
+        Image.fromarray(pixels).save(pictures / f"{i}.png")
+    done = command(
+        *("run", "--preset", "smoke", "--output", "run", "--only", "06", "07"),
+        *("-p", "weights_file", "weights.safetensors", "-p", "images", "folder:pictures"),
+        *("-p", "study_layers", "mixed3b", "-p", "dimension_layers", "conv2d0"),
+        *("-p", "positions", "600", "-p", "visualise_steps", "2"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {entry["id"]: entry for entry in load_findings(tmp_path / "run")}
+    assert set(found) == {"MC1", "MC2", "TD1", "TD2"}
+    # Random weights have no curve neurons: the check against the published ones says so.
+    shown = nbformat.read(tmp_path / "run" / "06_missing_curves.ipynb", as_version=4)
+    text = "".join(o.get("text", "") for c in shown.cells for o in c.get("outputs", []))
+    off, p = re.search(r"off by (\d+)° in the median; .* p = ([\d.]+)", text).groups()
+    assert float(off) > 20 and float(p) > 0.01

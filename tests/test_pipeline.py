@@ -359,7 +359,7 @@ def test_a_folder_has_a_checksum_of_names_and_contents(tmp_path):
 
 
 def test_needs_point_backwards():
-    for number, needed in pipeline.NEEDS.items():
+    for number, needed in [*pipeline.NEEDS.items(), *pipeline.USES.items()]:
         assert all(other < number for other in needed)
 
 

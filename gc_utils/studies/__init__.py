@@ -1,0 +1,1 @@
+"""One module for each companion paper: what its notebook measures."""
