@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from sklearn.decomposition import NMF, PCA, FastICA, MiniBatchDictionaryLearning
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
@@ -366,13 +366,13 @@ def measure(patches: torch.Tensor, sigma: float = 1.0) -> pd.DataFrame:
         - `curvature`: how fast the gradient's direction changes along the contour, weighted by its
           squared length, per half patch.
     """
-    x = patches.double()
+    x = patches.float()
     size = x.shape[-1]
-    luma = torch.einsum("nchw,c->nhw", x, LUMA)
-    at = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    luma = torch.einsum("nchw,c->nhw", x, LUMA.float())
+    at = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
     row, column = torch.meshgrid(-at, at, indexing="ij")
     inside = torch.hypot(row, column) <= size / 2
-    weight = inside.double() / inside.sum()
+    weight = inside.float() / inside.sum()
 
     def mean(field: torch.Tensor) -> torch.Tensor:
         return (field * weight).sum((1, 2))
@@ -387,7 +387,7 @@ def measure(patches: torch.Tensor, sigma: float = 1.0) -> pd.DataFrame:
     window = (1 - (torch.hypot(row, column) / (size / 2)).square()).clamp_min(0)
     power = torch.fft.rfft2(centred * window).abs().square()
     fy, fx = torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]
-    where = torch.hypot(fy, fx).double()
+    where = torch.hypot(fy, fx)
     centroid = (power * where).sum((1, 2)) / power.sum((1, 2)).clamp_min(1e-12)
     red_green, blue_yellow = x[:, 0] - x[:, 1], x[:, 2] - (x[:, 0] + x[:, 1]) / 2
     return pd.DataFrame(
@@ -412,7 +412,7 @@ def measure(patches: torch.Tensor, sigma: float = 1.0) -> pd.DataFrame:
 def _derivative(picture: torch.Tensor, sigma: float, order: str) -> torch.Tensor:
     """Gaussian derivatives, x right and y up."""
     radius = int(np.ceil(4 * sigma))
-    at = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    at = torch.arange(-radius, radius + 1, dtype=torch.float32)
     smooth = torch.exp(-at.square() / (2 * sigma**2))
     smooth = smooth / smooth.sum()
     kernels = {
@@ -438,11 +438,11 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 
 
 def explained_by(
-    codes: np.ndarray, measured: pd.DataFrame, groups: Sequence, *, folds: int = 4, seed: int = 0
+    codes: np.ndarray, measured: pd.DataFrame, groups: Sequence, *, folds: int = 3, seed: int = 0
 ) -> pd.DataFrame:
     """How well measured attributes predict each dimension: cross-validated R².
 
-    Gradient-boosted trees; samples of one photograph are never on both sides of a split.
+    Extremely randomised trees; samples of one photograph are never on both sides of a split.
 
     Args:
         codes: coordinates `(N, d)`.
@@ -457,17 +457,15 @@ def explained_by(
     """
     groups = np.asarray(groups)
     splits = GroupKFold(min(folds, len(np.unique(groups))))
-    rows = []
-    for column in codes.T:
-        y = (column - column.mean()) / max(column.std(), 1e-12)
-        row = {}
-        for name, parts in {"all": tuple(measured), **ATTRIBUTES}.items():
-            model = HistGradientBoostingRegressor(max_iter=60, max_depth=4, random_state=seed)
-            x = measured[list(parts)].to_numpy()
-            guess = cross_val_predict(model, x, y, groups=groups, cv=splits)
-            row[name] = max(0.0, 1 - float(np.square(y - guess).sum() / np.square(y).sum()))
-        rows.append(row)
-    return pd.DataFrame(rows)
+    y = (codes - codes.mean(0)) / np.maximum(codes.std(0), 1e-12)
+    found = {}
+    for name, parts in {"all": tuple(measured), **ATTRIBUTES}.items():
+        model = ExtraTreesRegressor(50, min_samples_leaf=8, random_state=seed, n_jobs=2)
+        x = measured[list(parts)].to_numpy()
+        guess = cross_val_predict(model, x, y, groups=groups, cv=splits)
+        left = np.square(y - guess.reshape(y.shape)).sum(0) / np.square(y).sum(0)
+        found[name] = np.maximum(0.0, 1 - left)
+    return pd.DataFrame(found)
 
 
 # ------------------------------------------------------------------------------ group directions
@@ -535,7 +533,7 @@ def study_layer(
     count: int,
     *,
     method: str = "ICA",
-    most: int = 4000,
+    most: int = 2400,
     seed: int = 0,
 ) -> LayerStudy:
     """Decompose a layer's activations and say what its dimensions are.
