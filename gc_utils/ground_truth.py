@@ -155,12 +155,16 @@ def _judged(coder, held_out: PlantedOrbits):
     return one, Found(one.V.detach(), codes, families, judged.fvu, judged.l0, parameters, views)
 
 
+def _untrained(problem: Problem, seen: PlantedOrbits, encode_from: str) -> GroupCrosscoder:
+    return GroupCrosscoder(
+        problem.group, problem.channels, _features(problem, seen), k=round(problem.l0),
+        encode_from=encode_from, seed=problem.seed,
+    )  # fmt: skip
+
+
 def _crosscoder(encode_from: str, moved: bool = True) -> Callable[..., Found]:
     def method(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
-        coder = GroupCrosscoder(
-            problem.group, problem.channels, _features(problem, seen), k=round(problem.l0),
-            encode_from=encode_from, seed=problem.seed,
-        )  # fmt: skip
+        coder = _untrained(problem, seen, encode_from)
         return _trained(coder, problem, seen, held_out, translate=moved)[1]
 
     return method
@@ -168,10 +172,7 @@ def _crosscoder(encode_from: str, moved: bool = True) -> Callable[..., Found]:
 
 def _refined(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
     """The crosscoder, its dictionary refined; half as many steps for the encoder after that."""
-    coder = GroupCrosscoder(
-        problem.group, problem.channels, _features(problem, seen), k=round(problem.l0),
-        encode_from="orbit", seed=problem.seed,
-    )  # fmt: skip
+    coder = _untrained(problem, seen, "orbit")
     rows = np.arange(len(seen.A))
     train(coder, seen.A, rows, held_out.A, _config(problem), progress=False)
     again = _config(

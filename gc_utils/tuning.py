@@ -41,6 +41,14 @@ class StimulusOrbits:
     group: Group
 
 
+@torch.inference_mode()
+def unit_responses(
+    model: Model, layer: str, images: torch.Tensor, batch: int = 128
+) -> torch.Tensor:
+    """What the unit at the centre answers to pictures, `(S, C)`, so many a forward pass."""
+    return torch.cat([model.unit(x, layer).float().cpu() for x in images.split(batch)])
+
+
 def stimulus_orbits(
     model: Model,
     layer: str,
@@ -63,10 +71,9 @@ def stimulus_orbits(
     contrast = 0.5 if measure == "range" else 0.035  # the most that every kind can have
     bank = stimulus_bank(model.crop_size(layer), orientations=1, contrast=contrast, measure=measure)
     found = []
-    with torch.inference_mode():
-        for drawings in bank.images.split(max(1, batch // g.order)):
-            crops = turn(drawings, g, blur=blur).flatten(0, 1)
-            found += [model.unit(part, layer).float().cpu() for part in crops.split(batch)]
+    for drawings in bank.images.split(max(1, batch // g.order)):
+        crops = turn(drawings, g, blur=blur).flatten(0, 1)
+        found.append(unit_responses(model, layer, crops, batch))
     A = torch.cat(found).reshape(len(bank.images), g.order, -1)
     table = bank.table.loc[bank.table.index.repeat(g.order)].reset_index(drop=True)
     table["drawing"] = np.repeat(np.arange(len(bank.images)), g.order)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gc_utils.plots import GREY, OKABE_ITO, PALE, pictures, styled, thumbnails
+from gc_utils.plots import GREY, OKABE_ITO, PALE, pictures, polar_axes, styled, thumbnails
 from gc_utils.studies.missing_curves import RadialTuning, gaps
 
 UNITS = {"neurons": OKABE_ITO["orange"], "features": OKABE_ITO["blue"]}
@@ -23,11 +23,7 @@ FURTHER = (OKABE_ITO["green"], OKABE_ITO["purple"], GREY)
 def _polar_style(ax: Axes, high: float) -> None:
     ax.set_ylim(0, high)
     ax.set_yticks([high / 2, high])
-    ax.set_yticklabels([])
-    ax.set_thetagrids([0, 90, 180, 270], ["0°", "90°", "180°", "270°"])
-    ax.tick_params(pad=-3, labelsize=7)
-    ax.grid(color="#E0E0E0", lw=0.6)
-    ax.spines["polar"].set(color=PALE, linewidth=0.8)
+    polar_axes(ax)
 
 
 def _draw_tuning(ax: Axes, angles: np.ndarray, curve: np.ndarray, colour: str) -> None:

@@ -31,6 +31,7 @@ from gc_utils.positions import Positions
 from gc_utils.stimuli import StimulusBank, draw, stimulus_bank
 from gc_utils.symmetry import family_elements
 from gc_utils.training import Metrics, TrainConfig, evaluate, train
+from gc_utils.tuning import unit_responses
 
 UNITS = ("neurons", "features")
 ORIENTATIONS = 36
@@ -76,14 +77,6 @@ def curve_bank(
     table["curvature"] = (size / 2 / table["radius"]).where(table.kind == "curve")
     table.loc[table.kind == "line", "curvature"] = 0.0
     return StimulusBank(torch.cat(images), table)
-
-
-@torch.inference_mode()
-def unit_responses(
-    model: Model, layer: str, images: torch.Tensor, batch: int = 128
-) -> torch.Tensor:
-    """What the unit at the centre answers to drawings, `(S, C)`."""
-    return torch.cat([model.unit(x, layer).float().cpu() for x in images.split(batch)])
 
 
 @torch.no_grad()
@@ -162,7 +155,7 @@ def radial_tuning(
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(cube), np.full(len(cube), 1 / len(cube)), resamples)
     again = _preferred(_mean_curves(cube, drawn[:, :, None] * cares), angles)
-    off = (again - found["preferred"].to_numpy() + 180) % 360 - 180
+    off = _apart(again, found["preferred"].to_numpy())
     off[np.isnan(off)] = 0.0
     found["low"] = found["preferred"] + np.quantile(off, 0.025, axis=0)
     found["high"] = found["preferred"] + np.quantile(off, 0.975, axis=0)
@@ -175,6 +168,11 @@ def radial_tuning(
     return RadialTuning(angles, curves.T, found)
 
 
+def _apart(a, b):
+    """By how many degrees one angle is ahead of another, in [-180, 180)."""
+    return (a - b + 180) % 360 - 180
+
+
 def _mean_curves(cube: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Weighted means over shapes: `(P, K, U)`, `(B, P, U)` to `(B, K, U)`."""
     total = np.einsum("pku,bpu->bku", cube, weight, optimize=True)
@@ -185,7 +183,7 @@ def _preferred(curves: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Circular mean of what exceeds half height around the peak: `(…, K, U)` to `(…, U)`."""
     peak = curves.max(-2, keepdims=True)
     at = angles[curves.argmax(-2)][..., None, :]
-    near = np.abs((angles[:, None] - at + 180) % 360 - 180) <= 90
+    near = np.abs(_apart(angles[:, None], at)) <= 90
     weight = np.clip(curves - HALF * peak, 0, None) * near
     turn = np.exp(1j * np.deg2rad(angles))
     return np.rad2deg(np.angle(np.einsum("...ku,k->...u", weight, turn))) % 360
@@ -249,16 +247,15 @@ def coverage(angles: Sequence[float], bins: int = 16) -> dict[str, float]:
         `count`; `gap`, the largest arc without one, degrees (360 if there are none); `entropy` of
         the histogram over its maximum `log bins`, 1 for even cover.
     """
-    angles = np.sort(np.asarray(angles, dtype=float)[~np.isnan(np.asarray(angles, dtype=float))])
+    angles = np.asarray(angles, dtype=float)
+    angles = angles[~np.isnan(angles)]
     if not len(angles):
         return {"count": 0, "gap": 360.0, "entropy": 0.0}
-    gap = np.diff(np.sort(angles % 360))
-    around = 360 - np.ptp(angles % 360)
     share = np.histogram(angles % 360, bins, (0, 360))[0] / len(angles)
     share = share[share > 0]
     return {
         "count": len(angles),
-        "gap": float(max([around, *gap])),
+        "gap": max(b - a for a, b in gaps(angles, least=0)),
         "entropy": float(-(share * np.log(share)).sum() / np.log(bins)),
     }
 
@@ -374,14 +371,14 @@ def split_doubles(
         row = {"neuron": unit, "first": ends[0], "second": ends[1]}
         single = []
         for name, at in zip("12", ends, strict=True):
-            off = np.abs((table["orientation"] - at + 180) % 360 - 180)
+            off = np.abs(_apart(table["orientation"], at))
             there = np.flatnonzero((table["kind"] == "curve") & (off <= within / 2 + 1e-9))
             wrote = decompose(coder, f, unit, there)
             best = int(wrote.feature[0]) if len(wrote) else -1
             row[f"feature{name}"] = best
             seen = features.table.loc[best] if best >= 0 else None
             row[f"preferred{name}"] = np.nan if seen is None else seen.preferred
-            near = seen is not None and abs((seen.preferred - at + 180) % 360 - 180) <= within
+            near = seen is not None and abs(_apart(seen.preferred, at)) <= within
             single.append(bool(near and seen.peaks == 1))
         row["split"] = all(single) and row["feature1"] != row["feature2"]
         rows.append(row)
@@ -502,7 +499,7 @@ def family_turns(
     at = at[inside]
     one, other = (at[pairs[name].to_numpy(dtype=int)] for name in ("feature", "other"))
     start = np.where(pairs["mirrored"].to_numpy(dtype=bool), 180 - other, other)
-    off = np.abs((start + pairs["angle"].to_numpy(dtype=float) - one + 180) % 360 - 180)
+    off = np.abs(_apart(start + pairs["angle"].to_numpy(dtype=float), one))
     return pairs.assign(off=off)
 
 
@@ -525,7 +522,7 @@ def published_check(
     found = theirs.preferred.to_numpy()
 
     def off(angles: np.ndarray) -> np.ndarray:
-        return (angles - published + 180) % 360 - 180
+        return _apart(angles, published)
 
     median = float(np.nanmedian(np.abs(off(found))))
     rng = np.random.default_rng(seed)
@@ -646,6 +643,12 @@ class HiddenBank:
         return z @ self.mix.T
 
 
+def _curved(bank: FilterBank) -> tuple[list[int], list[int]]:
+    """The filters that look for bright curves, and those for dark ones."""
+    curved = [i for i, kind in enumerate(bank.kinds) if kind == "curved_gabor"]
+    return curved[: len(curved) // 2], curved[len(curved) // 2 :]
+
+
 def hidden_bank(
     bank: FilterBank,
     *,
@@ -673,8 +676,7 @@ def hidden_bank(
         UserError: if there are not enough orientations for it.
     """
     rng = np.random.default_rng(seed)
-    curved = [i for i, kind in enumerate(bank.kinds) if kind == "curved_gabor"]
-    bright, dark = (curved[: len(curved) // 2], curved[len(curved) // 2 :])
+    bright, dark = _curved(bank)
     count = len(bright)
     if count < gap + 3 * single + 4 or pairs > count // 4:
         raise UserError(f"{count} orientations are too few for that many missing and pairs.")
@@ -823,22 +825,28 @@ def hidden_trial(
             angles,
             step,
         )
+    bright, dark = _curved(bank)
+    polarity = dict.fromkeys(bright, 1) | dict.fromkeys(dark, -1)
     gone = {*hidden.missing, *(i for pair in hidden.pairs for i in pair)}
-    own = [i for i, kind in enumerate(bank.kinds) if kind == "curved_gabor" and i not in gone]
-    half = len([k for k in bank.kinds if k == "curved_gabor"]) // 2
-    first = bank.kinds.index("curved_gabor")
 
-    def who(shown: _Shown, i: int) -> set[int]:
-        polarity = 1 if i < first + half else -1
-        usual = [shown.highest(bank.orientations[j], 1 if j < first + half else -1) for j in own]
-        return shown.who(bank.orientations[i], polarity, 0.5 * float(np.median(usual)))
+    def least(shown: _Shown) -> float:
+        """Half of what is usual for an orientation that has a unit of its own."""
+        own = [i for i in polarity if i not in gone]
+        usual = [shown.highest(bank.orientations[i], polarity[i]) for i in own]
+        return 0.5 * float(np.median(usual))
 
+    def finders(shown: _Shown) -> dict[int, set[int]]:
+        """Who finds each hidden orientation."""
+        enough = least(shown)
+        return {i: shown.who(bank.orientations[i], polarity[i], enough) for i in gone}
+
+    by_features, by_units = finders(found), finders(units)
     return {
-        "found": [bool(who(found, i)) for i in hidden.missing],
-        "units_found": [bool(who(units, i)) for i in hidden.missing],
+        "found": [bool(by_features[i]) for i in hidden.missing],
+        "units_found": [bool(by_units[i]) for i in hidden.missing],
         "split": [
             bool(a and b and len(a | b) > 1)
-            for a, b in ((who(found, i), who(found, j)) for i, j in hidden.pairs)
+            for a, b in ((by_features[i], by_features[j]) for i, j in hidden.pairs)
         ],
         "fvu": evaluate(coder, A[:held, None], coder.mean).fvu,
         "angles": angles,
@@ -857,24 +865,31 @@ def hidden_trials(seeds: Sequence[int], *, workers: int = 2, progress: bool = Tr
     Returns:
         Two results a seed, of `hidden_trial`, with `seed` and `superposed`.
     """
-    asked = [(seed, superposed) for seed in seeds for superposed in (True, False)]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(asked)), mp_context=context) as pool:
-        done = pool.map(_hidden_alone, *zip(*asked, strict=True))
-        bar = tqdm(done, desc="hidden banks", total=len(asked), disable=not progress)
+    with ProcessPoolExecutor(min(workers, len(seeds)), mp_context=context) as pool:
+        bar = tqdm(
+            pool.map(_hidden_pair, seeds),
+            desc="hidden banks",
+            total=len(seeds),
+            disable=not progress,
+        )
         try:
-            return list(bar)
+            return [result for pair in bar for result in pair]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _hidden_alone(seed: int, superposed: bool) -> dict[str, object]:
+def _hidden_pair(seed: int) -> list[dict[str, object]]:
     torch.set_num_threads(1)  # trials run side by side
     bank = FilterBank("C16")
     z = bank_answers(bank, 20_000, seed=seed)
-    hidden = hidden_bank(bank, superposed=superposed, seed=seed)
-    return hidden_trial(hidden, z, seed=seed) | {"seed": seed, "superposed": superposed}
+    results = []
+    for superposed in (True, False):
+        hidden = hidden_bank(bank, superposed=superposed, seed=seed)
+        found = hidden_trial(hidden, z, seed=seed)
+        results.append(found | {"seed": seed, "superposed": superposed})
+    return results
 
 
 @dataclass(frozen=True)
@@ -888,14 +903,14 @@ class _Shown:
 
     def highest(self, at: float, polarity: int) -> float:
         """The strongest answer of any unit to one curve."""
-        off = np.abs((self.angles - at + 180) % 360 - 180)
+        off = np.abs(_apart(self.angles, at))
         return float(self.rings[polarity][off.argmin()].max())
 
     def who(self, at: float, polarity: int, least: float) -> set[int]:
         """Units that prefer curves there to everything else, and answer with `least` or more."""
         ring = self.rings[polarity]
         high = ring.max(0)
-        near = np.abs((self.angles[ring.argmax(0)] - at + 180) % 360 - 180) <= self.step / 2
+        near = np.abs(_apart(self.angles[ring.argmax(0)], at)) <= self.step / 2
         most = np.maximum(self.rings[-polarity].max(0), self.others.max(0))
         fit = near & (high > most) & (high >= least)
         return {int(u) for u in np.flatnonzero(fit) if len(peaks(ring[:, u])) == 1}
