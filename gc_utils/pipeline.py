@@ -88,7 +88,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "steps": 40_000,
         "seeds": 3,
         "positions": 200_000,
-        "sae_steps": 10_000,
+        "sae_steps": 40_000,
         "orbits": 5000,
         "seed": 0,
     },

@@ -231,6 +231,7 @@ def optimise(
     jitter: float | None = None,
     angle: float = 4.0,
     zoom: float = 0.05,
+    colour: bool = True,
     progress: bool = False,
     device: str | torch.device = "cpu",
 ) -> torch.Tensor:
@@ -248,6 +249,7 @@ def optimise(
         rate: learning rate.
         decay: see `fourier_scale`.
         jitter, angle, zoom: see `wobble`; jitter is a twenty-fourth of the side unless given.
+        colour: False keeps the pictures grey, for what is a matter of shape.
         progress: show a progress bar.
 
     Returns:
@@ -259,10 +261,15 @@ def optimise(
     shape = (1, 3, size, size // 2 + 1, 2)
     start = 0.01 * torch.randn(shape, generator=generator)
     spectrum = start.repeat(batch, 1, 1, 1, 1).to(device).requires_grad_()
+
+    def decoded() -> torch.Tensor:
+        x = decode_image(spectrum, scale)
+        return x if colour else x.mean(1, keepdim=True).expand_as(x)
+
     adam = torch.optim.Adam([spectrum], lr=rate)
     idle = torch.zeros(batch, dtype=torch.long)
     for _ in trange(steps, desc="visualising", disable=not progress, leave=False):
-        x = decode_image(spectrum, scale)
+        x = decoded()
         value = objective(wobble(x, generator, jitter=jitter, angle=angle, zoom=zoom))
         (gradient,) = torch.autograd.grad(-value.sum(), spectrum)
         spectrum.grad = gradient
@@ -277,7 +284,7 @@ def optimise(
             spectrum.data[lost] = noise.to(device)
             idle[lost] = 0
     with torch.no_grad():
-        return decode_image(spectrum, scale).cpu()
+        return decoded().cpu()
 
 
 def visualise_directions(

@@ -7,6 +7,7 @@ from gc_utils.errors import UserError
 from gc_utils.groups import group
 from gc_utils.stimuli import draw
 from gc_utils.studies import tuning_dimensions as td
+from gc_utils.visualise import optimise
 
 
 def mixed(n=2000, seed=0):
@@ -96,18 +97,52 @@ def test_the_dimensions_of_a_gabor_bank_are_found():
     assert (table.p_value == 0.01).all()  # the least that 99 permutations can give
 
 
-def test_walks_go_through_the_mean_and_patches_lie_along_them():
+def test_walks_go_along_one_dimension_and_patches_lie_along_them():
     A, _, _ = mixed()
     found = td.decompose(A, "ICA", 2)
-    points = td.walk(found, 0, (-1, 0, 2))
-    assert torch.allclose(points[1], A.mean(0), atol=1e-3)
-    step = (points[2] - points[1]) / 2
-    assert torch.allclose(points[1] - points[0], step, atol=1e-4)
-    assert float(step.norm()) == pytest.approx(found.spread()[0], rel=1e-4)
-    near = td.nearest_patches(found, 0, (0, 1, 3), A, count=2)
-    coordinate = found.codes[near, 0].mean(1) - found.codes[:, 0].mean()
-    assert coordinate[0] < coordinate[1] < coordinate[2]
+    at = found.coordinates(A)
+    assert np.allclose(at, found.codes - found.codes.mean(0), atol=1e-3)
+    points = td.walk(found, 0, A, (0.1, 0.5, 0.99))
+    assert np.allclose(points[:, 0], np.quantile(at[:, 0], (0.1, 0.5, 0.99)))
+    assert np.allclose(points[:, 1], np.median(at[:, 1]))
+    near = td.nearest_patches(found, points, A, count=2)
     assert len(set(near.ravel())) == 6
+    assert np.abs(at[near] - points[:, None]).max() < 0.3 * at.std(0).min()
+    with pytest.raises(UserError, match="too few"):
+        td.nearest_patches(found, points, A[:5], count=2)
+
+
+@pytest.mark.parametrize("method", td.METHODS)
+def test_what_lies_on_a_walk_has_the_coordinates_of_its_points(method):
+    A, _, _ = mixed()
+    found = td.decompose(A, method, 2)
+    points = td.walk(found, 1, A)
+    there = torch.from_numpy(found.mean + points @ found.basis)
+    assert np.allclose(found.coordinates(there), points, atol=1e-6)
+
+
+class Averages:
+    """A model whose unit answers with the brightness of the picture's left and right half."""
+
+    device = "cpu"
+
+    def unit(self, x, layer):
+        half = x.shape[-1] // 2
+        return torch.stack([x[..., :half].mean((1, 2, 3)), x[..., -half:].mean((1, 2, 3))], 1)
+
+
+def test_optimised_pictures_reach_the_points_of_a_walk():
+    A = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
+    found = td.Decomposition("PCA", np.eye(2), A.numpy() - 0.5, np.full(2, 0.5), 1.0)
+    points = td.walk(found, 0, A, (0.1, 0.5, 0.9))
+    model = Averages()
+    rough, drawn, smooth = (
+        optimise(td.reach(model, "", found, points, A, smooth=s), 3, 16, steps=80, jitter=0.0)
+        for s in (0.0, 100.0, 2000.0)
+    )
+    assert np.allclose(found.coordinates(model.unit(drawn, "")), points, atol=0.05)
+    steps = [float(x.diff(dim=3).std()) for x in (smooth, drawn, rough)]
+    assert steps == sorted(steps) and steps[0] < 0.8 * steps[2]
 
 
 def grating(orientation, wavelength=8.0, **how):

@@ -44,7 +44,7 @@ def radial_plots(
     columns: int = 6,
     noun: str = "feature",
 ) -> Figure:
-    """Radial tuning curves, each beside what its unit looks for.
+    """Radial tuning curves, each below what its unit looks for.
 
     A line marks the preferred orientation, the arc on the rim its interval. The centre is no
     answer, the rim the unit's highest.
@@ -52,32 +52,40 @@ def radial_plots(
     Args:
         tuning: from `radial_tuning`.
         units: which units.
-        images: `(len(units), 3, S, S)`, a picture of each, or None.
+        images: for each unit a few pictures `(k, 3, S, S)` or `(k, S, S, 3)`, or None for none.
         colour: of the curves.
         columns: plots a row.
         noun: what a unit is.
     """
-    rows = -(-len(units) // columns)
     columns = min(columns, len(units))
-    tall = 2 if images is not None else 1
-    figure = plt.figure(figsize=(1.5 * columns + 0.1, (1.95 + 0.85 * (tall - 1)) * rows))
-    grid = figure.add_gridspec(
-        tall * rows, columns, height_ratios=([0.55] * (tall - 1) + [1]) * rows,
-        left=0.02, right=0.98, top=0.97, bottom=0.04, hspace=0.42, wspace=0.3,
-    )  # fmt: skip
+    rows = -(-len(units) // columns)
+    wide, above, below = 1.62, (0.86 if images is not None else 0.0), 1.95  # inches
+    width, height = wide * columns + 0.25, (above + below) * rows
+    figure = plt.figure(figsize=(width, height))
     for n, unit in enumerate(units):
         row, column = divmod(n, columns)
+        left, top = 0.2 + wide * column, height - row * (above + below)
+
+        def place(x: float, y: float, w: float, h: float, left=left, top=top):
+            """An axes' rectangle from inches, y down from the top of the plot."""
+            return ((left + x) / width, (top - y - h) / height, w / width, h / height)
+
         if images is not None:
-            above = figure.add_subplot(grid[tall * row, column])
-            thumbnails(above, pictures(images[n : n + 1]))
-        ax = figure.add_subplot(grid[tall * row + tall - 1, column], projection="polar")
+            ax = figure.add_axes(place(0.05, 0.04, wide - 0.2, above - 0.06))
+            thumbnails(ax, images[n])
+            ax.set_anchor("C")
+        rect = place(0.19, above + 0.5, 1.25, 1.25)
+        ax = figure.add_axes(rect, projection="polar")
         _draw_tuning(ax, tuning.angles, tuning.curves[unit], colour)
         found = tuning.table.loc[unit]
         ax.plot([np.deg2rad(found.preferred)] * 2, [0, 1], color=OKABE_ITO["black"], lw=1)
         ends = np.deg2rad(np.linspace(found.low, found.high, 20))
         ax.plot(ends, np.full(20, 1.0), color=OKABE_ITO["black"], lw=3, solid_capstyle="butt")
         _polar_style(ax, 1.0)
-        ax.set_title(f"{noun} {unit} · {found.preferred:.0f}°", fontsize=8, loc="center", pad=8)
+        if n:  # neighbours' labels would touch
+            ax.set_xticklabels([])
+        title = f"{noun} {unit} · {found.preferred:.0f}°"
+        ax.set_title(title, fontsize=8, loc="center", pad=15 if n else 11)
     return figure
 
 
@@ -303,41 +311,50 @@ def recovered(table: pd.DataFrame) -> Figure:
         ax.grid(axis="x")
         ax.set(ylim=(len(methods) - 0.5, -0.5), yticks=range(len(methods)), xlabel="of its entropy")
         ax.set_yticklabels(methods)
-        ax.set_xlim(left=-0.02)
+        ax.set_xlim(-0.02, max(0.05, 1.1 * float(table[table.attribute == attribute].share.max())))
     return figure
 
 
 @styled
-def walks(rows: Sequence[dict], steps: Sequence[float]) -> Figure:
-    """Walks along dimensions: optimised pictures above, the nearest real patches below.
+def walks(
+    rows: Sequence[dict], labels: Sequence[str], *, columns: int = 1, tile: float = 0.74
+) -> Figure:
+    """Walks along dimensions: optimised pictures above, the nearest real crops below.
 
     Args:
         rows: for each dimension `title`, `note`, `pictures` `(K, 3, S, S)` or None, and `patches`
-            `(K, S, S, 3)`.
-        steps: standard deviations of the walk's points, `K` of them.
+            `(K, count, S, S, 3)`.
+        labels: of the walk's points, `K` of them.
+        columns: walks side by side.
+        tile: inches of a picture.
     """
-    tall = 2 if rows[0]["pictures"] is not None else 1
-    width, height = 1.9 + 0.78 * len(steps), (0.8 * tall + 0.28) * len(rows) + 0.25
-    figure, axes = plt.subplots(len(rows), 1, figsize=(width, height), squeeze=False)
-    figure.subplots_adjust(
-        left=1.85 / width, right=0.995, top=1 - 0.25 / height, bottom=0.01, hspace=0.12
-    )
-    for n, (ax, row) in enumerate(zip(axes[:, 0], rows, strict=True)):
-        shown = pictures(row["patches"])
+    tall = rows[0]["patches"].shape[1] + (rows[0]["pictures"] is not None)
+    lines = -(-len(rows) // columns)
+    side, step = 1.45, tile * 1.08  # inches for words and for a picture with its gap
+    wide = side + step * len(labels)
+    width, height = columns * (wide + 0.15), lines * (tall * step + 0.16) + 0.3
+    figure = plt.figure(figsize=(width, height))
+    for n, row in enumerate(rows):
+        line, column = n % lines, n // lines
+        shown = pictures(np.concatenate(list(row["patches"].swapaxes(0, 1))))
         if row["pictures"] is not None:
             above = pictures(row["pictures"])
-            if above.shape != shown.shape:  # the same side for both
+            if above.shape[1:] != shown.shape[1:]:  # the same side for both
                 above = np.stack([_resized(a, shown.shape[1]) for a in above])
             shown = np.concatenate([above, shown])
-        centres = thumbnails(ax, shown, len(steps), gap=0.08)
-        ax.set_anchor("W")
+        left = (column * (wide + 0.15) + side) / width
+        bottom = 1 - (0.3 + line * (tall * step + 0.16) + tall * step) / height
+        place = (left, bottom, step * len(labels) / width, tall * step / height)
+        ax = figure.add_axes(place)
+        centres = thumbnails(ax, shown, len(labels), gap=0.08)
+        ax.set_anchor("NW")
         middle = (centres[0][1] + centres[-1][1]) / 2
         ax.text(-0.15, middle - 0.14, row["title"], ha="right", va="center", weight="bold",
                 fontsize=8.5)  # fmt: skip
-        ax.text(-0.15, middle + 0.16, row["note"], ha="right", va="center", fontsize=7.5)
-        if n == 0:
-            for (x, _), step in zip(centres, steps, strict=False):
-                ax.text(x, -0.12, f"{step:+g} σ" if step else "mean", ha="center", fontsize=7.5)
+        ax.text(-0.15, middle + 0.22, row["note"], ha="right", va="center", fontsize=7.5)
+        if line == 0:
+            for (x, _), label in zip(centres, labels, strict=False):
+                ax.text(x, -0.12, label, ha="center", fontsize=7.5)
     return figure
 
 
@@ -346,6 +363,41 @@ def _resized(picture: np.ndarray, side: int) -> np.ndarray:
 
     image = Image.fromarray((picture * 255).round().astype(np.uint8))
     return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)) / 255
+
+
+@styled
+def compared_methods(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """What each method's best dimension has to do with each attribute, layers below each other.
+
+    Args:
+        tables: layer → `LayerStudy.best`.
+    """
+    names = [*(c for c in next(iter(tables.values())) if c != "all"), "all"]
+    lines = [(layer, method) for layer, table in tables.items() for method in table.index]
+    shown = np.stack([tables[layer].loc[method, names] for layer, method in lines])
+    figure, ax = plt.subplots(
+        figsize=(2.3 + 0.5 * len(names), 1.0 + 0.24 * len(lines)), layout="constrained"
+    )
+    image = ax.imshow(shown, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+    for y, values in enumerate(shown):
+        for x, value in enumerate(values):
+            ax.text(x, y, f"{value:.2f}".lstrip("0"), ha="center", va="center", fontsize=6.5,
+                    color="black" if value > 0.6 else "white")  # fmt: skip
+    ax.set(xticks=range(len(names)), yticks=range(len(lines)))
+    ax.set_xticklabels(names, rotation=45, ha="right")
+    ax.set_yticklabels([method for _, method in lines])
+    ax.tick_params(length=0)
+    for y, (layer, _) in enumerate(lines):
+        if y and layer != lines[y - 1][0]:
+            ax.axhline(y - 0.5, color="white", lw=3)
+        if not y or layer != lines[y - 1][0]:
+            middle = y + (len(tables[layer]) - 1) / 2
+            ax.annotate(
+                layer, (0, middle), (-92, 0), ("axes fraction", "data"), "offset points",
+                rotation=90, ha="center", va="center", weight="bold", fontsize=8.5,
+            )  # fmt: skip
+    figure.colorbar(image, ax=ax, label="R², held-out pictures", shrink=0.6, aspect=18)
+    return figure
 
 
 @styled

@@ -37,6 +37,7 @@ UNITS = ("neurons", "features")
 ORIENTATIONS = 36
 HALF = 0.5  # of the highest answer: where a peak's width is measured
 PROMINENT = 0.3  # of the highest answer: what makes a second peak
+LR, BATCH = 3e-3, 256  # of a short training; smaller steps or larger batches left more, held out
 
 
 def curve_bank(
@@ -180,13 +181,17 @@ def _mean_curves(cube: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _preferred(curves: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Circular mean of what exceeds half height around the peak: `(…, K, U)` to `(…, U)`."""
-    peak = curves.max(-2, keepdims=True)
-    at = angles[curves.argmax(-2)][..., None, :]
-    near = np.abs(_apart(angles[:, None], at)) <= 90
-    weight = np.clip(curves - HALF * peak, 0, None) * near
-    turn = np.exp(1j * np.deg2rad(angles))
-    return np.rad2deg(np.angle(np.einsum("...ku,k->...u", weight, turn))) % 360
+    """Circular mean of what exceeds half height in the peak's own lobe: `(…, K, U)` to `(…, U)`."""
+    count = len(angles)
+    at = curves.argmax(-2)[..., None, :]
+    ahead = (np.arange(count)[:, None] + at) % count  # samples from the peak on
+    over = np.take_along_axis(curves, ahead, -2) - HALF * curves.max(-2, keepdims=True)
+    right = np.logical_and.accumulate(over >= 0, -2)
+    left = np.logical_and.accumulate(np.roll((over >= 0)[..., ::-1, :], 1, -2), -2)
+    lobe = right | np.roll(left[..., ::-1, :], 1, -2)
+    turn = np.exp(1j * np.deg2rad(angles - angles[0]))
+    mean = np.einsum("...ku,k->...u", np.where(lobe, over, 0.0), turn)
+    return (np.rad2deg(np.angle(mean)) + angles[at[..., 0, :]]) % 360
 
 
 def _describe(curves: np.ndarray, angles: np.ndarray) -> pd.DataFrame:
@@ -350,8 +355,9 @@ def split_doubles(
 ) -> pd.DataFrame:
     """Neurons with two preferred orientations, and what writes to them at each.
 
-    A neuron is *split* if other features write most at its one peak than at the other, and each of
-    the two has a single peak, near that one.
+    A neuron is *taken apart* if other features write most at its one peak than at the other, and
+    each of the two answers at its own at least three times as much as at the other. It is *split*
+    if, besides, each has a single peak, near its own of the neuron's.
 
     Args:
         coder: a sparse autoencoder.
@@ -363,12 +369,14 @@ def split_doubles(
 
     Returns:
         One row a neuron: `neuron`, `first`, `second` (degrees), `feature1`, `feature2`, their
-        `preferred1`, `preferred2`, and `split`.
+        `preferred1`, `preferred2`; `own1`, `own2`, what a feature answers at its own peak over the
+        sum of its answers at both; `own`, the same of the neuron at its larger; `apart`; `split`.
     """
     rows = []
     for unit in units:
         ends = [neurons.table.preferred[unit], neurons.table.second[unit]]
         row = {"neuron": unit, "first": ends[0], "second": ends[1]}
+        row["own"] = max(_own(neurons, unit, ends))
         single = []
         for name, at in zip("12", ends, strict=True):
             off = np.abs(_apart(table["orientation"], at))
@@ -378,12 +386,20 @@ def split_doubles(
             row[f"feature{name}"] = best
             seen = features.table.loc[best] if best >= 0 else None
             row[f"preferred{name}"] = np.nan if seen is None else seen.preferred
+            row[f"own{name}"] = _own(features, best, ends)[int(name) - 1] if best >= 0 else 0.0
             near = seen is not None and abs(_apart(seen.preferred, at)) <= within
             single.append(bool(near and seen.peaks == 1))
-        row["split"] = all(single) and row["feature1"] != row["feature2"]
+        row["apart"] = row["feature1"] != row["feature2"] and min(row["own1"], row["own2"]) >= 0.75
+        row["split"] = all(single) and row["apart"]
         rows.append(row)
-    columns = ["neuron", "first", "second", "feature1", "preferred1", "feature2", "preferred2"]
-    return pd.DataFrame(rows, columns=[*columns, "split"])
+    columns = ["neuron", "first", "second", "own", "feature1", "preferred1", "own1", "feature2"]
+    return pd.DataFrame(rows, columns=[*columns, "preferred2", "own2", "apart", "split"])
+
+
+def _own(tuning: RadialTuning, unit: int, ends: Sequence[float]) -> np.ndarray:
+    """What a unit answers at each of a few angles, over the sum; zeros if at none."""
+    there = np.interp(ends, tuning.angles, tuning.curves[unit], period=360)
+    return there / max(float(there.sum()), 1e-12)
 
 
 @dataclass(frozen=True)
@@ -441,7 +457,7 @@ def study_layer(
     *,
     features: float = 2.0,
     k: int = 16,
-    steps: int = 500,
+    steps: int = 1000,
     resamples: int = 200,
     seed: int = 0,
 ) -> LayerStudy:
@@ -461,7 +477,7 @@ def study_layer(
     A, channels = positions.A, positions.A.shape[1]
     k = max(1, min(k, channels // 4))
     coder = GroupCrosscoder("C1", channels, round(features * channels), k=k, seed=seed)
-    config = TrainConfig(steps=steps, batch_size=1024, evaluate_every=steps, seed=seed)
+    config = TrainConfig(steps=steps, batch_size=BATCH, lr=LR, evaluate_every=steps, seed=seed)
     train(coder, A[:, None], np.flatnonzero(~held_out), A[held_out, None], config, label=layer)
     drawings = curve_bank(model.crop_size(layer))
     answers = {"neurons": unit_responses(model, layer, drawings.images)}
@@ -554,7 +570,7 @@ def ring_spans(
     *,
     expansion: float = 2.0,
     k: int = 16,
-    steps: int = 500,
+    steps: int = 1000,
     widths: Sequence[int] = (2, 3, 4),
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -595,7 +611,7 @@ def ring_spans(
         active = max(1, min(k, channels // 4) // width)
         coder = kind("C1", channels, count * width, k=active, seed=seed)
         config = TrainConfig(
-            steps=steps, batch_size=1024, revive=0.0, evaluate_every=steps, seed=seed
+            steps=steps, batch_size=BATCH, lr=LR, revive=0.0, evaluate_every=steps, seed=seed
         )
         train(coder, A[:, None], every, A[:1024, None], config, label=f"blocks of {width}")
         blocks = coder.V.detach()[:, 0].unflatten(0, (count, width))
@@ -773,9 +789,9 @@ def hidden_trial(
     hidden: HiddenBank,
     z: torch.Tensor,
     *,
-    features: float = 2.5,
+    features: float = 8.0,
     k: int = 2,
-    steps: int = 1600,
+    steps: int = 600,
     seed: int = 0,
 ) -> dict[str, object]:
     """Train a sparse autoencoder on the units, and see which hidden orientations it finds.
@@ -790,7 +806,8 @@ def hidden_trial(
     Args:
         hidden: the units.
         z: answers of the filters, from `bank_answers`.
-        features: of the autoencoder, relative to the units.
+        features: of the autoencoder, relative to the units. With few one feature sometimes stands
+            for two unrelated patterns, and no other is left to mend it.
         k: active at a time, exactly.
         steps: of training.
         seed: of the autoencoder.
@@ -807,7 +824,7 @@ def hidden_trial(
         "C1", A.shape[1], round(features * A.shape[1]), k=k, sparsity="topk", seed=seed
     )
     config = TrainConfig(
-        steps=steps, batch_size=512, lr=5e-3, k_fall=0.3, evaluate_every=steps, seed=seed
+        steps=steps, batch_size=512, lr=1e-2, k_fall=0.3, evaluate_every=steps, seed=seed
     )
     train(coder, A[:, None], np.arange(held, len(A)), A[:held, None], config, progress=False)
     bank, step = hidden.bank, 360 / hidden.bank.group.n

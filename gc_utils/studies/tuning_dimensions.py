@@ -9,7 +9,7 @@ name is a number and not an opinion.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,12 +24,14 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from gc_utils.activations import ActivationStore
 from gc_utils.errors import UserError, choose
 from gc_utils.groups import Group
+from gc_utils.models import Model
 from gc_utils.orbits import turn
 from gc_utils.stimuli import LUMA
 from gc_utils.symmetry import frequency_spectrum, invariance
-from gc_utils.visualise import turn_patch
+from gc_utils.visualise import Objective, turn_patch
 
 METHODS = ("PCA", "ICA", "NMF", "sparse dictionary")
+QUANTILES = (0.02, 0.5, 0.9, 0.98, 0.998)  # of a walk
 
 
 # -------------------------------------------------------------------------------- decompositions
@@ -54,9 +56,17 @@ class Decomposition:
     mean: np.ndarray
     explained: float
 
-    def spread(self) -> np.ndarray:
-        """Standard deviation of the coordinates, `(d,)`."""
-        return self.codes.std(0)
+    def readout(self) -> np.ndarray:
+        """Linear map `(C, d)` from `a - mean` to coordinates: the least squares ones."""
+        return np.linalg.pinv(self.basis)
+
+    def coordinates(self, A: torch.Tensor) -> np.ndarray:
+        """Where activations `(N, C)` lie along the basis by least squares, `(N, d)`.
+
+        For PCA and ICA these are the codes; those of the other methods obey constraints, that a
+        picture can come near to but an arbitrary point cannot.
+        """
+        return (A.double().numpy() - self.mean) @ self.readout()
 
 
 def decompose(A: torch.Tensor, method: str, count: int, *, seed: int = 0) -> Decomposition:
@@ -296,48 +306,88 @@ def holm(p_values: Sequence[float], level: float, families: Sequence | None = No
 # -------------------------------------------------------------------------------------- walks
 
 
-def walk(found: Decomposition, dimension: int, steps: Sequence[float] = (-2, -1, 0, 1, 2)):
-    """Points of a walk along a dimension through the mean, `(len(steps), C)`.
+def walk(
+    found: Decomposition,
+    dimension: int,
+    A: torch.Tensor,
+    quantiles: Sequence[float] = QUANTILES,
+) -> np.ndarray:
+    """Points of a walk along a dimension, `(len(quantiles), d)` coordinates.
 
-    Steps are in standard deviations of the samples' coordinates.
+    Along the dimension they lie at quantiles of the samples' coordinates (many dimensions have a
+    long tail, of which steps in standard deviations would show little), along all others at the
+    median.
+
+    Args:
+        found: the decomposition.
+        dimension: to walk along.
+        A: the samples `(N, C)`.
+        quantiles: of the samples' coordinates, in [0, 1].
     """
-    at = np.asarray(steps, dtype=float)[:, None] * found.spread()[dimension]
-    middle = found.mean + found.codes.mean(0) @ found.basis
-    points = middle + at * found.basis[dimension]
-    return torch.from_numpy(points).float()
+    at = found.coordinates(A)
+    points = np.tile(np.median(at, 0), (len(quantiles), 1))
+    points[:, dimension] = np.quantile(at[:, dimension], quantiles)
+    return points
 
 
 def nearest_patches(
-    found: Decomposition, dimension: int, steps: Sequence[float], A: torch.Tensor, count: int = 1
+    found: Decomposition, points: np.ndarray, A: torch.Tensor, count: int = 1
 ) -> np.ndarray:
-    """Samples that lie nearest to the points of a walk, `(len(steps), count)`.
+    """Samples that lie nearest to the points of a walk, `(len(points), count)`, each once.
 
-    Of the samples whose coordinate is closest to the point's (a tenth of all), those with the
-    largest share of their deviation along the dimension.
+    Distances are in standard deviations of each coordinate. Points far out choose first: samples
+    are rare there.
+
+    Raises:
+        UserError: if there are fewer samples than places.
     """
-    codes = found.codes[:, dimension]
-    off = codes - codes.mean()
-    middle = A.double().numpy().mean(0)
-    length = np.linalg.norm(A.double().numpy() - middle, axis=1)
-    share = np.abs(off) / np.maximum(length, 1e-12)
-    rows, used = [], set()
-    for step in steps:
-        target = step * found.spread()[dimension]
-        near = np.argsort(np.abs(off - target), kind="stable")[: max(count * 4, len(codes) // 10)]
-        score = -length[near] if step == 0 else share[near]
-        order = [int(i) for i in near[np.argsort(-score, kind="stable")] if int(i) not in used]
-        rows.append(order[:count])
-        used |= set(order[:count])
-    return np.asarray(rows)
+    if len(A) < len(points) * count:
+        raise UserError(
+            f"{len(A)} samples are too few for {count} at each of {len(points)} points."
+        )
+    at = found.coordinates(A)
+    spread = np.maximum(at.std(0), 1e-12)
+    rows = np.empty((len(points), count), dtype=int)
+    free = np.ones(len(at), dtype=bool)
+    far = np.linalg.norm((points - np.median(at, 0)) / spread, axis=1)
+    for n in np.argsort(-far, kind="stable"):
+        off = np.linalg.norm((at - points[n]) / spread, axis=1)
+        rows[n] = np.argsort(np.where(free, off, np.inf), kind="stable")[:count]
+        free[rows[n]] = False
+    return rows
 
 
-def reach(model, layer: str, points: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Objective for `visualise.optimise`: activations as near as can be to points `(B, C)`."""
-    points = points.to(model.device)
-    scale = points.norm(dim=1).clamp_min(1e-6)
+def reach(
+    model: Model,
+    layer: str,
+    found: Decomposition,
+    points: np.ndarray,
+    A: torch.Tensor,
+    *,
+    smooth: float = 2000.0,
+) -> Objective:
+    """Objective for `visualise.optimise`: coordinates as near as can be to points `(B, d)`.
+
+    What the dimensions do not hold is left free, but for a penalty on rough pictures: the mean of
+    photographs' activations is not that of any picture, and to ask for all of it makes noise.
+
+    Args:
+        model, layer: where the activations come from.
+        found: their decomposition.
+        points: from `walk`.
+        A: the samples, whose spread is the unit of each coordinate.
+        smooth: weight of the mean square of differences between neighbouring pixels.
+    """
+    spread = torch.from_numpy(np.maximum(found.coordinates(A).std(0), 1e-12))
+    there, readout, mean, spread = (
+        torch.as_tensor(v, dtype=torch.float32, device=model.device)
+        for v in (points, found.readout(), found.mean, spread)
+    )
 
     def objective(x: torch.Tensor) -> torch.Tensor:
-        return -(model.unit(x, layer) - points).norm(dim=1) / scale
+        off = ((model.unit(x, layer) - mean) @ readout - there) / spread
+        rough = x.diff(dim=2).square().mean((1, 2, 3)) + x.diff(dim=3).square().mean((1, 2, 3))
+        return -off.square().sum(1) - smooth * rough
 
     return objective
 
@@ -345,12 +395,13 @@ def reach(model, layer: str, points: torch.Tensor) -> Callable[[torch.Tensor], t
 # ---------------------------------------------------------------------------------- attributes
 
 
-def measure(patches: torch.Tensor, sigma: float = 1.0) -> pd.DataFrame:
+def measure(patches: torch.Tensor, sigma: float = 1.0, *, batch: int = 512) -> pd.DataFrame:
     """Attributes of patches, measured in the inscribed disc.
 
     Args:
         patches: `(N, 3, S, S)` in [0, 1].
         sigma: pixels, of the Gaussian derivative.
+        batch: patches at once.
 
     Returns:
         One row a patch:
@@ -366,7 +417,11 @@ def measure(patches: torch.Tensor, sigma: float = 1.0) -> pd.DataFrame:
         - `curvature`: how fast the gradient's direction changes along the contour, weighted by its
           squared length, per half patch.
     """
-    x = patches.float()
+    parts = [_measured(part.float(), sigma) for part in patches.split(batch)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _measured(x: torch.Tensor, sigma: float) -> pd.DataFrame:
     size = x.shape[-1]
     luma = torch.einsum("nchw,c->nhw", x, LUMA.float())
     at = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
@@ -377,7 +432,7 @@ def measure(patches: torch.Tensor, sigma: float = 1.0) -> pd.DataFrame:
     def mean(field: torch.Tensor) -> torch.Tensor:
         return (field * weight).sum((1, 2))
 
-    gx, gy, gxx, gyy, gxy = (_derivative(luma, sigma, o) for o in ("x", "y", "xx", "yy", "xy"))
+    gx, gy, gxx, gyy, gxy = _derivatives(luma, sigma)
     energy = gx.square() + gy.square()
     total = mean(energy).clamp_min(1e-12)
     cos2, sin2 = mean(gx.square() - gy.square()) / total, mean(2 * gx * gy) / total
@@ -409,21 +464,19 @@ def measure(patches: torch.Tensor, sigma: float = 1.0) -> pd.DataFrame:
     )
 
 
-def _derivative(picture: torch.Tensor, sigma: float, order: str) -> torch.Tensor:
-    """Gaussian derivatives, x right and y up."""
+def _derivatives(picture: torch.Tensor, sigma: float) -> tuple[torch.Tensor, ...]:
+    """Gaussian derivatives by x, y, xx, yy and xy of `(N, S, S)`, x right and y up."""
     radius = int(np.ceil(4 * sigma))
     at = torch.arange(-radius, radius + 1, dtype=torch.float32)
     smooth = torch.exp(-at.square() / (2 * sigma**2))
     smooth = smooth / smooth.sum()
-    kernels = {
-        0: smooth,
-        1: at / sigma**2 * smooth,  # correlation: the derivative to the right
-        2: (at.square() / sigma**4 - 1 / sigma**2) * smooth,
-    }
-    across, up = kernels[order.count("x")], kernels[order.count("y")]
-    up = up.flip(0)  # rows count down
+    # As correlations, in the order of the derivative; rows count down.
+    across = smooth, at / sigma**2 * smooth, (at.square() / sigma**4 - 1 / sigma**2) * smooth
+    up = [kernel.flip(0) for kernel in across]
+    orders = (1, 0), (0, 1), (2, 0), (0, 2), (1, 1)
+    kernels = torch.stack([torch.outer(up[y], across[x]) for x, y in orders])
     padded = F.pad(picture[:, None], [radius] * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, across[None, None, None]), up[None, None, :, None])[:, 0]
+    return F.conv2d(padded, kernels[:, None]).unbind(1)
 
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -460,7 +513,7 @@ def explained_by(
     y = (codes - codes.mean(0)) / np.maximum(codes.std(0), 1e-12)
     found = {}
     for name, parts in {"all": tuple(measured), **ATTRIBUTES}.items():
-        model = ExtraTreesRegressor(50, min_samples_leaf=8, random_state=seed, n_jobs=2)
+        model = ExtraTreesRegressor(30, min_samples_leaf=8, random_state=seed, n_jobs=2)
         x = measured[list(parts)].to_numpy()
         guess = cross_val_predict(model, x, y, groups=groups, cv=splits)
         left = np.square(y - guess.reshape(y.shape)).sum(0) / np.square(y).sum(0)
@@ -486,7 +539,8 @@ def group_directions(A: torch.Tensor, g: Group, found: Decomposition) -> pd.Data
         One row a dimension: `turning`, the share of variance within orbits (what the trivial irrep
         does not hold), and `frequency m`, shares of all variance by angular frequency.
     """
-    z = torch.einsum("ngc,dc->dgn", A.double(), torch.from_numpy(found.basis))
+    z = torch.from_numpy(found.coordinates(A.flatten(0, 1))).unflatten(0, A.shape[:2])
+    z = z.permute(2, 1, 0)  # (d, |G|, N)
     z = z - z.mean((1, 2), keepdim=True)
     table = {"turning": 1 - invariance(z, g).numpy()}
     spectrum = frequency_spectrum(z, g)
@@ -500,25 +554,25 @@ def group_directions(A: torch.Tensor, g: Group, found: Decomposition) -> pd.Data
 
 @dataclass(frozen=True)
 class LayerStudy:
-    """Tuning dimensions of one layer.
+    """Tuning dimensions of one layer, by every method.
 
     Attributes:
         store: orbit activations.
         rows: sample and element of every row of `activations`, `(N, 2)`.
         activations: `(N, C)`, what was decomposed.
-        found: the decomposition.
-        named: R² of measured attributes, from `explained_by`.
-        chance: the same with pictures' attributes shuffled over the samples.
-        turning: from `group_directions`.
+        found: method → decomposition.
+        named: method → R² of measured attributes, from `explained_by`.
+        chance: the same with the attributes shuffled over the samples.
+        turning: method → table of `group_directions`.
     """
 
     store: ActivationStore
     rows: np.ndarray
     activations: torch.Tensor
-    found: Decomposition
-    named: pd.DataFrame
-    chance: pd.DataFrame
-    turning: pd.DataFrame
+    found: dict[str, Decomposition]
+    named: dict[str, pd.DataFrame]
+    chance: dict[str, pd.DataFrame]
+    turning: dict[str, pd.DataFrame]
 
     def crops(self, rows: Sequence[int]) -> np.ndarray:
         """The crops behind some rows, turned as they were, uint8 `(k, S, S, 3)`."""
@@ -527,12 +581,16 @@ class LayerStudy:
             [turn_patch(patches[n], self.store.group, int(e)) for n, e in self.rows[list(rows)]]
         )
 
+    def best(self) -> pd.DataFrame:
+        """R² of the dimension that each attribute predicts best, one row a method."""
+        return pd.DataFrame({m: t.max() for m, t in self.named.items()}).T
+
 
 def study_layer(
     store: ActivationStore,
     count: int,
     *,
-    method: str = "ICA",
+    methods: Sequence[str] = METHODS,
     most: int = 2400,
     seed: int = 0,
 ) -> LayerStudy:
@@ -541,16 +599,17 @@ def study_layer(
     Args:
         store: orbit activations.
         count: dimensions.
-        method: see `decompose`.
+        methods: see `decompose`; NMF is left out if an activation is negative.
         most: crops that are decomposed and measured, drawn from all samples at all turns.
-        seed: of the draw and the method.
+        seed: of the draw and the methods.
     """
     A, g = store.read().float(), store.group
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(len(A) * g.order)[:most]
     rows = np.stack(np.divmod(drawn, g.order), 1)
     x = A.flatten(0, 1)[drawn]
-    found = decompose(x, method, count, seed=seed)
+    methods = [m for m in methods if m != "NMF" or float(x.min()) >= 0]
+    found = {m: decompose(x, m, count, seed=seed) for m in methods}
     patches = torch.from_numpy(store.patches).permute(0, 3, 1, 2).float() / 255
     crops = torch.empty(len(rows), *patches.shape[1:])
     for sample in np.unique(rows[:, 0]):
@@ -559,12 +618,20 @@ def study_layer(
     measured = measure(crops)
     pictures = store.samples["photograph"][rows[:, 0]]
     shuffled = measured.iloc[rng.permutation(len(measured))].reset_index(drop=True)
+    codes = np.concatenate([f.codes for f in found.values()], 1)  # the trees take all at once
+
+    def each(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        return {
+            m: table.iloc[n * count : (n + 1) * count].reset_index(drop=True)
+            for n, m in enumerate(methods)
+        }
+
     return LayerStudy(
         store,
         rows,
         x,
         found,
-        explained_by(found.codes, measured, pictures, seed=seed),
-        explained_by(found.codes, shuffled, pictures, seed=seed),
-        group_directions(A, g, found),
+        each(explained_by(codes, measured, pictures, seed=seed)),
+        each(explained_by(codes, shuffled, pictures, seed=seed)),
+        {m: group_directions(A, g, f) for m, f in found.items()},
     )
