@@ -232,6 +232,28 @@ def echoes(table: pd.DataFrame) -> Figure:
 
 
 @styled
+def block_echoes(profiles, angles: Sequence[float]) -> Figure:
+    """Block profiles of a group crosscoder's curve features, a thin line each, and their median.
+
+    Args:
+        profiles: `(features, K)`, cosine with the identity's block after turning.
+        angles: degrees, of the `K` rotations.
+    """
+    profiles = np.asarray(profiles, dtype=float)
+    figure, ax = plt.subplots(figsize=(4.2, 2.7), layout="constrained")
+    turn, closed = np.append(angles, 360.0), np.c_[profiles, profiles[:, :1]]
+    for n, profile in enumerate(closed):
+        ax.plot(turn, profile, color=UNITS["features"], lw=0.7, alpha=0.4,
+                label=None if n else "a curve feature")  # fmt: skip
+    ax.plot(turn, np.median(closed, 0), color=OKABE_ITO["black"], lw=2, label="median")
+    ax.set(xlim=(0, 360), xticks=range(0, 361, 90), xlabel="turned by", ylabel="block profile")
+    ax.set_xticklabels([f"{a}°" for a in range(0, 361, 90)])
+    ax.grid(True)
+    ax.legend(loc="upper center")
+    return figure
+
+
+@styled
 def ring_spans(table: pd.DataFrame) -> Figure:
     """How much of the ring of curve responses a few directions of each kind span.
 
