@@ -102,6 +102,7 @@ ABOUT = {
 # The least value of a parameter that makes sense.
 LEAST = {
     "layer_samples": 8,
+    "expansion": 1,
     "positions": 100,
     "resamples": 2,
     "dimensions": 2,
@@ -364,6 +365,13 @@ def check_values(values: dict[str, Any]) -> None:
         if "layer" in values:
             model.check_layer(values["layer"])
             smallest = model.crop_size(values["layer"])
+        for name in ("study_layers", "dimension_layers"):
+            for layer in str(values.get(name, "")).split():
+                model.check_layer(layer)
+    if "method" in values:
+        from gc_utils.studies.tuning_dimensions import METHODS
+
+        choose(values["method"], METHODS, "method")
     if "images" in values:
         from gc_utils.images import load_images
 

@@ -61,6 +61,14 @@ def test_the_interval_is_wide_where_shapes_disagree():
     assert span[0] < 1 and span[1] > 15
 
 
+def test_the_interval_is_sure_of_a_unit_that_cares_for_one_shape():
+    answers, table = arcs(bump(200))
+    answers[torch.tensor((table["shape"] != table["shape"].max()).to_numpy())] = 0
+    found = mc.radial_tuning(answers, table).table.loc[0]
+    assert found.preferred == pytest.approx(200, abs=1)
+    assert found.low == pytest.approx(found.high, abs=1e-6)
+
+
 def test_preferred_curvature_is_that_of_the_shapes_it_answers_to():
     answers, table = arcs(bump(0), bump(0))
     answers[:72, 0] *= 0.1  # only the third shape
@@ -84,7 +92,7 @@ def test_the_bank_of_drawings_names_units_by_what_they_answer_to():
     assert len(table) == len(drawings.images) and table.sweep.any()
     assert table.groupby("shape").kind.nunique().max() == 1
     answers = torch.zeros(len(table), 3)
-    answers[(table.kind == "curve").to_numpy(), 0] = 1.0
+    answers[torch.tensor((table.kind == "curve").to_numpy()), 0] = 1.0
     answers[(table.kind == "line").to_numpy(), 1] = 1.0
     answers[:, 2] = 1.0
     assert mc.name_units(answers, table).label.tolist() == ["curve", "line", "other"]
@@ -105,6 +113,20 @@ def test_gaps_and_what_fills_them():
     assert mc.filled(gaps, [15.0, 345.0]) == [False, False]  # too near the ends
     assert mc.filled([(300.0, 400.0)], [10.0]) == [True]
     assert mc.gaps([]) == [(0.0, 360.0)]
+
+
+def test_gaps_are_filled_by_chance_as_often_as_they_are_wide():
+    filled = mc.chance_of_filling([(0.0, 110.0), (200.0, 240.0)], 1, draws=20_000)
+    assert filled.mean() == pytest.approx((90 + 20) / 360, abs=0.01) and filled.max() == 1
+    assert mc.chance_of_filling([(0.0, 110.0)], 200, draws=20).all()
+
+
+def test_orientations_are_drawn_again_within_their_intervals():
+    table = pd.DataFrame({"preferred": [10.0, 350.0], "low": [10.0, 330.4], "high": [10.0, 369.6]})
+    drawn = np.array(mc.remeasured(table, 4000))
+    assert (drawn[:, 0] == 10).all()
+    off = (drawn[:, 1] - 350 + 180) % 360 - 180
+    assert off.std() == pytest.approx(10, abs=0.5) and abs(off.mean()) < 1
 
 
 def test_a_rotated_basis_is_orthogonal():
@@ -142,6 +164,13 @@ def test_a_neuron_is_split_only_by_features_with_one_peak_each():
     assert found.split.tolist() == [True, False]  # neuron 1 is written to by one feature, twice
     assert (found.feature1[0], found.feature2[0]) == (0, 1)
     assert found.preferred2[0] == pytest.approx(200, abs=1)
+
+
+def test_directions_that_depend_on_each_other_span_no_more():
+    ring = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
+    one = torch.randn(1, 6, generator=torch.Generator().manual_seed(1))
+    assert mc.ring_share(ring, torch.cat([one, one])) == pytest.approx(mc.ring_share(ring, one))
+    assert mc.ring_share(ring, torch.eye(6)) == pytest.approx(1)
 
 
 def test_dimensions_and_the_share_of_a_ring():

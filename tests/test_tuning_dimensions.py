@@ -42,6 +42,13 @@ def test_pca_explains_most_and_reconstructs():
     assert all(found.explained >= td.decompose(A, m, 2).explained - 1e-6 for m in td.METHODS)
 
 
+def test_random_directions_are_orthogonal_and_explain_little():
+    A, _, _ = mixed()
+    found = td.decompose(A, td.BASELINE, 2)
+    assert np.allclose(found.basis @ found.basis.T, np.eye(2), atol=1e-6)
+    assert found.explained < td.decompose(A, "PCA", 2).explained
+
+
 def test_decompositions_refuse_what_they_cannot_do():
     A = torch.randn(50, 4)
     with pytest.raises(UserError, match="not negative"):
@@ -176,6 +183,13 @@ def test_frequency_contrast_and_colour_are_measured():
     found = td.measure(torch.stack([red, blue, torch.full((3, 21, 21), 0.4)]))
     assert found.red_green[0] > 0.3 > 0.01 > abs(found.red_green[2])
     assert found.blue_yellow[1] > 0.3 and found.saturation[2] < 1e-6
+
+
+def test_what_is_measured_does_not_change_with_a_quarter_turn():
+    x = torch.rand(4, 3, 21, 21, generator=torch.Generator().manual_seed(0))
+    still = ["frequency", "contrast", "luminance", "saturation", "coherence", "curvature"]
+    turned = td.measure(torch.rot90(x, 1, (2, 3)))
+    assert np.allclose(td.measure(x)[still], turned[still], atol=1e-4)
 
 
 def test_curvature_is_one_over_the_radius():

@@ -85,7 +85,7 @@ def radial_plots(
         if n:  # neighbours' labels would touch
             ax.set_xticklabels([])
         title = f"{noun} {unit} · {found.preferred:.0f}°"
-        ax.set_title(title, fontsize=8, loc="center", pad=15 if n else 11)
+        ax.text(0.5, 1.32, title, transform=ax.transAxes, ha="center", fontsize=8, weight="bold")
     return figure
 
 
@@ -316,7 +316,7 @@ def recovered(table: pd.DataFrame) -> Figure:
     """
     attributes = list(dict.fromkeys(table.attribute))
     methods = list(dict.fromkeys(table.method))
-    colours = [OKABE_ITO[c] for c in ("blue", "vermilion", "purple", "black")]
+    colours = [OKABE_ITO[c] for c in ("blue", "vermilion", "purple", "black")] + [GREY]
     figure, axes = plt.subplots(
         1, len(attributes), figsize=(1.5 + 1.6 * len(attributes), 0.8 + 0.34 * len(methods)),
         sharey=True, squeeze=False, layout="constrained",
@@ -403,7 +403,8 @@ def compared_methods(tables: Mapping[str, pd.DataFrame]) -> Figure:
     image = ax.imshow(shown, vmin=0, vmax=1, cmap="cividis", aspect="auto")
     for y, values in enumerate(shown):
         for x, value in enumerate(values):
-            ax.text(x, y, f"{value:.2f}".lstrip("0"), ha="center", va="center", fontsize=6.5,
+            shown_ = f"{max(value, 0):.2f}".lstrip("0")
+            ax.text(x, y, shown_, ha="center", va="center", fontsize=6.5,
                     color="black" if value > 0.6 else "white")  # fmt: skip
     ax.set(xticks=range(len(names)), yticks=range(len(lines)))
     ax.set_xticklabels(names, rotation=45, ha="right")
@@ -479,7 +480,9 @@ def turning_shares(tables: Mapping[str, pd.DataFrame], most: int = 4) -> Figure:
                 ax.bar(range(len(order)), rest, bottom=start, color="#6E6E6E", width=0.9,
                        label="higher")  # fmt: skip
                 start = start + rest
-        ax.set(title=layer, xlabel="dimensions, sorted", ylim=(0, 1), xticks=[])
+        ax.set(title=layer, xlabel="dimension", ylim=(0, 1), xticks=range(len(order)))
+        ax.set_xticklabels(order, fontsize=6)
+        ax.tick_params(axis="x", length=0)
     axes[0, 0].set_ylabel("share of variance")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     return figure

@@ -128,7 +128,7 @@ def radial_tuning(
 
     A unit's curve is the mean over the shapes (radius, thickness, polarity, contrast) whose best
     orientation gets at least half of its strongest answer. Intervals come from drawing these
-    shapes with replacement.
+    shapes with replacement, where one of a unit's own is among those drawn.
 
     Args:
         answers: `(S, U)`; below 0 counts as nothing.
@@ -157,9 +157,11 @@ def radial_tuning(
     drawn = rng.multinomial(len(cube), np.full(len(cube), 1 / len(cube)), resamples)
     again = _preferred(_mean_curves(cube, drawn[:, :, None] * cares), angles)
     off = _apart(again, found["preferred"].to_numpy())
-    off[np.isnan(off)] = 0.0
-    found["low"] = found["preferred"] + np.quantile(off, 0.025, axis=0)
-    found["high"] = found["preferred"] + np.quantile(off, 0.975, axis=0)
+    off[:, np.isnan(off).all(0)] = (
+        0.0  # none of a unit's shapes was ever drawn, or it never answers
+    )
+    found["low"] = found["preferred"] + np.nanquantile(off, 0.025, axis=0)
+    found["high"] = found["preferred"] + np.nanquantile(off, 0.975, axis=0)
     bends = there["curvature"].to_numpy(dtype=float)[:: len(angles)]
     found["curvature"], *ends = _curvature(best, bends, drawn)
     found["curvature_low"], found["curvature_high"] = ends
@@ -181,7 +183,10 @@ def _mean_curves(cube: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _preferred(curves: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Circular mean of what exceeds half height in the peak's own lobe: `(…, K, U)` to `(…, U)`."""
+    """Circular mean of what exceeds half height in the peak's own lobe: `(…, K, U)` to `(…, U)`.
+
+    NaN for a curve that is 0.
+    """
     count = len(angles)
     at = curves.argmax(-2)[..., None, :]
     ahead = (np.arange(count)[:, None] + at) % count  # samples from the peak on
@@ -191,7 +196,8 @@ def _preferred(curves: np.ndarray, angles: np.ndarray) -> np.ndarray:
     lobe = right | np.roll(left[..., ::-1, :], 1, -2)
     turn = np.exp(1j * np.deg2rad(angles - angles[0]))
     mean = np.einsum("...ku,k->...u", np.where(lobe, over, 0.0), turn)
-    return (np.rad2deg(np.angle(mean)) + angles[at[..., 0, :]]) % 360
+    found = (np.rad2deg(np.angle(mean)) + angles[at[..., 0, :]]) % 360
+    return np.where(curves.max(-2) > 0, found, np.nan)
 
 
 def _describe(curves: np.ndarray, angles: np.ndarray) -> pd.DataFrame:
@@ -282,6 +288,31 @@ def filled(found: Sequence[tuple[float, float]], angles: Sequence[float], margin
               & ((angles - a) % 360 <= b - a)).any())
         for a, b in found
     ]  # fmt: skip
+
+
+def chance_of_filling(
+    found: Sequence[tuple[float, float]], count: int, *, draws: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """How many of some gaps angles drawn at random fill, `(draws,)`; `count` angles a draw."""
+    rng = np.random.default_rng(seed)
+    return np.array([sum(filled(found, rng.uniform(0, 360, count))) for _ in range(draws)])
+
+
+def remeasured(tuning: pd.DataFrame, draws: int, *, seed: int = 0) -> list[np.ndarray]:
+    """Preferred orientations as they might have come out, given their intervals.
+
+    To draw units with replacement would not do for the largest gap: it leaves some out, and can
+    only widen it.
+
+    Args:
+        tuning: rows of `RadialTuning.table`; a normal error with their 95 % interval is assumed.
+        draws: how many.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    middle = tuning["preferred"].to_numpy()
+    spread = (tuning["high"] - tuning["low"]).to_numpy() / 3.92
+    return [(middle + spread * rng.standard_normal(len(middle))) % 360 for _ in range(draws)]
 
 
 def rotated_basis(channels: int, seed: int = 0) -> torch.Tensor:
@@ -560,8 +591,9 @@ def curve_ring(A: torch.Tensor, table: pd.DataFrame) -> torch.Tensor:
 
 def ring_share(ring: torch.Tensor, directions: torch.Tensor) -> float:
     """Share of the ring's variance in the span of some directions `(w, C)`."""
-    Q = torch.linalg.qr(directions.double().T)[0]
-    return float((ring.double() @ Q).square().sum() / ring.double().square().sum())
+    _, size, rows = torch.linalg.svd(directions.double(), full_matrices=False)
+    span = rows[size > 1e-6 * size.max()]  # directions may depend on each other
+    return float((ring.double() @ span.T).square().sum() / ring.double().square().sum())
 
 
 def ring_spans(

@@ -31,6 +31,7 @@ from gc_utils.symmetry import frequency_spectrum, invariance
 from gc_utils.visualise import Objective, turn_patch
 
 METHODS = ("PCA", "ICA", "NMF", "sparse dictionary")
+BASELINE = "random directions"  # of the same number, orthogonal: what any basis would show
 QUANTILES = (0.02, 0.5, 0.9, 0.98, 0.998)  # of a walk
 
 
@@ -42,7 +43,7 @@ class Decomposition:
     """Basis directions of a population, and where samples lie along them.
 
     Attributes:
-        method: one of `METHODS`.
+        method: one of `METHODS`, or `BASELINE`.
         basis: directions `(d, C)`, of unit length.
         codes: coordinates of the samples `(N, d)`, with the sign that makes their skewness
             positive where a method leaves it open.
@@ -74,15 +75,15 @@ def decompose(A: torch.Tensor, method: str, count: int, *, seed: int = 0) -> Dec
 
     Args:
         A: activations `(N, C)`.
-        method: "PCA", "ICA" (whitened by PCA to `count`), "NMF" (activations are not negative) or
-            "sparse dictionary" (non-negative codes, any directions).
+        method: "PCA", "ICA" (whitened by PCA to `count`), "NMF" (activations are not negative),
+            "sparse dictionary" (non-negative codes, any directions), or "random directions".
         count: directions wanted, at most C.
         seed: of the methods that draw.
 
     Raises:
         UserError: an unknown method, too many directions, or NMF of negative activations.
     """
-    choose(method, METHODS, "method")
+    choose(method, (*METHODS, BASELINE), "method")
     x = A.double().numpy()
     if not 1 <= count <= min(x.shape):
         raise UserError(f"{count} dimensions of activations of shape {x.shape}: too many or none.")
@@ -104,6 +105,10 @@ def decompose(A: torch.Tensor, method: str, count: int, *, seed: int = 0) -> Dec
             found = NMF(count, init="nndsvda", random_state=seed, max_iter=400)
             codes = found.fit_transform(x)
             basis, mean = found.components_, np.zeros_like(mean)
+        elif method == BASELINE:
+            draw = np.random.default_rng(seed).normal(size=(x.shape[1], count))
+            basis = np.linalg.qr(draw)[0].T
+            codes = (x - mean) @ basis.T
         else:
             found = MiniBatchDictionaryLearning(
                 count, alpha=0.1 * float(np.linalg.norm(x - mean, axis=1).mean()), max_iter=20,
@@ -117,7 +122,7 @@ def decompose(A: torch.Tensor, method: str, count: int, *, seed: int = 0) -> Dec
     explained = 1 - float(np.square(left).sum() / np.square(x - x.mean(0)).sum())
     length = np.linalg.norm(basis, axis=1)
     basis, codes = basis / np.maximum(length, 1e-12)[:, None], codes * length
-    if method in ("PCA", "ICA"):
+    if method in ("PCA", "ICA", BASELINE):
         skew = np.sign(((codes - codes.mean(0)) ** 3).mean(0))
         skew[skew == 0] = 1
         basis, codes = basis * skew[:, None], codes * skew
@@ -440,8 +445,8 @@ def _measured(x: torch.Tensor, sigma: float) -> pd.DataFrame:
     bend = (gxx * gy.square() - 2 * gxy * gx * gy + gyy * gx.square()) / energy.clamp_min(1e-9)
     centred = (luma - mean(luma)[:, None, None]) * inside
     window = (1 - (torch.hypot(row, column) / (size / 2)).square()).clamp_min(0)
-    power = torch.fft.rfft2(centred * window).abs().square()
-    fy, fx = torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]
+    power = torch.fft.fft2(centred * window).abs().square()
+    fy, fx = torch.fft.fftfreq(size)[:, None], torch.fft.fftfreq(size)[None]
     where = torch.hypot(fy, fx)
     centroid = (power * where).sum((1, 2)) / power.sum((1, 2)).clamp_min(1e-12)
     red_green, blue_yellow = x[:, 0] - x[:, 1], x[:, 2] - (x[:, 0] + x[:, 1]) / 2
@@ -506,7 +511,8 @@ def explained_by(
 
     Returns:
         One row a dimension: `all`, R² from all attributes, and one column for each of
-        `ATTRIBUTES`, from that alone. At least 0.
+        `ATTRIBUTES`, from that alone. Below 0 where the prediction is worse than the mean, and
+        `all` can be less than one attribute alone: the others are noise to it.
     """
     groups = np.asarray(groups)
     splits = GroupKFold(min(folds, len(np.unique(groups))))
@@ -517,7 +523,7 @@ def explained_by(
         x = measured[list(parts)].to_numpy()
         guess = cross_val_predict(model, x, y, groups=groups, cv=splits)
         left = np.square(y - guess.reshape(y.shape)).sum(0) / np.square(y).sum(0)
-        found[name] = np.maximum(0.0, 1 - left)
+        found[name] = 1 - left
     return pd.DataFrame(found)
 
 
@@ -590,7 +596,7 @@ def study_layer(
     store: ActivationStore,
     count: int,
     *,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = (*METHODS, BASELINE),
     most: int = 2400,
     seed: int = 0,
 ) -> LayerStudy:
@@ -618,7 +624,8 @@ def study_layer(
     measured = measure(crops)
     pictures = store.samples["photograph"][rows[:, 0]]
     shuffled = measured.iloc[rng.permutation(len(measured))].reset_index(drop=True)
-    codes = np.concatenate([f.codes for f in found.values()], 1)  # the trees take all at once
+    # What is named is what walks go along and what turning is measured of: coordinates.
+    codes = np.concatenate([f.coordinates(x) for f in found.values()], 1)
 
     def each(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         return {
