@@ -269,6 +269,11 @@ class InceptionV1(nn.Module):
         """Layers and branches that can be asked for, from the input upwards."""
         return tuple(step.name for step in _ancestry(self.top))
 
+    @staticmethod
+    def module_name(layer: str) -> str:
+        """Name of the module that holds a convolution's or the logits' weights."""
+        return _module(STEPS[layer])
+
     def forward(self, x: Tensor, until: str | None = None) -> Tensor:
         """Activations of a layer on whole images.
 

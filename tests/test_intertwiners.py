@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gc_utils.errors import UserError
+from gc_utils.inception import InceptionV1
+from gc_utils.studies import intertwiners as it
+from gc_utils.studies import weight_symmetry as ws
+
+
+@pytest.mark.parametrize("name", it.TABLE)
+def test_members_intertwine_and_near_members_do_not(name):
+    row = it.TABLE[name]
+    x = np.random.default_rng(1).normal(size=(300, 5))
+    for seed in range(3):
+        A = it.sample_member(row.kind, 5, seed=seed)
+        assert it.misses(row.sigma, A, row.phi(A), x) < 1e-12
+        phi, left = it.best_phi(row.sigma, A, seed=seed)
+        assert left < 1e-10 and np.allclose(phi, row.phi(A), atol=1e-8)
+        left = it.best_phi(row.sigma, it.near_member(A, seed=seed), seed=seed)[1]
+        assert left < 1e-10 if row.kind == "all" else left > 0.02
+
+
+@pytest.mark.parametrize("name", it.TABLE)
+def test_the_group_is_found_numerically(name):
+    found = it.solve(it.TABLE[name].sigma)
+    assert found.kind == it.TABLE[name].kind and found.name == it.KINDS[found.kind]
+
+
+def test_functions_that_are_not_in_the_table():
+    assert it.solve(np.abs).kind == "scales"
+    assert it.solve(np.sin).kind == "signs"
+    assert it.solve(lambda x: x / (1 + np.exp(-x))).kind == "permutations"  # SiLU
+
+
+def test_functions_that_are_not_elementwise_are_refused():
+    def softmax(x):
+        e = np.exp(x - x.max(1, keepdims=True))
+        return e / e.sum(1, keepdims=True)
+
+    def normalised(x):
+        return x / np.sqrt(2 + np.square(x).sum(1, keepdims=True))
+
+    for sigma in (softmax, normalised):
+        with pytest.raises(UserError, match="not elementwise"):
+            it.solve(sigma)
+    with pytest.raises(UserError, match="unit to unit"):
+        it.solve(lambda x: x * np.arange(1, x.shape[1] + 1))
+    with pytest.raises(UserError, match="kind of group"):
+        it.sample_member("positives", 3)
+
+
+def test_a_planted_permutation_with_scales_is_found_exactly():
+    X = torch.rand(200, 30, generator=torch.Generator().manual_seed(0)).double()
+    A = torch.from_numpy(it.sample_member("positive", 30, seed=2))
+    order, scale, left = it.procrustes_positive(X, X @ A.T)
+    assert left < 1e-12
+    assert np.array_equal(order, A.numpy().argmax(1))
+    assert np.allclose(scale, A.numpy().max(1))
+    # Other rotations are out of its reach, but not of the orthogonal one's.
+    Q = it.random_rotation(30).double()
+    assert it.procrustes_positive(X, X @ Q.T)[2] > 0.05
+    assert it.procrustes_orthogonal(X, X @ Q.T) < 1e-10
+
+
+def test_similarities_see_what_they_should():
+    X = torch.rand(150, 20, generator=torch.Generator().manual_seed(0)).square()
+    member, Q = it.relu_member(20, seed=1), it.random_rotation(20)
+    assert it.linear_cka(X, X @ Q.T) == pytest.approx(1, abs=1e-5)
+    assert it.max_similarity(X, X @ member.T) == pytest.approx(1, abs=1e-5)
+    assert it.max_similarity(X, (X @ Q.T).relu()) < 0.8
+    kept, lost = it.selectivity(X @ member.T), it.selectivity((X - X.mean(0)) @ Q.T)
+    assert kept == pytest.approx(it.selectivity(X), rel=1e-4)
+    assert lost["sparsity"] < kept["sparsity"]
+
+
+LAYERS = ("conv2d1", "mixed3a_1x1", "mixed3b_5x5_bottleneck", "mixed3b_pool_reduce", "mixed4a_3x3")
+
+
+def test_inception_computes_the_same_after_an_intertwiner():
+    network = InceptionV1("mixed4b", seed=1).eval()
+    x = torch.rand(2, 3, 95, 95, generator=torch.Generator().manual_seed(0))
+    for seed, layer in enumerate(LAYERS):
+        changed, change = ws.act_on(network, layer, seed=seed)
+        assert change.kind == "positive" and change.layers == (layer,)
+        assert ((change.scale >= 0.5) & (change.scale <= 2)).all() and change.scale.std() > 0.2
+        assert ws.function_change(network, changed, x) < 1e-5
+        there = network(x, layer)[:, change.order] * torch.from_numpy(change.scale)[:, None, None]
+        assert torch.allclose(changed(x, layer), there.float(), rtol=1e-3, atol=1e-3)
+
+
+def test_layers_that_feed_a_response_normalisation_are_refused():
+    network = InceptionV1("mixed3a", seed=1).eval()
+    x = torch.rand(1, 3, 63, 63, generator=torch.Generator().manual_seed(0))
+    for layer in ("conv2d0", "conv2d2"):
+        with pytest.raises(UserError, match="normalisation across channels"):
+            ws.act_on(network, layer)
+        changed, change = ws.act_on(network, layer, force=True)
+        assert change.kind == "permutations"
+        assert ws.function_change(network, changed, x) > 1e-3
+    with pytest.raises(UserError, match="network's output"):
+        ws.act_on(network, "mixed3a_1x1")
+    with pytest.raises(UserError, match="conv2d9"):
+        ws.act_on(network, "conv2d9")
+
+
+class Residual(nn.Module):
+    """A stem, two blocks that share a stream, and a head."""
+
+    def __init__(self, act=nn.ReLU, groups=1):
+        super().__init__()
+        self.stem, self.stem_norm = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.inner, self.inner_norm = nn.Conv2d(8, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.outer, self.outer_norm = (
+            nn.Conv2d(6, 8, 3, padding=1, groups=groups),
+            nn.BatchNorm2d(8),
+        )
+        self.side = nn.Conv2d(8, 4, 1)
+        self.act, self.pool = act(), nn.AdaptiveAvgPool2d(2)
+        self.head = nn.Linear(4 * 12, 5)
+
+    def forward(self, x):
+        x = self.act(self.stem_norm(self.stem(x)))
+        x = self.act(x + self.outer_norm(self.outer(self.act(self.inner_norm(self.inner(x))))))
+        x = torch.cat([self.act(self.side(x)), x], 1)
+        return self.head(self.pool(x).flatten(1))
+
+
+def seeded(network, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.dtype == torch.float32:
+                value.copy_(
+                    torch.rand(value.shape, generator=draw) - (0.5 if "var" not in name else -0.5)
+                )
+    return network.eval()
+
+
+def test_residual_streams_share_a_member_and_carry_batch_norm_along():
+    network = seeded(Residual())
+    x = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    found = ws.streams(network)
+    assert found["stem"] is found["outer"] and found["stem"] is not found["inner"]
+    assert found["head"].reasons == ["the network's output"]
+    for layer in ("stem", "inner", "side"):
+        changed, change = ws.act_on(network, layer, seed=3)
+        assert ws.function_change(network, changed, x) < 1e-5
+        moved = {n for n, v in changed.state_dict().items() if not v.equal(network.state_dict()[n])}
+        expected = {"stem": {"stem_norm", "outer_norm", "inner"}, "inner": {"inner_norm", "outer"},
+                    "side": {"side", "head"}}[layer]  # fmt: skip
+        assert expected <= {name.split(".")[0] for name in moved}
+    rows = {row["layers"]: row for row in ws.table(network)}
+    assert rows["head"]["refused"] and not rows["inner"]["refused"]
+
+
+@pytest.mark.parametrize(
+    ("act", "kind"), [(nn.Tanh, "signs"), (nn.GELU, "permutations"), (nn.LeakyReLU, "positive")]
+)
+def test_the_member_is_of_the_nonlinearitys_group(act, kind):
+    network = seeded(Residual(act))
+    x = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    changed, change = ws.act_on(network, "inner", seed=1)
+    assert change.kind == kind
+    assert ws.function_change(network, changed, x) < 1e-5
+
+
+def test_convolutions_in_groups_are_refused():
+    with pytest.raises(UserError, match="in groups"):
+        ws.act_on(seeded(Residual(groups=2)), "inner")
