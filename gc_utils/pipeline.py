@@ -369,7 +369,7 @@ def check_values(values: dict[str, Any]) -> None:
             for layer in str(values.get(name, "")).split():
                 model.check_layer(layer)
     if "method" in values:
-        from gc_utils.studies.tuning_dimensions import METHODS
+        from gc_utils.decompositions import METHODS
 
         choose(values["method"], METHODS, "method")
     if "images" in values:

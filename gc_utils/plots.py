@@ -259,7 +259,7 @@ def radial_floor(profiles) -> float:
     return next(f for f in (0.0, -0.5, -1.0) if lowest >= f or f == -1.0)
 
 
-def _over_angle(ax: Axes, group: Group) -> None:
+def over_angle(ax: Axes) -> None:
     """An x axis over a full turn."""
     ax.set(xlim=(0, 360), xticks=range(0, 361, 90), xlabel="turned by")
     ax.set_xticklabels([f"{a}°" for a in range(0, 361, 90)])
@@ -474,7 +474,7 @@ def fvu_per_element(
             ax.plot(angles, half, color=colour, ls=dash, label=label)
             highest = max(highest, half.max())
     for ax, title in zip(axes[0], ["Turned", "Mirrored, then turned"], strict=False):
-        _over_angle(ax, group)
+        over_angle(ax)
         ax.set_title(title)
     axes[0, 0].set(ylabel="FVU, held-out photographs", ylim=(0, 1.08 * highest))
     if len(looks) > 1:
@@ -1039,7 +1039,7 @@ def equivariance_by_layer(actions: Mapping[str, Equivariance], group: Group) -> 
         right.plot(np.linspace(0, 1, len(values)), values, ls="--", **look)
         values = np.sort(found.channels_powers[np.isfinite(found.channels_powers)])[::-1]
         right.plot(np.linspace(0, 1, len(values)), values, **look)
-    _over_angle(left, group)
+    over_angle(left)
     left.set(xlabel="turn", ylabel="variance predicted, $R^2$")
     right.set(xlabel="channels, best first", ylabel="variance predicted, $R^2$")
     for ax in (left, right):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from gc_utils.decompositions import rotated_basis
 from gc_utils.errors import UserError
 from gc_utils.inception import InceptionV1
 from gc_utils.studies import intertwiners as it
@@ -59,14 +60,14 @@ def test_a_planted_permutation_with_scales_is_found_exactly():
     assert np.array_equal(order, A.numpy().argmax(1))
     assert np.allclose(scale, A.numpy().max(1))
     # Other rotations are out of its reach, but not of the orthogonal one's.
-    Q = it.random_rotation(30).double()
+    Q = rotated_basis(30).double()
     assert it.procrustes_positive(X, X @ Q.T)[2] > 0.05
     assert it.procrustes_orthogonal(X, X @ Q.T) < 1e-10
 
 
 def test_similarities_see_what_they_should():
     X = torch.rand(150, 20, generator=torch.Generator().manual_seed(0)).square()
-    member, Q = it.relu_member(20, seed=1), it.random_rotation(20)
+    member, Q = it.relu_member(20, seed=1), rotated_basis(20)
     assert it.linear_cka(X, X @ Q.T) == pytest.approx(1, abs=1e-5)
     assert it.max_similarity(X, X @ member.T) == pytest.approx(1, abs=1e-5)
     assert it.max_similarity(X, (X @ Q.T).relu()) < 0.8

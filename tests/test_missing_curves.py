@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.decompositions import rotated_basis
 from gc_utils.errors import UserError
 from gc_utils.families import CURVE_ORIENTATIONS
 from gc_utils.filter_bank import FilterBank
@@ -130,7 +131,7 @@ def test_orientations_are_drawn_again_within_their_intervals():
 
 
 def test_a_rotated_basis_is_orthogonal():
-    Q = mc.rotated_basis(12, seed=3)
+    Q = rotated_basis(12, seed=3)
     assert torch.allclose(Q @ Q.T, torch.eye(12), atol=1e-5)
 
 

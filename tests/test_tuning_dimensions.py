@@ -109,21 +109,21 @@ def test_walks_go_along_one_dimension_and_patches_lie_along_them():
     found = td.decompose(A, "ICA", 2)
     at = found.coordinates(A)
     assert np.allclose(at, found.codes - found.codes.mean(0), atol=1e-3)
-    points = td.walk(found, 0, A, (0.1, 0.5, 0.99))
+    points = td.walk(at, 0, (0.1, 0.5, 0.99))
     assert np.allclose(points[:, 0], np.quantile(at[:, 0], (0.1, 0.5, 0.99)))
     assert np.allclose(points[:, 1], np.median(at[:, 1]))
-    near = td.nearest_patches(found, points, A, count=2)
+    near = td.nearest_patches(at, points, count=2)
     assert len(set(near.ravel())) == 6
     assert np.abs(at[near] - points[:, None]).max() < 0.3 * at.std(0).min()
     with pytest.raises(UserError, match="too few"):
-        td.nearest_patches(found, points, A[:5], count=2)
+        td.nearest_patches(at[:5], points, count=2)
 
 
 @pytest.mark.parametrize("method", td.METHODS)
 def test_what_lies_on_a_walk_has_the_coordinates_of_its_points(method):
     A, _, _ = mixed()
     found = td.decompose(A, method, 2)
-    points = td.walk(found, 1, A)
+    points = td.walk(found.coordinates(A), 1)
     there = torch.from_numpy(found.mean + points @ found.basis)
     assert np.allclose(found.coordinates(there), points, atol=1e-6)
 
@@ -141,10 +141,11 @@ class Averages:
 def test_optimised_pictures_reach_the_points_of_a_walk():
     A = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
     found = td.Decomposition("PCA", np.eye(2), A.numpy() - 0.5, np.full(2, 0.5), 1.0)
-    points = td.walk(found, 0, A, (0.1, 0.5, 0.9))
+    at = found.coordinates(A)
+    points = td.walk(at, 0, (0.1, 0.5, 0.9))
     model = Averages()
     rough, drawn, smooth = (
-        optimise(td.reach(model, "", found, points, A, smooth=s), 3, 16, steps=80, jitter=0.0)
+        optimise(td.reach(model, "", found, points, at, smooth=s), 3, 16, steps=80, jitter=0.0)
         for s in (0.0, 100.0, 2000.0)
     )
     assert np.allclose(found.coordinates(model.unit(drawn, "")), points, atol=0.05)

@@ -10,7 +10,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gc_utils.plots import GREY, OKABE_ITO, PALE, pictures, polar_axes, styled, thumbnails
+from gc_utils.plots import (
+    GREY,
+    OKABE_ITO,
+    PALE,
+    over_angle,
+    pictures,
+    polar_axes,
+    styled,
+    thumbnails,
+)
 from gc_utils.studies.missing_curves import RadialTuning, gaps
 
 UNITS = {"neurons": OKABE_ITO["orange"], "features": OKABE_ITO["blue"]}
@@ -246,9 +255,8 @@ def block_echoes(profiles, angles: Sequence[float]) -> Figure:
         ax.plot(turn, profile, color=UNITS["features"], lw=0.7, alpha=0.4,
                 label=None if n else "a curve feature")  # fmt: skip
     ax.plot(turn, np.median(closed, 0), color=OKABE_ITO["black"], lw=2, label="median")
-    ax.set(xlim=(0, 360), xticks=range(0, 361, 90), xlabel="turned by", ylabel="block profile")
-    ax.set_xticklabels([f"{a}°" for a in range(0, 361, 90)])
-    ax.grid(True)
+    over_angle(ax)
+    ax.set_ylabel("block profile")
     ax.legend(loc="upper center")
     return figure
 

@@ -236,7 +236,9 @@ def solve(
 # ------------------------------------------------------------------- similarity modulo the group
 
 
-def procrustes_positive(X: torch.Tensor, Y: torch.Tensor) -> tuple[np.ndarray, np.ndarray, float]:
+def procrustes_positive(
+    X: torch.Tensor, Y: torch.Tensor, *, signed: bool = False
+) -> tuple[np.ndarray, np.ndarray, float]:
     """The permutation with positive scales that best takes one representation to another.
 
     Minimises `‖Y - X M^T‖²` over `M = P D`: for units `j` of `X` and `i` of `Y` the best scale is
@@ -245,6 +247,7 @@ def procrustes_positive(X: torch.Tensor, Y: torch.Tensor) -> tuple[np.ndarray, n
 
     Args:
         X, Y: activations of the same samples, `(N, C)`, as many units in both.
+        signed: scales of either sign, for activations before a nonlinearity.
 
     Returns:
         `order`, for each unit of `Y` the unit of `X` that stands for it; its `scale`; and what is
@@ -253,13 +256,28 @@ def procrustes_positive(X: torch.Tensor, Y: torch.Tensor) -> tuple[np.ndarray, n
     x, y = X.double().numpy(), Y.double().numpy()
     if x.shape != y.shape:
         raise UserError(f"representations of shape {x.shape} and {y.shape}: expected the same.")
-    power = np.maximum(np.square(x).sum(0), 1e-12)
-    product = np.maximum(y.T @ x, 0)  # (units of Y, units of X)
-    gain = product**2 / power
-    rows, order = linear_sum_assignment(gain, maximize=True)
-    scale = product[rows, order] / power[order]
+    order, scale = best_member(x.T @ y, np.square(x).sum(0), signed=signed)
     left = float(np.square(y - x[:, order] * scale).sum() / np.square(y).sum())
     return order, scale, left
+
+
+def best_member(
+    product: np.ndarray, power: np.ndarray, *, signed: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """`procrustes_positive` from sums over samples.
+
+    Args:
+        product: `X^T Y`, `(C, C)`.
+        power: `‖x_j‖²` of every unit of `X`, `(C,)`.
+        signed: scales of either sign.
+
+    Returns:
+        `order` and `scale`, of every unit of `Y`.
+    """
+    power = np.maximum(power, 1e-12)
+    product = product.T if signed else np.maximum(product.T, 0)  # (units of Y, units of X)
+    rows, order = linear_sum_assignment(product**2 / power, maximize=True)
+    return order, product[rows, order] / power[order]
 
 
 def procrustes_orthogonal(X: torch.Tensor, Y: torch.Tensor) -> float:
@@ -292,13 +310,6 @@ def max_similarity(X: torch.Tensor, Y: torch.Tensor) -> float:
 
     k, m = kernel(X), kernel(Y)
     return float((k * m).sum() / (k.norm() * m.norm()).clamp_min(1e-12))
-
-
-def random_rotation(n: int, seed: int = 0) -> torch.Tensor:
-    """A random orthogonal matrix `(n, n)`."""
-    draw = torch.Generator().manual_seed(seed)
-    Q, R = torch.linalg.qr(torch.randn(n, n, generator=draw, dtype=torch.float64))
-    return (Q * R.diagonal().sign()).float()
 
 
 def relu_member(n: int, seed: int = 0) -> torch.Tensor:

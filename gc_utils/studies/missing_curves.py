@@ -86,6 +86,11 @@ def codes(coder: GroupCrosscoder, A: torch.Tensor, batch: int = 4096) -> torch.T
     return torch.cat([coder.encode(part[:, None]) for part in A.split(batch)])
 
 
+def usual_answers(A: torch.Tensor) -> torch.Tensor:
+    """What units `(N, C)` answer in the mean where they are on, `(C,)`."""
+    return A.sum(0) / (A > 0).sum(0).clamp_min(1)
+
+
 def name_units(
     answers: torch.Tensor,
     table: pd.DataFrame,
@@ -156,10 +161,9 @@ def radial_tuning(
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(cube), np.full(len(cube), 1 / len(cube)), resamples)
     again = _preferred(_mean_curves(cube, drawn[:, :, None] * cares), angles)
-    off = _apart(again, found["preferred"].to_numpy())
-    off[:, np.isnan(off).all(0)] = (
-        0.0  # none of a unit's shapes was ever drawn, or it never answers
-    )
+    off = apart(again, found["preferred"].to_numpy())
+    # None of its shapes was ever drawn, or it never answers.
+    off[:, np.isnan(off).all(0)] = 0.0
     found["low"] = found["preferred"] + np.nanquantile(off, 0.025, axis=0)
     found["high"] = found["preferred"] + np.nanquantile(off, 0.975, axis=0)
     bends = there["curvature"].to_numpy(dtype=float)[:: len(angles)]
@@ -171,7 +175,7 @@ def radial_tuning(
     return RadialTuning(angles, curves.T, found)
 
 
-def _apart(a, b):
+def apart(a, b):
     """By how many degrees one angle is ahead of another, in [-180, 180)."""
     return (a - b + 180) % 360 - 180
 
@@ -315,13 +319,6 @@ def remeasured(tuning: pd.DataFrame, draws: int, *, seed: int = 0) -> list[np.nd
     return [(middle + spread * rng.standard_normal(len(middle))) % 360 for _ in range(draws)]
 
 
-def rotated_basis(channels: int, seed: int = 0) -> torch.Tensor:
-    """A random orthogonal basis `(C, C)`: units that mean no more than any other directions."""
-    draw = torch.randn(channels, channels, generator=torch.Generator().manual_seed(seed))
-    Q, R = torch.linalg.qr(draw.double())
-    return (Q * R.diagonal().sign()).float()
-
-
 # --------------------------------------------------------------------------- neurons and features
 
 
@@ -410,7 +407,7 @@ def split_doubles(
         row["own"] = max(_own(neurons, unit, ends))
         single = []
         for name, at in zip("12", ends, strict=True):
-            off = np.abs(_apart(table["orientation"], at))
+            off = np.abs(apart(table["orientation"], at))
             there = np.flatnonzero((table["kind"] == "curve") & (off <= within / 2 + 1e-9))
             wrote = decompose(coder, f, unit, there)
             best = int(wrote.feature[0]) if len(wrote) else -1
@@ -418,7 +415,7 @@ def split_doubles(
             seen = features.table.loc[best] if best >= 0 else None
             row[f"preferred{name}"] = np.nan if seen is None else seen.preferred
             row[f"own{name}"] = _own(features, best, ends)[int(name) - 1] if best >= 0 else 0.0
-            near = seen is not None and abs(_apart(seen.preferred, at)) <= within
+            near = seen is not None and abs(apart(seen.preferred, at)) <= within
             single.append(bool(near and seen.peaks == 1))
         row["apart"] = row["feature1"] != row["feature2"] and min(row["own1"], row["own2"]) >= 0.75
         row["split"] = all(single) and row["apart"]
@@ -514,7 +511,7 @@ def study_layer(
     answers = {"neurons": unit_responses(model, layer, drawings.images)}
     answers["features"] = codes(coder, answers["neurons"])
     f = codes(coder, A)
-    usual = {w: x.sum(0) / (x > 0).sum(0).clamp_min(1) for w, x in zip(UNITS, (A, f), strict=True)}
+    usual = {"neurons": usual_answers(A), "features": usual_answers(f)}
     table = drawings.table
     return LayerStudy(
         layer, positions, coder, evaluate(coder, A[held_out, None], coder.mean), f, drawings,
@@ -546,7 +543,7 @@ def family_turns(
     at = at[inside]
     one, other = (at[pairs[name].to_numpy(dtype=int)] for name in ("feature", "other"))
     start = np.where(pairs["mirrored"].to_numpy(dtype=bool), 180 - other, other)
-    off = np.abs(_apart(start + pairs["angle"].to_numpy(dtype=float), one))
+    off = np.abs(apart(start + pairs["angle"].to_numpy(dtype=float), one))
     return pairs.assign(off=off)
 
 
@@ -569,7 +566,7 @@ def published_check(
     found = theirs.preferred.to_numpy()
 
     def off(angles: np.ndarray) -> np.ndarray:
-        return _apart(angles, published)
+        return apart(angles, published)
 
     median = float(np.nanmedian(np.abs(off(found))))
     rng = np.random.default_rng(seed)
@@ -952,14 +949,14 @@ class _Shown:
 
     def highest(self, at: float, polarity: int) -> float:
         """The strongest answer of any unit to one curve."""
-        off = np.abs(_apart(self.angles, at))
+        off = np.abs(apart(self.angles, at))
         return float(self.rings[polarity][off.argmin()].max())
 
     def who(self, at: float, polarity: int, least: float) -> set[int]:
         """Units that prefer curves there to everything else, and answer with `least` or more."""
         ring = self.rings[polarity]
         high = ring.max(0)
-        near = np.abs(_apart(self.angles[ring.argmax(0)], at)) <= self.step / 2
+        near = np.abs(apart(self.angles[ring.argmax(0)], at)) <= self.step / 2
         most = np.maximum(self.rings[-polarity].max(0), self.others.max(0))
         fit = near & (high > most) & (high >= least)
         return {int(u) for u in np.flatnonzero(fit) if len(peaks(ring[:, u])) == 1}

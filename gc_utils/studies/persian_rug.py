@@ -157,7 +157,6 @@ class Channel:
         noise: standard deviation of `ξ`, mean 0.
         y: grid `(K,)`.
         weight: of each grid point, density times step.
-        on: probability times step of `y` where the entry is on.
         mean: `E[x | y]`, the function with the least loss.
     """
 
@@ -165,7 +164,6 @@ class Channel:
     noise: float
     y: np.ndarray
     weight: np.ndarray
-    on: np.ndarray
     mean: np.ndarray
 
     def loss(self, f: np.ndarray) -> float:
@@ -186,7 +184,7 @@ def channel(p: float, r: float, points: int = 20_001) -> Channel:
     x_on = p * (y * (ndtr(high) - ndtr(low)) + s * (_phi(high) - _phi(low)))
     total = on + (1 - p) * _phi(y / s) / s
     mean = x_on / np.maximum(total, 1e-300)
-    return Channel(p, s, y, total * step, on * step, mean)
+    return Channel(p, s, y, total * step, mean)
 
 
 def best_functions(p: float, r: float) -> dict[str, float]:
@@ -282,11 +280,26 @@ def monte_carlo(
     return float(loss.mean()), float(loss.std() / len(loss) ** 0.5)
 
 
+def _from_others(W: torch.Tensor, p: float) -> torch.Tensor:
+    """What all other entries add to each pre-activation in the mean, `(n_s,)`."""
+    return (W.sum(1) - W.diagonal()) * p / 2
+
+
 def _shifted(w_in: torch.Tensor, w_out: torch.Tensor, b: float, p: float) -> Rug:
     """A model whose pre-activations have mean `b` where their own entry is 0."""
-    W = w_out @ w_in
-    others = (W.sum(1) - W.diagonal()) * p / 2
-    return Rug(w_in, w_out, b - others)
+    return Rug(w_in, w_out, b - _from_others(w_out @ w_in, p))
+
+
+def _projecting(rows: torch.Tensor, p: float) -> Rug:
+    """The model with the best symmetric loss whose W projects on orthonormal rows `(n_d, n_s)`."""
+    n_d, n_s = rows.shape
+    best = best_symmetric(p, n_d / n_s)
+    return _shifted(rows, rows.T * (best.a * n_s / n_d), best.b, p)
+
+
+def _check_units(n_s: int, n_d: int) -> None:
+    if not 0 < n_d < n_s:
+        raise UserError(f"{n_d} hidden units for {n_s} entries: expected fewer, and at least one.")
 
 
 def hadamard_rug(n_s: int, n_d: int, p: float, *, seed: int | None = 0) -> Rug:
@@ -306,24 +319,20 @@ def hadamard_rug(n_s: int, n_d: int, p: float, *, seed: int | None = 0) -> Rug:
     """
     if n_s < 2 or n_s & (n_s - 1):
         raise UserError(f"{n_s} entries: Hadamard's matrices here have a power of two.")
-    if not 0 < n_d < n_s:
-        raise UserError(f"{n_d} hidden units for {n_s} entries: expected fewer, and at least one.")
+    _check_units(n_s, n_d)
     rows = np.arange(n_d)
     if seed is not None:
         rows = np.sort(np.random.default_rng(seed).choice(n_s, n_d, replace=False))
     R = torch.from_numpy(hadamard(n_s)[rows].astype(np.float32)) / n_s**0.5
-    best = best_symmetric(p, n_d / n_s)
-    return _shifted(R, R.T * (best.a * n_s / n_d), best.b, p)
+    return _projecting(R, p)
 
 
 def projector_rug(n_s: int, n_d: int, p: float, *, seed: int = 0) -> Rug:
     """A random projector in place of the Hadamard rows: symmetric on average only."""
-    if not 0 < n_d < n_s:
-        raise UserError(f"{n_d} hidden units for {n_s} entries: expected fewer, and at least one.")
+    _check_units(n_s, n_d)
     draw = torch.Generator().manual_seed(seed)
     Q = torch.linalg.qr(torch.randn(n_s, n_d, generator=draw, dtype=torch.float64))[0].float()
-    best = best_symmetric(p, n_d / n_s)
-    return _shifted(Q.T, Q * (best.a * n_s / n_d), best.b, p)
+    return _projecting(Q.T, p)
 
 
 def antipodal_rug(n_s: int) -> Rug:
@@ -351,15 +360,14 @@ def broken_rug(rug: Rug, amount: float, p: float, *, kind: str = "diagonal", see
         UserError: for another kind.
     """
     draw = torch.Generator().manual_seed(seed)
-    W = rug.W
-    mean = float((rug.bias + (W.sum(1) - W.diagonal()) * p / 2).mean())
-    if kind == "diagonal":
-        scale = (amount * torch.randn(len(rug.bias), generator=draw)).exp()
-        return _shifted(rug.w_in, rug.w_out * (scale / scale.mean())[:, None], mean, p)
-    if kind != "spectrum":
+    if kind not in ("diagonal", "spectrum"):
         raise UserError(f"unknown kind {kind!r}; choose diagonal or spectrum.")
-    scale = (amount * torch.randn(len(rug.w_in), generator=draw)).exp()
-    return _shifted(rug.w_in, rug.w_out * (scale / scale.mean()), mean, p)
+    mean = float((rug.bias + _from_others(rug.W, p)).mean())
+    count = len(rug.bias) if kind == "diagonal" else len(rug.w_in)
+    scale = (amount * torch.randn(count, generator=draw)).exp()
+    scale = scale / scale.mean()
+    w_out = rug.w_out * (scale[:, None] if kind == "diagonal" else scale)
+    return _shifted(rug.w_in, w_out, mean, p)
 
 
 def row_statistics(rug: Rug, p: float) -> pd.DataFrame:
@@ -374,7 +382,7 @@ def row_statistics(rug: Rug, p: float) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "a": a.numpy(),
-            "b": (rug.bias + (W.sum(1) - a) * p / 2).numpy(),
+            "b": (rug.bias + _from_others(W, p)).numpy(),
             "noise": ((W.square().sum(1) - a.square()) * entry_variance(p)).sqrt().numpy(),
         }
     )

@@ -8,7 +8,6 @@ name is a number and not an opinion.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,13 +15,12 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from sklearn.decomposition import NMF, PCA, FastICA, MiniBatchDictionaryLearning
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from gc_utils.activations import ActivationStore
-from gc_utils.errors import UserError, choose
+from gc_utils.decompositions import BASELINE, METHODS, Decomposition, decompose
+from gc_utils.errors import UserError
 from gc_utils.groups import Group
 from gc_utils.models import Model
 from gc_utils.orbits import turn
@@ -30,104 +28,7 @@ from gc_utils.stimuli import LUMA
 from gc_utils.symmetry import frequency_spectrum, invariance
 from gc_utils.visualise import Objective, turn_patch
 
-METHODS = ("PCA", "ICA", "NMF", "sparse dictionary")
-BASELINE = "random directions"  # of the same number, orthogonal: what any basis would show
 QUANTILES = (0.02, 0.5, 0.9, 0.98, 0.998)  # of a walk
-
-
-# -------------------------------------------------------------------------------- decompositions
-
-
-@dataclass(frozen=True)
-class Decomposition:
-    """Basis directions of a population, and where samples lie along them.
-
-    Attributes:
-        method: one of `METHODS`, or `BASELINE`.
-        basis: directions `(d, C)`, of unit length.
-        codes: coordinates of the samples `(N, d)`, with the sign that makes their skewness
-            positive where a method leaves it open.
-        mean: `(C,)`, the point that walks set out from.
-        explained: share of variance that the samples' reconstructions hold.
-    """
-
-    method: str
-    basis: np.ndarray
-    codes: np.ndarray
-    mean: np.ndarray
-    explained: float
-
-    def readout(self) -> np.ndarray:
-        """Linear map `(C, d)` from `a - mean` to coordinates: the least squares ones."""
-        return np.linalg.pinv(self.basis)
-
-    def coordinates(self, A: torch.Tensor) -> np.ndarray:
-        """Where activations `(N, C)` lie along the basis by least squares, `(N, d)`.
-
-        For PCA and ICA these are the codes; those of the other methods obey constraints, that a
-        picture can come near to but an arbitrary point cannot.
-        """
-        return (A.double().numpy() - self.mean) @ self.readout()
-
-
-def decompose(A: torch.Tensor, method: str, count: int, *, seed: int = 0) -> Decomposition:
-    """Basis directions of activations, by one method.
-
-    Args:
-        A: activations `(N, C)`.
-        method: "PCA", "ICA" (whitened by PCA to `count`), "NMF" (activations are not negative),
-            "sparse dictionary" (non-negative codes, any directions), or "random directions".
-        count: directions wanted, at most C.
-        seed: of the methods that draw.
-
-    Raises:
-        UserError: an unknown method, too many directions, or NMF of negative activations.
-    """
-    choose(method, (*METHODS, BASELINE), "method")
-    x = A.double().numpy()
-    if not 1 <= count <= min(x.shape):
-        raise UserError(f"{count} dimensions of activations of shape {x.shape}: too many or none.")
-    mean = x.mean(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # judged by the variance explained
-        if method == "PCA":
-            found = PCA(count, random_state=seed).fit(x)
-            basis, codes = found.components_, found.transform(x)
-        elif method == "ICA":
-            found = FastICA(count, whiten="unit-variance", random_state=seed, max_iter=400)
-            codes = found.fit_transform(x)
-            basis = found.mixing_.T
-        elif method == "NMF":
-            if x.min() < 0:
-                raise UserError(
-                    "NMF takes activations that are not negative: choose another layer."
-                )
-            found = NMF(count, init="nndsvda", random_state=seed, max_iter=400)
-            codes = found.fit_transform(x)
-            basis, mean = found.components_, np.zeros_like(mean)
-        elif method == BASELINE:
-            draw = np.random.default_rng(seed).normal(size=(x.shape[1], count))
-            basis = np.linalg.qr(draw)[0].T
-            codes = (x - mean) @ basis.T
-        else:
-            found = MiniBatchDictionaryLearning(
-                count, alpha=0.1 * float(np.linalg.norm(x - mean, axis=1).mean()), max_iter=20,
-                fit_algorithm="cd", transform_algorithm="lasso_cd", positive_code=True,
-                batch_size=256, random_state=seed,
-            )  # fmt: skip
-            found.set_params(transform_alpha=found.alpha)
-            codes = found.fit(x - mean).transform(x - mean)
-            basis = found.components_
-    left = x - mean - codes @ basis
-    explained = 1 - float(np.square(left).sum() / np.square(x - x.mean(0)).sum())
-    length = np.linalg.norm(basis, axis=1)
-    basis, codes = basis / np.maximum(length, 1e-12)[:, None], codes * length
-    if method in ("PCA", "ICA", BASELINE):
-        skew = np.sign(((codes - codes.mean(0)) ** 3).mean(0))
-        skew[skew == 0] = 1
-        basis, codes = basis * skew[:, None], codes * skew
-    order = np.argsort(-codes.var(0), kind="stable")
-    return Decomposition(method, basis[order], codes[:, order], mean, explained)
 
 
 # --------------------------------------------------------------------------- the synthetic test
@@ -311,12 +212,12 @@ def holm(p_values: Sequence[float], level: float, families: Sequence | None = No
 # -------------------------------------------------------------------------------------- walks
 
 
-def walk(
-    found: Decomposition,
-    dimension: int,
-    A: torch.Tensor,
-    quantiles: Sequence[float] = QUANTILES,
-) -> np.ndarray:
+def _spread(at: np.ndarray) -> np.ndarray:
+    """The unit of each coordinate: its standard deviation over the samples `(N, d)`."""
+    return np.maximum(at.std(0), 1e-12)
+
+
+def walk(at: np.ndarray, dimension: int, quantiles: Sequence[float] = QUANTILES) -> np.ndarray:
     """Points of a walk along a dimension, `(len(quantiles), d)` coordinates.
 
     Along the dimension they lie at quantiles of the samples' coordinates (many dimensions have a
@@ -324,34 +225,34 @@ def walk(
     median.
 
     Args:
-        found: the decomposition.
+        at: coordinates of the samples `(N, d)`, from `Decomposition.coordinates`.
         dimension: to walk along.
-        A: the samples `(N, C)`.
         quantiles: of the samples' coordinates, in [0, 1].
     """
-    at = found.coordinates(A)
     points = np.tile(np.median(at, 0), (len(quantiles), 1))
     points[:, dimension] = np.quantile(at[:, dimension], quantiles)
     return points
 
 
-def nearest_patches(
-    found: Decomposition, points: np.ndarray, A: torch.Tensor, count: int = 1
-) -> np.ndarray:
+def nearest_patches(at: np.ndarray, points: np.ndarray, count: int = 1) -> np.ndarray:
     """Samples that lie nearest to the points of a walk, `(len(points), count)`, each once.
 
     Distances are in standard deviations of each coordinate. Points far out choose first: samples
     are rare there.
 
+    Args:
+        at: coordinates of the samples `(N, d)`.
+        points: from `walk`.
+        count: samples at each point.
+
     Raises:
         UserError: if there are fewer samples than places.
     """
-    if len(A) < len(points) * count:
+    if len(at) < len(points) * count:
         raise UserError(
-            f"{len(A)} samples are too few for {count} at each of {len(points)} points."
+            f"{len(at)} samples are too few for {count} at each of {len(points)} points."
         )
-    at = found.coordinates(A)
-    spread = np.maximum(at.std(0), 1e-12)
+    spread = _spread(at)
     rows = np.empty((len(points), count), dtype=int)
     free = np.ones(len(at), dtype=bool)
     far = np.linalg.norm((points - np.median(at, 0)) / spread, axis=1)
@@ -367,7 +268,7 @@ def reach(
     layer: str,
     found: Decomposition,
     points: np.ndarray,
-    A: torch.Tensor,
+    at: np.ndarray,
     *,
     smooth: float = 2000.0,
 ) -> Objective:
@@ -380,13 +281,12 @@ def reach(
         model, layer: where the activations come from.
         found: their decomposition.
         points: from `walk`.
-        A: the samples, whose spread is the unit of each coordinate.
+        at: coordinates of the samples `(N, d)`, whose spread is the unit of each.
         smooth: weight of the mean square of differences between neighbouring pixels.
     """
-    spread = torch.from_numpy(np.maximum(found.coordinates(A).std(0), 1e-12))
     there, readout, mean, spread = (
         torch.as_tensor(v, dtype=torch.float32, device=model.device)
-        for v in (points, found.readout(), found.mean, spread)
+        for v in (points, found.readout(), found.mean, _spread(at))
     )
 
     def objective(x: torch.Tensor) -> torch.Tensor:
@@ -564,9 +464,9 @@ class LayerStudy:
 
     Attributes:
         store: orbit activations.
-        rows: sample and element of every row of `activations`, `(N, 2)`.
-        activations: `(N, C)`, what was decomposed.
+        rows: sample and element of every crop that was decomposed, `(N, 2)`.
         found: method → decomposition.
+        coordinates: method → where the crops lie along its basis, `(N, d)`.
         named: method → R² of measured attributes, from `explained_by`.
         chance: the same with the attributes shuffled over the samples.
         turning: method → table of `group_directions`.
@@ -574,8 +474,8 @@ class LayerStudy:
 
     store: ActivationStore
     rows: np.ndarray
-    activations: torch.Tensor
     found: dict[str, Decomposition]
+    coordinates: dict[str, np.ndarray]
     named: dict[str, pd.DataFrame]
     chance: dict[str, pd.DataFrame]
     turning: dict[str, pd.DataFrame]
@@ -625,7 +525,8 @@ def study_layer(
     pictures = store.samples["photograph"][rows[:, 0]]
     shuffled = measured.iloc[rng.permutation(len(measured))].reset_index(drop=True)
     # What is named is what walks go along and what turning is measured of: coordinates.
-    codes = np.concatenate([f.coordinates(x) for f in found.values()], 1)
+    coordinates = {m: f.coordinates(x) for m, f in found.items()}
+    every = np.concatenate(list(coordinates.values()), 1)
 
     def each(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         return {
@@ -636,9 +537,9 @@ def study_layer(
     return LayerStudy(
         store,
         rows,
-        x,
         found,
-        each(explained_by(codes, measured, pictures, seed=seed)),
-        each(explained_by(codes, shuffled, pictures, seed=seed)),
+        coordinates,
+        each(explained_by(every, measured, pictures, seed=seed)),
+        each(explained_by(every, shuffled, pictures, seed=seed)),
         {m: group_directions(A, g, f) for m, f in found.items()},
     )

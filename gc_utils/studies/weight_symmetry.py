@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +26,6 @@ from gc_utils.studies.intertwiners import KINDS, sample_member
 
 # What a kind of group allows besides permutations: positive scales, flips of sign.
 ALLOWS = {
-    "all": (True, True),
     "scales": (True, True),
     "positive": (True, False),
     "signs": (False, True),
@@ -75,7 +74,8 @@ class Stream:
         channels: how many.
         layers: who writes them, names of modules or steps.
         writers: their modules, with the batch normalisation that each feeds, or None.
-        readers: modules that read them, and the first input channel that they read them at.
+        readers: modules that read them, the first input channel that they read them at, and how
+            many channels each reads of all streams.
         kinds: groups of the nonlinearities in between.
         reasons: why no member may act; empty if one may.
     """
@@ -83,16 +83,21 @@ class Stream:
     channels: int
     layers: list[str] = field(default_factory=list)
     writers: list[tuple[str, str | None]] = field(default_factory=list)
-    readers: list[tuple[str, int]] = field(default_factory=list)
+    readers: list[tuple[str, int, int]] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
         """The group that all nonlinearities in between share, one of `KINDS`."""
-        scale, flip = np.all([ALLOWS[k] for k in self.kinds], axis=0) if self.kinds else (1, 1)
-        names = {(1, 1): "scales", (1, 0): "positive", (0, 1): "signs", (0, 0): "permutations"}
-        return names[bool(scale), bool(flip)]
+        shared = tuple(all(allowed) for allowed in zip(*map(ALLOWS.get, self.kinds), strict=True))
+        return next(k for k, allowed in ALLOWS.items() if allowed == (shared or (True, True)))
+
+    @property
+    def refusal(self) -> str:
+        """Why no member may act, in words that go on after "it"; empty if one may."""
+        why = "; ".join(dict.fromkeys(self.reasons))
+        return "is " + why if why.startswith("the network") else why
 
     def absorb(self, other: Stream) -> None:
         """Become one with another."""
@@ -112,7 +117,6 @@ class _Graph:
         self.parent: dict[int, int] = {}
         self.streams: dict[int, Stream] = {}
         self.slots: dict[str, tuple[int, ...]] = {}  # of what every operation gives
-        self.normed: set[str] = set()  # writers whose output is batch-normalised
 
     def find(self, i: int) -> int:
         while self.parent[i] != i:
@@ -128,7 +132,7 @@ class _Graph:
         for stream in self.at(source):
             if groups > 1:
                 stream.reasons.append(f"feeds {name}, a convolution in groups")
-            stream.readers.append((module, start))
+            stream.readers.append((module, start, wide))
             start += stream.channels
         if wide and weight.shape[1] * groups % wide:
             for stream in self.at(source):
@@ -317,8 +321,7 @@ def act_on(
     found = streams(network)
     stream = found[choose(layer, found, "layer")]
     if stream.reasons and not force:
-        why = "; ".join(dict.fromkeys(stream.reasons))
-        raise UserError(f"{layer} admits no intertwiner: it {_reads(why)}.")
+        raise UserError(f"{layer} admits no intertwiner: it {stream.refusal}.")
     kind = "permutations" if stream.reasons else stream.kind
     M = sample_member(kind, stream.channels, low=low, high=high, seed=seed)
     order = np.abs(M).argmax(1)
@@ -331,24 +334,12 @@ def act_on(
         _rewrite(module, at, on)
         if norm:
             _carry(changed.get_submodule(norm), at, by)
-    for name, start in stream.readers:
+    for name, start, wide in stream.readers:
         weight = changed.get_submodule(name).weight
-        wide = _wide(found, name)
         part = weight.unflatten(1, (wide, -1))[:, start : start + len(at)]
         by_ = by.view(1, -1, *[1] * (part.ndim - 2))
         part.copy_(part[:, at] / by_)
     return changed, Change(tuple(stream.layers), kind, order, scale)
-
-
-def _reads(why: str) -> str:
-    return "is " + why if why.startswith("the network") else why
-
-
-def _wide(found: Mapping[str, Stream], reader: str) -> int:
-    """Channels that a module reads, of all its streams."""
-    once = {id(s): s for s in found.values()}.values()
-    ends = [start + s.channels for s in once for name, start in s.readers if name == reader]
-    return max(ends)
 
 
 def _rewrite(module: nn.Module, order: Tensor, scale: Tensor) -> None:
@@ -374,18 +365,13 @@ def function_change(network: nn.Module, changed: nn.Module, x: Tensor) -> float:
 
 def table(network: nn.Module) -> list[dict[str, object]]:
     """One row a stream: `layers`, `channels`, `group` in words, or `refused` with the reason."""
-    seen, rows = set(), []
-    for stream in streams(network).values():
-        if id(stream) in seen:
-            continue
-        seen.add(id(stream))
-        why = "; ".join(dict.fromkeys(stream.reasons))
-        rows.append(
-            {
-                "layers": ", ".join(stream.layers),
-                "channels": stream.channels,
-                "group": "" if why else KINDS[stream.kind],
-                "refused": _reads(why) if why else "",
-            }
-        )
-    return rows
+    once = {id(stream): stream for stream in streams(network).values()}.values()
+    return [
+        {
+            "layers": ", ".join(stream.layers),
+            "channels": stream.channels,
+            "group": "" if stream.refusal else KINDS[stream.kind],
+            "refused": stream.refusal,
+        }
+        for stream in once
+    ]
