@@ -31,6 +31,7 @@ from gc_utils.execution import Execution, execute
 from gc_utils.findings import write_json
 
 DEFAULT_PRESET = "demo"
+SIZES = ("small", "full")
 
 # Each name is a parameter of some notebook; a name means the same in all notebooks that declare it.
 # None: the person has to give it.
@@ -60,6 +61,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dimensions": 6,
         "orbits": 150,
         "patches_shown": 800,
+        "widths": "8 16",
+        "net_pairs": 2,
+        "net_epochs": 8,
+        "stitch_epochs": 1,
+        "rotations": 2,
+        "turned_crops": 100,
+        "entries": 512,
+        "loss_samples": 2000,
+        "train_steps": 300,
         "seed": 0,
     },
     "demo": {
@@ -90,6 +100,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "positions": 200_000,
         "sae_steps": 40_000,
         "orbits": 5000,
+        "turned_crops": 5000,
+        "size": "full",
         "seed": 0,
     },
 }
@@ -109,6 +121,9 @@ LEAST = {
     "bank_dimensions": 2,
     "orbits": 100,
     "patches_shown": 100,
+    "entries": 64,
+    "loss_samples": 100,
+    "train_steps": 0,
     "seed": 0,
     "folds": 2,
     "visualise_steps": 0,
@@ -116,7 +131,8 @@ LEAST = {
     "trial_seeds": 0,
 } | dict.fromkeys(
     ("samples", "features", "k", "steps", "seeds", "batch_size", "bank_steps")
-    + ("trial_steps", "workers", "sae_k", "sae_steps", "bank_seeds"),
+    + ("trial_steps", "workers", "sae_k", "sae_steps", "bank_seeds")
+    + ("net_pairs", "net_epochs", "stitch_epochs", "rotations", "turned_crops"),
     1,
 )
 
@@ -136,6 +152,8 @@ PRODUCTS = (
     "*.zarr",
     "equivariance/*.zarr",
     "dimensions/*.zarr",
+    "intertwiners/*.zarr",
+    "rugs/*.safetensors",
     "*.safetensors",
     "*.csv",
     "*.parquet",
@@ -365,9 +383,15 @@ def check_values(values: dict[str, Any]) -> None:
         if "layer" in values:
             model.check_layer(values["layer"])
             smallest = model.crop_size(values["layer"])
-        for name in ("study_layers", "dimension_layers"):
+        for name in ("study_layers", "dimension_layers", "action_layers"):
             for layer in str(values.get(name, "")).split():
                 model.check_layer(layer)
+    if "size" in values:
+        choose(values["size"], SIZES, "size")
+    if "task" in values:
+        from gc_utils.tasks import load_task
+
+        load_task(values["task"])
     if "method" in values:
         from gc_utils.decompositions import METHODS
 

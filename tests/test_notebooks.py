@@ -37,9 +37,12 @@ NOTEBOOKS = (
     "05_explore",
     "06_missing_curves",
     "07_tuning_dimensions",
+    "08_intertwiners",
+    "09_persian_rug",
 )
 FINDINGS = {"EX1", "TR1", "TR2", "GC1", "GC2", "GC3", "GC4", "FB1", "FB2", "TC1", "EQ1"}
-FINDINGS |= {"MC1", "MC2", "TD1", "TD2"}
+COMPANIONS = {"MC1", "MC2", "TD1", "TD2", "IG1", "IG2", "IG3", "IG4", "IG5"}
+FINDINGS |= COMPANIONS | {"PR1", "PR2", "PR3", "PR4", "PR5"}
 
 
 def command(*arguments, cwd):
@@ -183,15 +186,16 @@ def test_the_companions_take_weights_in_inception5hs_format_and_a_folder(tmp_pat
         pixels = (photograph.load().permute(1, 2, 0) * 255).byte().numpy()
         Image.fromarray(pixels).save(pictures / f"{i}.png")
     done = command(
-        *("run", "--preset", "smoke", "--output", "run", "--only", "06", "07"),
+        *("run", "--preset", "smoke", "--output", "run", "--only", "06", "07", "08"),
         *("-p", "weights_file", "weights.safetensors", "-p", "images", "folder:pictures"),
         *("-p", "study_layers", "mixed3b", "-p", "dimension_layers", "conv2d0"),
-        *("-p", "positions", "600", "-p", "visualise_steps", "2"),
+        *("-p", "positions", "600", "-p", "visualise_steps", "2", "-p", "action_layers", "mixed3a"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = {entry["id"]: entry for entry in load_findings(tmp_path / "run")}
-    assert set(found) == {"MC1", "MC2", "TD1", "TD2"}
+    assert set(found) == COMPANIONS
+    assert found["IG1"]["verdict"] == "reproduced"
     # Random weights have no curve neurons: the check against the published ones says so.
     shown = nbformat.read(tmp_path / "run" / "06_missing_curves.ipynb", as_version=4)
     text = "".join(o.get("text", "") for c in shown.cells for o in c.get("outputs", []))

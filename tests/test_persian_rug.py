@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -110,6 +111,54 @@ def test_training_lowers_the_loss_below_the_linear_one():
     assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
     loss, _ = pr.monte_carlo(model, 32, 0.1)
     assert loss < pr.linear_loss(0.1, 0.5)
+
+
+def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch):
+    options = {"steps": 60, "every": 25, "keep_every": 20}
+    whole, history = pr.train_rug(16, 8, 0.2, **options)
+
+    class Stopped(Exception):
+        pass
+
+    drawn, calls = pr.sparse_data, []
+
+    def stop(*arguments):
+        calls.append(1)
+        if len(calls) == 47:
+            raise Stopped
+        return drawn(*arguments)
+
+    monkeypatch.setattr(pr, "sparse_data", stop)
+    with pytest.raises(Stopped):
+        pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)
+    again, told = pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)
+    assert len(calls) == 47 + 20  # from step 40 on
+    assert torch.equal(again.w_in, whole.w_in) and torch.equal(again.bias, whole.bias)
+    pd.testing.assert_frame_equal(told, history)
+    pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)  # done: read
+    assert len(calls) == 67 and len(list(tmp_path.iterdir())) == 1
+    pr.train_rug(16, 8, 0.3, keep=tmp_path, **options)  # another one
+    assert len(calls) == 127 and len(list(tmp_path.iterdir())) == 2
+    next(tmp_path.iterdir()).write_bytes(b"not one")
+    with pytest.raises(UserError, match="delete it"):
+        for p in (0.2, 0.3):
+            pr.train_rug(16, 8, p, keep=tmp_path, **options)
+
+
+def test_when_a_training_is_on_the_plateau():
+    history = pd.DataFrame({"step": [1, 2, 3, 4, 5], "loss": [3.0, 1.04, 0.97, 0.9, 0.4]})
+    assert pr.plateau(history, 1.0) == (2, 3)
+    assert pr.plateau(history, 9.0) is None
+
+
+def test_the_same_row_statistics_and_another_loss():
+    exact = pr.best_symmetric(0.1, 0.5).loss
+    first = pr.hadamard_rug(512, 256, 0.1, seed=None)
+    some = pr.hadamard_rug(512, 256, 0.1, seed=0)
+    for model in (first, some):
+        assert pr.gaussian_loss(model, 0.1) == pytest.approx(exact, rel=1e-3)
+    assert pr.monte_carlo(some, 512, 0.1)[0] < 1.05 * exact
+    assert pr.monte_carlo(first, 512, 0.1)[0] > 1.5 * exact
 
 
 def test_bad_sizes_are_refused():

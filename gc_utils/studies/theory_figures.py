@@ -91,6 +91,9 @@ def closing_gaps(table: pd.DataFrame) -> Figure:
     ax.axhspan(-3, 3, color="#EEEEEE", zorder=0)
     ax.axhline(0, color="black", lw=0.8)
     ax.set(xscale="log", xlabel="entries on at once, p n_s", ylabel="above the closed form, %")
+    ax.set_xticks(ticks := [t for t in (3, 6, 12, 25, 50, 100, 200, 400) if t <= table.on.max()])
+    ax.set_xticklabels([f"{t}" for t in ticks])
+    ax.minorticks_off()
     ax.legend(loc="upper right")
     return figure
 
@@ -135,6 +138,8 @@ def training_gaps(histories: Mapping[str, pd.DataFrame], least: float, pairs: fl
         ax.text(1, pairs / least * 1.02, "antipodal pairs", fontsize=7.5, ha="right",
                 transform=ax.get_yaxis_transform())  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="step", ylabel="loss / closed form")
+    ax.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
+    ax.minorticks_off()
     ax.grid(True)
     ax.legend(loc="upper right")
     return figure

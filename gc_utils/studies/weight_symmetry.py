@@ -279,6 +279,11 @@ def streams(network: nn.Module) -> dict[str, Stream]:
         ) from error
 
 
+def once(network: nn.Module) -> dict[str, Stream]:
+    """Every stream of a network once, by the name of the first layer that writes it."""
+    return {stream.layers[0]: stream for stream in streams(network).values()}
+
+
 @dataclass(frozen=True)
 class Change:
     """What was done to a stream.
@@ -365,7 +370,6 @@ def function_change(network: nn.Module, changed: nn.Module, x: Tensor) -> float:
 
 def table(network: nn.Module) -> list[dict[str, object]]:
     """One row a stream: `layers`, `channels`, `group` in words, or `refused` with the reason."""
-    once = {id(stream): stream for stream in streams(network).values()}.values()
     return [
         {
             "layers": ", ".join(stream.layers),
@@ -373,5 +377,5 @@ def table(network: nn.Module) -> list[dict[str, object]]:
             "group": "" if stream.refusal else KINDS[stream.kind],
             "refused": stream.refusal,
         }
-        for stream in once
+        for stream in once(network).values()
     ]

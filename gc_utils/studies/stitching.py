@@ -1,0 +1,410 @@
+"""Stitching: the bottom of one network, a linear map, the top of another.
+
+Godfrey et al. 2022 (arXiv 2205.14258), section 4, after Lenc and Vedaldi 2015 and Bansal et al.
+2021. If two trained networks differ by an intertwiner only, then a map from its group is enough to
+join them; how much worse that does than any linear map says how far that is from the truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from sklearn.linear_model import lars_path_gram
+from torch import Tensor, nn
+
+from gc_utils.decompositions import rotated_basis
+from gc_utils.errors import UserError
+from gc_utils.studies.intertwiners import (
+    linear_cka,
+    max_similarity,
+    procrustes_orthogonal,
+    procrustes_positive,
+)
+from gc_utils.tasks import Task
+
+HIDDEN = ("conv1", "conv2", "conv3", "conv4")
+BATCH = 128  # samples a step of a map that is learnt
+
+
+class SmallNet(nn.Module):
+    """Four convolutions of one width with ReLU, pooling after the first, and a linear layer.
+
+    Args:
+        channels: of the pictures.
+        width: of every hidden layer.
+        classes: of the logits.
+        side: of the pictures; those over 16 pixels are pooled once more.
+        seed: of the weights.
+    """
+
+    def __init__(
+        self, channels: int, width: int, classes: int, *, side: int = 8, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.pooled = ("conv2",) if side <= 16 else ("conv2", "conv3")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for i, name in enumerate(HIDDEN):
+                self.add_module(name, nn.Conv2d(width if i else channels, width, 3, padding=1))
+            self.head = nn.Linear(width, classes)
+        self.relu = nn.ReLU()
+        self.pool = nn.MaxPool2d(2)
+        self.mean = nn.AdaptiveAvgPool2d(1)
+
+    @property
+    def width(self) -> int:
+        """Units of every hidden layer."""
+        return self.head.in_features
+
+    def upto(self, x: Tensor, layer: str) -> Tensor:
+        """Activations of a hidden layer after its ReLU, `(B, width, h, w)`."""
+        for name in HIDDEN[: HIDDEN.index(layer) + 1]:
+            x = self._step(x, name)
+        return x
+
+    def onward(self, a: Tensor, layer: str) -> Tensor:
+        """Logits from a hidden layer's activations."""
+        for name in HIDDEN[HIDDEN.index(layer) + 1 :]:
+            a = self._step(a, name)
+        return self.head(torch.flatten(self.mean(a), 1))
+
+    def _step(self, x: Tensor, name: str) -> Tensor:
+        x = self.pool(x) if name in self.pooled else x
+        return self.relu(getattr(self, name)(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, `(B, classes)`."""
+        return self.onward(self.upto(x, HIDDEN[0]), HIDDEN[0])
+
+
+def read_widths(text: str | int) -> list[int]:
+    """Widths of networks from a parameter, `"16 32"`, smallest first.
+
+    Raises:
+        UserError: if it is no list of whole numbers of 4 or more.
+    """
+    words = str(text).split()
+    if not words or not all(w.isdigit() and int(w) >= 4 for w in words):
+        raise UserError(f"widths {text!r}: expected whole numbers of 4 or more, as '16 32 64'.")
+    return sorted({int(w) for w in words})
+
+
+def train_net(
+    task: Task, width: int, *, epochs: int = 30, lr: float = 5e-3, batch: int = 64, seed: int = 0
+) -> SmallNet:
+    """Train a network from scratch: Adam; weights and order of samples by `seed`.
+
+    No epochs give the network before training.
+    """
+    channels, side = task.x.shape[1:3]
+    net = SmallNet(channels, width, task.classes, side=side, seed=seed)
+    _minimise(
+        net.parameters(),
+        lambda at: F.cross_entropy(net(task.x[at]), task.y[at]),
+        len(task.x), epochs=epochs, lr=lr, batch=batch, seed=seed,
+    )  # fmt: skip
+    return net.requires_grad_(False).eval()
+
+
+def _minimise(
+    parameters: Iterable[Tensor],
+    loss: Callable[[Tensor], Tensor],
+    count: int,
+    *,
+    epochs: int,
+    lr: float,
+    batch: int,
+    seed: int,
+    after: Callable[[], None] = lambda: None,
+) -> None:
+    """Adam over shuffled batches, step size up and down in half a cosine; `after` every step."""
+    optimiser = torch.optim.Adam(list(parameters), lr=lr)
+    steps = max(1, epochs * -(-count // batch))
+    rise = max(1, steps // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda t: min(1, (t + 1) / rise) * (1 + math.cos(math.pi * t / steps)) / 2
+    )
+    order = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        for at in torch.randperm(count, generator=order).split(batch):
+            optimiser.zero_grad()
+            loss(at).backward()
+            optimiser.step()
+            after()
+            schedule.step()
+
+
+@torch.no_grad()
+def accuracy(net: SmallNet, task: Task, layer: str | None = None, a: Tensor | None = None) -> float:
+    """Share of test pictures classified rightly, from the pictures or a layer's activations."""
+    logits = net(task.test_x) if layer is None else net.onward(a, layer)
+    return float((logits.argmax(1) == task.test_y).float().mean())
+
+
+@dataclass(frozen=True)
+class Stitch:
+    """A network made of two.
+
+    Attributes:
+        M: the map in between, `(C, C)`: what the upper network reads is `M` times what the lower
+            one gives.
+        accuracy: of the whole, on test pictures.
+        penalty: accuracy of the upper network by itself less that of the whole.
+        matched: share of the squared activations of the upper network that the map leaves
+            unexplained, on test pictures.
+        entries: non-zero entries of `M` a unit.
+    """
+
+    M: Tensor
+    accuracy: float
+    penalty: float
+    matched: float
+    entries: float
+
+
+class Seam:
+    """Where two networks meet: activations of both at one layer, and the ways to join them.
+
+    Args:
+        lower: gives the activations.
+        upper: takes them.
+        layer: one of `HIDDEN`.
+        task: the maps are learnt on its training pictures.
+        epochs: of the maps that are learnt.
+        seed: of the order of samples.
+    """
+
+    def __init__(
+        self,
+        lower: SmallNet,
+        upper: SmallNet,
+        layer: str,
+        task: Task,
+        *,
+        epochs: int = 6,
+        seed: int = 0,
+    ) -> None:
+        if lower.width != upper.width:
+            raise UserError(f"networks of width {lower.width} and {upper.width}: expected one.")
+        self.upper, self.layer, self.task = upper, layer, task
+        self.epochs, self.seed = epochs, seed
+        with torch.no_grad():
+            self.given, self.wanted = lower.upto(task.x, layer), upper.upto(task.x, layer)
+            self.test = lower.upto(task.test_x, layer), upper.upto(task.test_x, layer)
+        self.whole = accuracy(upper, task)
+
+    def joined(self, M: Tensor) -> Stitch:
+        """The network joined by a map."""
+        given, wanted = self.test
+        made = _mapped(given, M)
+        right = accuracy(self.upper, self.task, self.layer, made)
+        left = float((made - wanted).square().sum() / wanted.square().sum().clamp_min(1e-12))
+        entries = float((M.abs() > 1e-6).sum() / len(M))
+        return Stitch(M, right, self.whole - right, left, entries)
+
+    def identity(self) -> Stitch:
+        """No map at all."""
+        return self.joined(torch.eye(self.upper.width))
+
+    def matched(self) -> Stitch:
+        """A member of ReLU's group, by the best assignment of units to units."""
+        order, scale, _ = procrustes_positive(_rows(self.given), _rows(self.wanted))
+        return self.joined(_member(order, scale))
+
+    def least_squares(self) -> Tensor:
+        """The linear map that leaves least of the upper network's activations, `(C, C)`."""
+        x, y = _rows(self.given).double(), _rows(self.wanted).double()
+        gram = x.T @ x
+        ridge = 1e-6 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+        return torch.linalg.solve(gram + ridge, x.T @ y).T.float()
+
+    def full(self) -> Stitch:
+        """Any linear map, learnt on the task from least squares on."""
+        M = self.least_squares().requires_grad_()
+        self._learn([M], lambda: M)
+        return self.joined(M.detach())
+
+    def reduced_rank(self, rank: int) -> Stitch:
+        """A map of a rank, learnt on the task from the reduced-rank regression on."""
+        if not 1 <= rank <= self.upper.width:
+            raise UserError(f"rank {rank}: expected 1 to {self.upper.width}.")
+        M, y = self.least_squares(), _mapped_rows(self.given, self.least_squares())
+        top = torch.linalg.eigh(y.T @ y).eigenvectors[:, -rank:]
+        left, right = top.clone().requires_grad_(), (top.T @ M).requires_grad_()
+        self._learn([left, right], lambda: left @ right)
+        return self.joined((left @ right).detach())
+
+    def sparse(self, most: int) -> Stitch:
+        """A map with few entries a unit, chosen by an L1 penalty and then learnt on the task.
+
+        For every unit of the upper network the lasso's path over the units of the lower one is
+        followed until it takes more than `most` of them; what it took is fitted by least squares
+        and learnt from there.
+        """
+        if not 1 <= most <= self.upper.width:
+            raise UserError(f"{most} entries a unit: expected 1 to {self.upper.width}.")
+        x, y = _rows(self.given).double(), _rows(self.wanted).double()
+        size = x.norm(dim=0).clamp_min(1e-12)  # the lasso is not to prefer loud units
+        gram, product = (x.T @ x / size / size[:, None]).numpy(), (x.T @ y / size[:, None]).numpy()
+        M = np.zeros((len(gram), len(gram)))
+        for i in range(len(M)):
+            taken = _lasso(gram, product[:, i], most)
+            if len(taken):
+                M[i, taken] = np.linalg.lstsq(
+                    gram[np.ix_(taken, taken)], product[taken, i], rcond=None
+                )[0]
+        start = (torch.from_numpy(M) / size).float()
+        support = start != 0
+        weights = start.clone().requires_grad_()
+        self._learn([weights], lambda: weights * support)
+        return self.joined((weights * support).detach())
+
+    def learnt(self) -> Stitch:
+        """A member of ReLU's group, learnt on the task through doubly stochastic matrices.
+
+        `M` is a doubly stochastic matrix (Sinkhorn's algorithm on a matrix of logits) times
+        positive scales; it starts near the best assignment, its entries get sharper as training
+        goes on, and it ends as the permutation nearest to it, whose scales are learnt once more.
+        """
+        order, scale, _ = procrustes_positive(_rows(self.given), _rows(self.wanted))
+        logits = (2 * _member(order, np.ones_like(scale))).requires_grad_()
+        log_scale = torch.from_numpy(np.log(np.maximum(scale, 0.05))).float().requires_grad_()
+        heat = [1.0]
+
+        def soft() -> Tensor:
+            return sinkhorn(logits / heat[0]) * log_scale.exp()[:, None]
+
+        steps = self.epochs * -(-len(self.given) // BATCH)
+
+        def cool() -> None:
+            heat[0] *= 0.1 ** (1 / steps)
+
+        self._learn([logits, log_scale], soft, after=cool)
+        with torch.no_grad():
+            nearest = sinkhorn(logits / heat[0]).numpy()
+        rows, order = linear_sum_assignment(nearest, maximize=True)
+        hard = torch.eye(len(order))[order]
+        self._learn([log_scale], lambda: hard * log_scale.exp()[:, None])
+        return self.joined((hard * log_scale.exp()[:, None]).detach())
+
+    def _loss(self, M: Tensor, at: Tensor) -> Tensor:
+        logits = self.upper.onward(_mapped(self.given[at], M), self.layer)
+        return F.cross_entropy(logits, self.task.y[at])
+
+    def _learn(self, parameters: Sequence[Tensor], M: Callable[[], Tensor], **options) -> None:
+        _minimise(
+            parameters, lambda at: self._loss(M(), at), len(self.given),
+            epochs=self.epochs, lr=1e-2, batch=BATCH, seed=self.seed, **options,
+        )  # fmt: skip
+
+
+def _centred(X: Tensor) -> Tensor:
+    return X - X.mean(0)
+
+
+# Names of measures say what they do not see. Procrustes' problems are those of centred activations,
+# as is usual: else that no unit is negative would count as likeness.
+MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
+    "permutations, scales": lambda X, Y: 1 - procrustes_positive(_centred(X), _centred(Y))[2],
+    "max kernel": max_similarity,
+    "rotations": lambda X, Y: 1 - procrustes_orthogonal(_centred(X), _centred(Y)),
+    "linear CKA": linear_cka,
+}
+
+
+@torch.no_grad()
+def layer_samples(net: SmallNet, x: Tensor, layer: str, positions: int, seed: int = 0) -> Tensor:
+    """Activations of a layer at random positions of pictures, `(positions, C)`.
+
+    Layers are first averaged to the grid of the last one, so that a position is the same part of
+    the picture in all of them.
+    """
+    side = net.upto(x[:1], HIDDEN[-1]).shape[-1]
+    rows = _rows(F.adaptive_avg_pool2d(net.upto(x, layer), side))
+    rng = torch.Generator().manual_seed(seed)
+    return rows[torch.randperm(len(rows), generator=rng)[:positions]]
+
+
+def similarities(
+    first: SmallNet, second: SmallNet, x: Tensor, *, positions: int = 800, seed: int = 0
+) -> pd.DataFrame:
+    """How alike two networks' layers are, by every one of `MEASURES`.
+
+    Args:
+        first, second: of the same width.
+        x: pictures.
+        positions: of all pictures, that are compared.
+        seed: of their choice, and of the rotation.
+
+    Returns:
+        A row a measure and pair of layers: `measure`, `first`, `second`, `value`, and `rotated`,
+        the value after the second network's units were rotated by a random orthogonal matrix
+        (NaN for different layers).
+    """
+    a = {name: layer_samples(first, x, name, positions, seed) for name in HIDDEN}
+    b = {name: layer_samples(second, x, name, positions, seed) for name in HIDDEN}
+    Q = rotated_basis(first.width, seed)
+    return pd.DataFrame(
+        [
+            {
+                "measure": measure,
+                "first": i,
+                "second": j,
+                "value": compare(a[i], b[j]),
+                "rotated": compare(a[i], b[j] @ Q) if i == j else np.nan,
+            }
+            for measure, compare in MEASURES.items()
+            for i in HIDDEN
+            for j in HIDDEN
+        ]
+    )
+
+
+def sinkhorn(logits: Tensor, rounds: int = 10) -> Tensor:
+    """A doubly stochastic matrix: rows and columns of `exp(logits)` are normalised in turn."""
+    for _ in range(rounds):
+        logits = logits - logits.logsumexp(1, keepdim=True)
+        logits = logits - logits.logsumexp(0, keepdim=True)
+    return logits.exp()
+
+
+def _lasso(gram: np.ndarray, product: np.ndarray, most: int) -> np.ndarray:
+    """The units that the lasso takes last before they are more than `most`."""
+    if np.abs(product).max() < 1e-9:  # a dead unit
+        return np.zeros(0, int)
+    _, _, path = lars_path_gram(
+        Xy=product.copy(),
+        Gram=gram.copy(order="F"),
+        n_samples=1,
+        method="lasso",
+        max_iter=4 * most,
+    )
+    counts = (path != 0).sum(0)
+    over = np.flatnonzero(counts > most)
+    last = over[0] - 1 if len(over) else path.shape[1] - 1
+    return np.flatnonzero(path[:, last])
+
+
+def _member(order: np.ndarray, scale: np.ndarray) -> Tensor:
+    """The matrix that takes unit `order[i]` times `scale[i]` to unit `i`."""
+    return torch.eye(len(order))[order] * torch.from_numpy(np.asarray(scale)).float()[:, None]
+
+
+def _rows(a: Tensor) -> Tensor:
+    """Positions as samples, `(B h w, C)`."""
+    return a.movedim(1, -1).flatten(0, -2)
+
+
+def _mapped(a: Tensor, M: Tensor) -> Tensor:
+    return F.conv2d(a, M[:, :, None, None])
+
+
+def _mapped_rows(a: Tensor, M: Tensor) -> Tensor:
+    return _rows(a) @ M.T
