@@ -121,7 +121,7 @@ LEAST = {
     "bank_dimensions": 2,
     "orbits": 100,
     "patches_shown": 100,
-    "entries": 64,
+    "entries": 512,
     "loss_samples": 100,
     "train_steps": 0,
     "seed": 0,
@@ -389,9 +389,17 @@ def check_values(values: dict[str, Any]) -> None:
     if "size" in values:
         choose(values["size"], SIZES, "size")
     if "task" in values:
-        from gc_utils.tasks import load_task
+        from gc_utils.tasks import check_task
 
-        load_task(values["task"])
+        check_task(values["task"])
+    if "widths" in values:
+        from gc_utils.tasks import read_widths
+
+        read_widths(values["widths"])
+    if "entries" in values and values["entries"] & (values["entries"] - 1):
+        raise UserError(
+            f"parameter 'entries' is {values['entries']}: expected a power of two, as 1024."
+        )
     if "method" in values:
         from gc_utils.decompositions import METHODS
 

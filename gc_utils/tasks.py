@@ -1,4 +1,4 @@
-"""Labelled pictures for small classifiers."""
+"""Labelled pictures for small classifiers, and how wide those are."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ class Task:
     classes: int
 
 
+def read_widths(text: str | int) -> list[int]:
+    """Widths of networks from a parameter, `"16 32"`, smallest first.
+
+    Raises:
+        UserError: if it is no list of whole numbers of 4 or more.
+    """
+    words = str(text).split()
+    if not words or not all(w.isascii() and w.isdigit() and int(w) >= 4 for w in words):
+        raise UserError(f"widths {text!r}: expected whole numbers of 4 or more, as '16 32 64'.")
+    return sorted({int(w) for w in words})
+
+
 def load_task(name: str = "digits", *, samples: int = 5000, seed: int = 0) -> Task:
     """A task by name.
 
@@ -47,6 +59,7 @@ def load_task(name: str = "digits", *, samples: int = 5000, seed: int = 0) -> Ta
     Raises:
         UserError: an unknown name, or CIFAR-10 that is neither there nor can be downloaded.
     """
+    check_task(name)
     if name == "digits":
         data = load_digits()
         x = torch.from_numpy(data.images[:, None] / 16).float()
@@ -55,10 +68,23 @@ def load_task(name: str = "digits", *, samples: int = 5000, seed: int = 0) -> Ta
             np.arange(len(x)), test_size=0.3, stratify=data.target, random_state=seed
         )
         return Task(name, x[train], y[train], x[test], y[test], 10)
-    kind, _, folder = name.partition(":")
-    if kind == "cifar10":
-        return _cifar10(folder, samples, seed)
-    raise UserError(f"unknown task {name!r}: expected {TASKS}.")
+    return _cifar10(name.partition(":")[2], samples, seed)
+
+
+def check_task(name: str) -> None:
+    """Refuse a task that is unknown, or whose folder is not there, without loading it.
+
+    Raises:
+        UserError: so.
+    """
+    kind, _, folder = str(name).partition(":")
+    if kind not in ("digits", "cifar10") or (kind == "digits" and folder):
+        raise UserError(f"unknown task {name!r}: expected {TASKS}.")
+    if folder and not (Path(folder).expanduser() / "cifar-10-batches-py").is_dir():
+        raise UserError(
+            f"task {name!r}: {folder} does not hold cifar-10-batches-py; leave the folder out to "
+            "download CIFAR-10."
+        )
 
 
 def _cifar10(folder: str, samples: int, seed: int) -> Task:

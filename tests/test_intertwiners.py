@@ -52,6 +52,25 @@ def test_functions_that_are_not_elementwise_are_refused():
         it.sample_member("positives", 3)
 
 
+def test_affine_functions_have_a_group_without_a_name():
+    with pytest.raises(UserError, match="affine, 2 x"):
+        it.solve(lambda x: 2 * x + 1)
+    assert it.solve(lambda x: 3 * x).kind == "all"
+    with pytest.raises(UserError, match="1 units"):
+        it.solve(np.tanh, 1)
+
+
+def test_dead_units_are_not_selective():
+    A = torch.rand(200, 10, generator=torch.Generator().manual_seed(0)).relu()
+    told = it.selectivity(A)
+    with_dead = it.selectivity(torch.cat([A, torch.zeros(200, 30)], 1))
+    assert with_dead.pop("dead") == 0.75 and told.pop("dead") == 0
+    assert with_dead == told
+    assert it.selectivity(1e-8 * A)["sparsity"] == pytest.approx(told["sparsity"])
+    with pytest.raises(UserError, match="no unit answers"):
+        it.selectivity(torch.zeros(5, 3))
+
+
 def test_a_planted_permutation_with_scales_is_found_exactly():
     X = torch.rand(200, 30, generator=torch.Generator().manual_seed(0)).double()
     A = torch.from_numpy(it.sample_member("positive", 30, seed=2))
@@ -170,3 +189,82 @@ def test_the_member_is_of_the_nonlinearitys_group(act, kind):
 def test_convolutions_in_groups_are_refused():
     with pytest.raises(UserError, match="in groups"):
         ws.act_on(seeded(Residual(groups=2)), "inner")
+
+
+class Odd(nn.Module):
+    """Two layers, put together in ways that a careless change of weights would break."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.a, self.b = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1)
+        self.c = nn.Conv2d(4, 3, 1)
+        self.n = nn.BatchNorm2d(4, affine=how != "plain norm")
+        self.deep, self.flat = nn.Linear(16, 2), nn.Flatten(2)
+        if how == "weight norm":
+            self.a = torch.nn.utils.parametrizations.weight_norm(self.a)
+        if how == "tied":
+            self.a = nn.Conv2d(3, 3, 1)
+            self.b = nn.Conv2d(3, 3, 1)
+            self.b.weight = self.a.weight
+
+    def forward(self, x):
+        y = self.a(x)
+        match self.how:
+            case "twice":
+                return self.b(torch.relu(self.a(torch.relu(self.b(torch.relu(y))))))
+            case "norm and raw":
+                return self.b(torch.relu(self.n(y))) + self.c(torch.relu(y))
+            case "norm and sum":
+                return self.b(torch.relu(self.n(y)) + y)
+            case "flat from two":
+                return self.deep(torch.flatten(torch.relu(y), 2))
+            case "module flat from two":
+                return self.deep(self.flat(torch.relu(y)))
+            case "plain norm":
+                return self.b(torch.relu(self.n(y)))
+            case _:
+                return self.b(torch.relu(y))
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("twice", "more than once"),
+        ("tied", "more than once"),
+        ("norm and raw", "batch normalisation of its own"),
+        ("norm and sum", "batch normalisation of its own"),
+        ("flat from two", "more than one dimension"),
+        ("module flat from two", "more than one dimension"),
+        ("plain norm", "no scales or no statistics"),
+        ("weight norm", "from other parameters"),
+    ],
+)
+def test_what_is_not_understood_is_refused_not_broken(how, why):
+    network = Odd(how).eval()
+    with pytest.raises(UserError, match=why):
+        ws.act_on(network, "a")
+
+
+def test_flattening_from_the_channels_on_is_followed():
+    class Flat(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.out = nn.Conv2d(3, 4, 1), nn.Linear(64, 2)
+
+        def forward(self, x):
+            y = torch.relu(self.a(x))
+            return self.out(y.view(y.size(0), -1)) + self.out(torch.flatten(y, start_dim=1))
+
+    class Once(Flat):
+        def forward(self, x):
+            y = torch.relu(self.a(x))
+            return self.out(y.view(y.size(0), -1))
+
+    x = torch.rand(2, 3, 4, 4)
+    network = Once().eval()
+    assert ws.function_change(network, ws.act_on(network, "a")[0], x) < 1e-6
+    with pytest.raises(UserError, match="more than once"):
+        ws.act_on(Flat().eval(), "a")
+    with pytest.raises(UserError, match="no Conv2d"):
+        ws.act_on(nn.ReLU(), "a")

@@ -151,6 +151,18 @@ def test_when_a_training_is_on_the_plateau():
     assert pr.plateau(history, 9.0) is None
 
 
+@pytest.mark.parametrize("p", [1e-6, 1e-4, 0.01, 0.3])
+@pytest.mark.parametrize("r", [0.1, 0.5, 0.95])
+def test_no_function_is_better_than_the_best(p, r):
+    best = pr.best_functions(p, r)
+    assert best["any"] > 0
+    for name, loss in best.items():
+        assert loss >= best["any"] * (1 - 1e-3), name
+    assert best["JumpReLU"] <= best["ReLU"] * (1 + 1e-3)
+    with pytest.raises(UserError, match="1e-6"):
+        pr.best_functions(p * 1e-7, r)
+
+
 def test_the_same_row_statistics_and_another_loss():
     exact = pr.best_symmetric(0.1, 0.5).loss
     first = pr.hadamard_rug(512, 256, 0.1, seed=None)
@@ -166,6 +178,10 @@ def test_bad_sizes_are_refused():
         pr.hadamard_rug(100, 20, 0.1)
     with pytest.raises(UserError, match="hidden units"):
         pr.projector_rug(64, 64, 0.1)
+    with pytest.raises(UserError, match="hidden units"):
+        pr.train_rug(8, 9, 0.1)
+    with pytest.raises(UserError, match="0 steps"):
+        pr.train_rug(8, 4, 0.1, steps=0)
     with pytest.raises(UserError, match="p = 0"):
         pr.best_symmetric(0, 0.5)
     with pytest.raises(UserError, match="pair"):

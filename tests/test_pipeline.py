@@ -163,6 +163,12 @@ def test_a_mistake_is_said_in_one_line_before_anything_runs(words, story, capsys
         ({"model": "inceptionv2"}, "did you mean 'inceptionv1'"),
         ({"model": "inceptionv1", "weights": "dmo"}, "did you mean 'demo'"),
         ({"weights": "inception5h", "weights_file": "/nowhere.pth", "layer": "mixed3b"}, "nowhere"),
+        ({"task": "mnist"}, "unknown task 'mnist': expected digits"),
+        ({"widths": "16 x"}, "widths '16 x': expected whole numbers"),
+        ({"size": "big"}, "unknown size 'big'. Choices: small, full"),
+        ({"entries": 600}, "'entries' is 600: expected a power of two"),
+        ({"entries": 256}, "'entries' is 256: expected 512 or more"),
+        ({"net_pairs": 0}, "'net_pairs' is 0: expected 1 or more"),
     ],
 )
 def test_names_are_looked_up_before_anything_runs(values, said):

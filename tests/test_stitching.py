@@ -8,7 +8,7 @@ from gc_utils.studies import intertwiner_figures as figures
 from gc_utils.studies import intertwiners as it
 from gc_utils.studies import stitching as st
 from gc_utils.studies import weight_symmetry as ws
-from gc_utils.tasks import load_task
+from gc_utils.tasks import load_task, read_widths
 
 
 @pytest.fixture(scope="module")
@@ -150,14 +150,20 @@ def test_figures_of_stitching(task, nets):
 def test_mistakes_are_named(task, nets):
     with pytest.raises(UserError, match="width 24 and 8"):
         st.Seam(nets[0], st.SmallNet(1, 8, 10), "conv1", task)
+    with pytest.raises(UserError, match="did you mean 'conv"):
+        st.Seam(*nets, "conv9", task)
+    with pytest.raises(UserError, match="conv9"):
+        nets[0].upto(task.test_x, "conv9")
+    with pytest.raises(UserError, match="widths '²'"):
+        read_widths("²")
     seam = st.Seam(*nets, "conv4", task)
     with pytest.raises(UserError, match="rank 0"):
         seam.reduced_rank(0)
     with pytest.raises(UserError, match="99 entries"):
         seam.sparse(99)
     with pytest.raises(UserError, match="'16 x'"):
-        st.read_widths("16 x")
-    assert st.read_widths("32 16") == [16, 32] and st.read_widths(8) == [8]
+        read_widths("16 x")
+    assert read_widths("32 16") == [16, 32] and read_widths(8) == [8]
     with pytest.raises(UserError, match="unknown task 'mnist'"):
         load_task("mnist")
     with pytest.raises(UserError, match="cifar-10-batches-py"):

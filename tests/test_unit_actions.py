@@ -76,6 +76,12 @@ def test_wrong_shapes_are_named():
     A = torch.rand(10, 4, 3)
     with pytest.raises(UserError, match="expected \\(samples, 8"):
         unit_actions(A, group("C8"), np.zeros(10))
+    with pytest.raises(UserError, match="not finite"):
+        unit_actions(torch.full((10, 4, 3), torch.nan), group("C4"), np.arange(10) > 5)
+    with pytest.raises(UserError, match="no unit varies"):
+        unit_actions(torch.ones(10, 4, 3), group("C4"), np.arange(10) > 5)
+    with pytest.raises(UserError, match="C1"):
+        unit_actions(torch.rand(10, 1, 3), group("C1"), np.arange(10) > 5)
     with pytest.raises(UserError, match="held out"):
         unit_actions(A, group("C4"), np.zeros(10))
 

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from gc_utils.decompositions import rotated_basis
 from gc_utils.errors import UserError
-from gc_utils.studies.intertwiners import relu_member, selectivity
+from gc_utils.studies.intertwiners import live_units, relu_member, selectivity
 
 
 def best_auc(answers: torch.Tensor, labels: Sequence[Hashable], least: int = 4) -> torch.Tensor:
@@ -64,8 +64,9 @@ def compare_bases(
         seed: of the draws.
 
     Returns:
-        A row a basis and draw: `basis` (`units`, `permuted and scaled`, `rotated`), `draw`, and
-        medians over units: `kurtosis` and `sparsity` (see `selectivity`), `best AUC`.
+        A row a basis and draw: `basis` (`units`, `permuted and scaled`, `rotated`), `draw`,
+        medians over live units of `kurtosis` and `sparsity` (see `selectivity`) and of `best AUC`,
+        and the share of `dead` ones.
     """
     width = A.shape[1]
     bases = [("units", 0, torch.eye(width))]
@@ -78,7 +79,7 @@ def compare_bases(
         [
             {"basis": basis, "draw": draw}
             | selectivity(A @ M.T)
-            | {"best AUC": float(best_auc(answers @ M.T, labels).median())}
+            | {"best AUC": float(best_auc(answers @ M.T, labels)[live_units(A @ M.T)].median())}
             for basis, draw, M in bases
         ]
     )

@@ -55,7 +55,7 @@ def _same(A: np.ndarray) -> np.ndarray:
     return A
 
 
-# Table 1 of the paper.
+# The paper's table, and more functions of the same kinds.
 TABLE: dict[str, Intertwiner] = {
     row.name: row
     for row in (
@@ -177,8 +177,9 @@ def solve(
 
     An elementwise function commutes with permutations. Which matrices pass besides is tested in
     turn: a general one (only linear functions let one pass); scales of single units, positive ones
-    and negative ones. The paper's theorem 3.3 says that for functions that are not linear there is
-    nothing else than products of these.
+    and negative ones. The paper says that for functions that are not affine there is nothing else
+    than products of these. What a function does far out is not seen: inputs are normal, of standard
+    deviation 1.5.
 
     Args:
         sigma: takes and gives `(N, n)`.
@@ -189,8 +190,11 @@ def solve(
 
     Raises:
         UserError: if the function is not elementwise, the same at every unit (softmax, response
-            normalisation), or not finite.
+            normalisation), not finite, constant, or affine with an offset, whose group is not one
+            of `KINDS`.
     """
+    if n < 2:
+        raise UserError(f"{n} units: at least two are needed to see whether a function mixes them.")
     rng = np.random.default_rng(seed)
     x = 1.5 * rng.normal(size=(samples, n))
     y = np.asarray(sigma(x), dtype=float)
@@ -213,6 +217,13 @@ def solve(
         )
     if float(np.abs(y - y.mean()).max()) < tolerance * size:
         raise UserError("the function is constant.")
+    slope, offset = np.polyfit(x[:, 0], y[:, 0], 1)
+    bent = float(np.abs(y - slope * x - offset).max()) / size
+    if bent <= tolerance and abs(offset) > tolerance * size:
+        raise UserError(
+            f"the function is affine, {slope:.3g} x {offset:+.3g}: matrices whose rows all add up "
+            "to the same pass through it, a group that has no name here."
+        )
     evidence = {"general": best_phi(sigma, sample_member("all", n, seed=seed), seed=seed)[1]}
     if evidence["general"] <= tolerance:
         return Found("all", SCALES, evidence)
@@ -241,7 +252,8 @@ def procrustes_positive(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The permutation with positive scales that best takes one representation to another.
 
-    Minimises `‖Y - X M^T‖²` over `M = P D`: for units `j` of `X` and `i` of `Y` the best scale is
+    Minimises `‖Y - X M^T‖²` over `M = P D`, where scales may come out as 0 (the limit of members:
+    no unit stands for this one). For units `j` of `X` and `i` of `Y` the best scale is
     `max(0, ⟨x_j, y_i⟩) / ‖x_j‖²`, which gains `max(0, ⟨x_j, y_i⟩)² / ‖x_j‖²`; the assignment with
     the largest total gain is found exactly.
 
@@ -318,16 +330,32 @@ def relu_member(n: int, seed: int = 0) -> torch.Tensor:
 
 
 def selectivity(A: torch.Tensor) -> dict[str, float]:
-    """How much units of `(N, C)` stand out: medians over units.
+    """How much units of `(N, C)` stand out: medians over units that answer to anything.
 
     Returns:
-        `kurtosis` (excess, of the activations) and `sparsity` (Treves and Rolls: 1 for a unit that
-        answers to one sample, 0 for one that answers to all alike; of absolute values).
+        `kurtosis` (excess, of the activations), `sparsity` (Treves and Rolls: 1 for a unit that
+        answers to one sample, 0 for one that answers to all alike; of absolute values), and `dead`,
+        the share of units that never vary, which are left out of both.
+
+    Raises:
+        UserError: if all are dead.
     """
     x = A.double()
+    live = live_units(x)
+    if not live.any():
+        raise UserError("no unit answers to anything: there is nothing to compare.")
+    x = x[:, live]
     off = x - x.mean(0)
-    variance = off.square().mean(0).clamp_min(1e-12)
-    heavy = off.pow(4).mean(0) / variance.square() - 3
-    size = x.abs()
-    sparse = 1 - size.mean(0).square() / size.square().mean(0).clamp_min(1e-12)
-    return {"kurtosis": float(heavy.median()), "sparsity": float(sparse.median())}
+    heavy = off.pow(4).mean(0) / off.square().mean(0).square() - 3
+    sparse = 1 - x.abs().mean(0).square() / x.square().mean(0)
+    return {
+        "kurtosis": float(heavy.median()),
+        "sparsity": float(sparse.median()),
+        "dead": float((~live).double().mean()),
+    }
+
+
+def live_units(A: torch.Tensor) -> torch.Tensor:
+    """Which units of `(N, C)` vary, against the most variable one; bool `(C,)`."""
+    spread = A.double().var(0, correction=0)
+    return spread > 1e-9 * spread.max()

@@ -178,11 +178,20 @@ class Channel:
 
 
 def channel(p: float, r: float, points: int = 20_001) -> Channel:
-    """The scaled pre-activation of the symmetric model; see `Channel`."""
+    """The scaled pre-activation of the symmetric model; see `Channel`.
+
+    Points are dense where the density varies fast: within some standard deviations of the noise
+    from 0, where most entries are, and from 1, where the uniform density ends.
+    """
     _check(p, r)
     s = float(np.sqrt(noise_variance(1, p, r)))
-    y = np.linspace(-8 * s, 1 + 8 * s, points)
-    step = y[1] - y[0]
+    parts = [np.linspace(-8 * s, min(8 * s, 0.5), points)]
+    if 8 * s < 0.5:
+        parts += [np.geomspace(8 * s, 0.5, points), np.linspace(0.5, 1 - 8 * s, points)]
+    parts.append(np.linspace(max(1 - 8 * s, 0.5), 1 + 8 * s, points))
+    y = np.unique(np.concatenate(parts))
+    step = np.gradient(y)  # weights of the trapezoidal rule
+    step[[0, -1]] /= 2
     high, low = y / s, (y - 1) / s
     on = p * (ndtr(high) - ndtr(low))
     # ∫₀¹ x N(y; x, s²) dx, with x = y - s z.
@@ -203,7 +212,12 @@ def best_functions(p: float, r: float) -> dict[str, float]:
     - `any`: `E[x | y]`, below which no function of one pre-activation gets.
 
     All but `ReLU` are found on a grid of thresholds, with the best `α`, `β` for each.
+
+    Raises:
+        UserError: for `p` below 1e-6, where losses of order `p²` drown in the rounding of `p / 3`.
     """
+    if p < 1e-6:
+        raise UserError(f"p = {p:g}: the best functions are computed for 1e-6 and above.")
     c = channel(p, r)
     tail = {
         name: np.cumsum((c.weight * value)[::-1])[::-1]
@@ -487,6 +501,9 @@ def train_rug(
     Returns:
         The model, and a history: `step`, `loss` (mean of the batches since the last line).
     """
+    _check_units(n_s, n_d)
+    if steps < 1 or lr <= 0:
+        raise UserError(f"{steps} steps of size {lr}: expected 1 or more, of a size above 0.")
     draw = torch.Generator().manual_seed(seed)
 
     def uniform(*shape: int) -> torch.Tensor:

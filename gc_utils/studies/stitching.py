@@ -20,7 +20,7 @@ from sklearn.linear_model import lars_path_gram
 from torch import Tensor, nn
 
 from gc_utils.decompositions import rotated_basis
-from gc_utils.errors import UserError
+from gc_utils.errors import UserError, choose
 from gc_utils.studies.intertwiners import (
     linear_cka,
     max_similarity,
@@ -65,7 +65,7 @@ class SmallNet(nn.Module):
 
     def upto(self, x: Tensor, layer: str) -> Tensor:
         """Activations of a hidden layer after its ReLU, `(B, width, h, w)`."""
-        for name in HIDDEN[: HIDDEN.index(layer) + 1]:
+        for name in HIDDEN[: HIDDEN.index(choose(layer, HIDDEN, "layer")) + 1]:
             x = self._step(x, name)
         return x
 
@@ -82,18 +82,6 @@ class SmallNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits, `(B, classes)`."""
         return self.onward(self.upto(x, HIDDEN[0]), HIDDEN[0])
-
-
-def read_widths(text: str | int) -> list[int]:
-    """Widths of networks from a parameter, `"16 32"`, smallest first.
-
-    Raises:
-        UserError: if it is no list of whole numbers of 4 or more.
-    """
-    words = str(text).split()
-    if not words or not all(w.isdigit() and int(w) >= 4 for w in words):
-        raise UserError(f"widths {text!r}: expected whole numbers of 4 or more, as '16 32 64'.")
-    return sorted({int(w) for w in words})
 
 
 def train_net(
@@ -191,6 +179,7 @@ class Seam:
         epochs: int = 6,
         seed: int = 0,
     ) -> None:
+        choose(layer, HIDDEN, "layer")
         if lower.width != upper.width:
             raise UserError(f"networks of width {lower.width} and {upper.width}: expected one.")
         self.upper, self.layer, self.task = upper, layer, task
@@ -214,7 +203,10 @@ class Seam:
         return self.joined(torch.eye(self.upper.width))
 
     def matched(self) -> Stitch:
-        """A member of ReLU's group, by the best assignment of units to units."""
+        """A member of ReLU's group, by the best assignment of units to units.
+
+        A scale may be 0 where no unit of the lower network stands for one of the upper.
+        """
         order, scale, _ = procrustes_positive(_rows(self.given), _rows(self.wanted))
         return self.joined(_member(order, scale))
 
@@ -222,13 +214,17 @@ class Seam:
         """The linear map that leaves least of the upper network's activations, `(C, C)`."""
         x, y = _rows(self.given).double(), _rows(self.wanted).double()
         gram = x.T @ x
-        ridge = 1e-6 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+        ridge = (1e-6 * gram.diagonal().mean() + 1e-12) * torch.eye(len(gram), dtype=gram.dtype)
         return torch.linalg.solve(gram + ridge, x.T @ y).T.float()
 
     def full(self) -> Stitch:
-        """Any linear map, learnt on the task from least squares on."""
+        """Any linear map, learnt on the task from least squares on.
+
+        Learnt twice over, as `learnt` is, and as all others are.
+        """
         M = self.least_squares().requires_grad_()
-        self._learn([M], lambda: M)
+        for _ in range(2):
+            self._learn([M], lambda: M)
         return self.joined(M.detach())
 
     def reduced_rank(self, rank: int) -> Stitch:
@@ -238,7 +234,8 @@ class Seam:
         M, y = self.least_squares(), _mapped_rows(self.given, self.least_squares())
         top = torch.linalg.eigh(y.T @ y).eigenvectors[:, -rank:]
         left, right = top.clone().requires_grad_(), (top.T @ M).requires_grad_()
-        self._learn([left, right], lambda: left @ right)
+        for _ in range(2):
+            self._learn([left, right], lambda: left @ right)
         return self.joined((left @ right).detach())
 
     def sparse(self, most: int) -> Stitch:
@@ -263,7 +260,8 @@ class Seam:
         start = (torch.from_numpy(M) / size).float()
         support = start != 0
         weights = start.clone().requires_grad_()
-        self._learn([weights], lambda: weights * support)
+        for _ in range(2):
+            self._learn([weights], lambda: weights * support)
         return self.joined((weights * support).detach())
 
     def learnt(self) -> Stitch:
@@ -274,7 +272,9 @@ class Seam:
         goes on, and it ends as the permutation nearest to it, whose scales are learnt once more.
         """
         order, scale, _ = procrustes_positive(_rows(self.given), _rows(self.wanted))
-        logits = (2 * _member(order, np.ones_like(scale))).requires_grad_()
+        # so that most of every row lies on the assigned unit, whatever the width
+        sure = math.log(len(order)) + 2
+        logits = (sure * _member(order, np.ones_like(scale))).requires_grad_()
         log_scale = torch.from_numpy(np.log(np.maximum(scale, 0.05))).float().requires_grad_()
         heat = [1.0]
 
@@ -333,7 +333,13 @@ def layer_samples(net: SmallNet, x: Tensor, layer: str, positions: int, seed: in
 
 
 def similarities(
-    first: SmallNet, second: SmallNet, x: Tensor, *, positions: int = 800, seed: int = 0
+    first: SmallNet,
+    second: SmallNet,
+    x: Tensor,
+    *,
+    positions: int = 800,
+    rotations: int = 1,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """How alike two networks' layers are, by every one of `MEASURES`.
 
@@ -341,7 +347,8 @@ def similarities(
         first, second: of the same width.
         x: pictures.
         positions: of all pictures, that are compared.
-        seed: of their choice, and of the rotation.
+        rotations: random ones, whose values are averaged.
+        seed: of the positions, and of the rotations.
 
     Returns:
         A row a measure and pair of layers: `measure`, `first`, `second`, `value`, and `rotated`,
@@ -350,7 +357,7 @@ def similarities(
     """
     a = {name: layer_samples(first, x, name, positions, seed) for name in HIDDEN}
     b = {name: layer_samples(second, x, name, positions, seed) for name in HIDDEN}
-    Q = rotated_basis(first.width, seed)
+    turned = [rotated_basis(first.width, 1000 * seed + turn) for turn in range(rotations)]
     return pd.DataFrame(
         [
             {
@@ -358,7 +365,7 @@ def similarities(
                 "first": i,
                 "second": j,
                 "value": compare(a[i], b[j]),
-                "rotated": compare(a[i], b[j] @ Q) if i == j else np.nan,
+                "rotated": np.mean([compare(a[i], b[j] @ Q) for Q in turned]) if i == j else np.nan,
             }
             for measure, compare in MEASURES.items()
             for i in HIDDEN

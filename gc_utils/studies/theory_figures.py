@@ -161,7 +161,7 @@ def constants(tables: Mapping[float, pd.DataFrame]) -> Figure:
         for name, colour in zip(ratio, (GREY, *COLOURS), strict=False):
             ax.plot(ratio.index, ratio[name], "o-", ms=3, lw=1.4, color=colour, label=name)
         ax.axhline(1, color="black", lw=1)
-        ax.set(title=f"r = {r:g}", xscale="log", xlabel="p", ylim=(0.4, 2.05))
+        ax.set(title=f"r = {r:g}", xscale="log", xlabel="p", ylim=(0, 2.05))
         ax.grid(True)
     axes[0, 0].set_ylabel("loss / ReLU's")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))

@@ -23,7 +23,7 @@ from gc_utils.groups import Group
 from gc_utils.images import Photograph
 from gc_utils.inception import STEPS
 from gc_utils.models import InceptionModel, Model
-from gc_utils.studies.intertwiners import best_member
+from gc_utils.studies.intertwiners import best_member, live_units
 from gc_utils.tuning import unit_responses
 
 
@@ -110,8 +110,8 @@ class UnitActions:
         orders: for each element and unit the unit that stands for it when turned, `(|G|, C)`.
         units: share of the variance of each unit that the permutation explains, over all elements
             but the identity, `(C,)`; NaN for a unit that does not vary.
-        composes: share of units for which the permutation of a product of two elements is the
-            product of their permutations.
+        composes: share of live units for which the permutation of a product of two elements is
+            the product of their permutations.
         composes_by_chance: the same if the permutations are drawn at random.
     """
 
@@ -154,6 +154,12 @@ def unit_actions(
             f"activations of shape {tuple(A.shape)} and a choice of {tuple(held.shape)}: expected "
             f"(samples, {g.order}, channels) and (samples,)."
         )
+    if not torch.isfinite(A).all():
+        raise UserError("activations that are not finite: expected numbers.")
+    if g.order < 2:
+        raise UserError(f"group {g.name} has no element but the identity: choose a larger one.")
+    if not live_units(A.flatten(0, 1)).any():
+        raise UserError("no unit varies: there is nothing for a turn to do.")
     if held.all() or not held.any():
         raise UserError("samples to fit to and samples held out are both needed.")
     fit, test = A.double()[~held], A.double()[held]
@@ -195,16 +201,16 @@ def unit_actions(
     units = torch.where(live, 1 - missed / spread / max(1, g.order - 1), torch.nan)
     rng = np.random.default_rng(seed)
     drawn = np.stack([np.arange(A.shape[2]), *(rng.permuted(o) for o in orders[1:])])
-    return UnitActions(
-        pd.DataFrame(rows), orders, units.numpy(), _composes(orders, g), _composes(drawn, g)
-    )
+    alive = live.numpy()
+    composes, by_chance = (_composes(o, g, alive) for o in (orders, drawn))
+    return UnitActions(pd.DataFrame(rows), orders, units.numpy(), composes, by_chance)
 
 
-def _composes(orders: np.ndarray, g: Group) -> float:
+def _composes(orders: np.ndarray, g: Group, live: np.ndarray) -> float:
     table = g.table.numpy()
     agree = [
         # A[a·b] = M_a A[b]: unit i of it is unit orders[a][i] of A[b], which is …
-        (orders[b][orders[a]] == orders[table[a, b]]).mean()
+        (orders[b][orders[a]] == orders[table[a, b]])[live].mean()
         for a in range(1, g.order)
         for b in range(1, g.order)
         if table[a, b] != 0

@@ -54,7 +54,6 @@ PASSES = (
 FUNCTIONS = {
     torch.relu: "relu",
     F.relu: "relu",
-    torch.flatten: "pass",
     F.adaptive_avg_pool2d: "pass",
     F.avg_pool2d: "pass",
     F.dropout: "pass",
@@ -144,10 +143,10 @@ class _Graph:
             self.streams[new].reasons.append(f"{name} is a convolution in groups")
         self.slots[name] = (new,)
 
-    def norm(self, name: str, module: str, source: str) -> None:
-        """A batch normalisation: carried along if it follows a layer that nothing else reads."""
+    def norm(self, name: str, module: str, source: str, alone: bool) -> None:
+        """A batch normalisation: carried along if it alone reads what it follows."""
         streams = self.at(source)
-        stream = streams[0] if len(streams) == 1 else None
+        stream = streams[0] if len(streams) == 1 and alone else None
         if stream and len(stream.writers) == 1 and not stream.readers and not stream.kinds:
             writer, there = stream.writers[0]
             if there is None:
@@ -216,7 +215,12 @@ def _inception(network: InceptionV1) -> _Graph:
 def _traced(network: nn.Module) -> _Graph:
     graph, traced = _Graph(), fx.symbolic_trace(network)
     modules = dict(traced.named_modules())
+    weights: dict[int, list[str]] = {}  # whose weight is used where
     for node in traced.graph.nodes:
+        if node.op == "call_module" and hasattr(modules[node.target], "weight"):
+            weights.setdefault(id(modules[node.target]._parameters.get("weight")), []).append(
+                node.target
+            )
         inputs = [str(n) for n in node.all_input_nodes]
         name = str(node)
         if node.op == "placeholder":
@@ -229,8 +233,18 @@ def _traced(network: nn.Module) -> _Graph:
             if isinstance(module, nn.Conv2d | nn.Linear):
                 groups = getattr(module, "groups", 1)
                 graph.write(name, node.target, module.weight, groups, inputs[0])
+                if "weight" not in module._parameters:
+                    reason = f"{name} computes its weight from other parameters"
+                    graph.block(inputs[0], reason)
+                    graph.block(name, reason)
             elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
-                graph.norm(name, node.target, inputs[0])
+                alone = len(node.all_input_nodes[0].users) == 1
+                graph.norm(name, node.target, inputs[0], alone)
+                if module.weight is None or module.running_mean is None:
+                    graph.block(name, f"feeds {name}, which keeps no scales or no statistics")
+            elif isinstance(module, nn.Flatten) and module.start_dim != 1:
+                graph.block(inputs[0], f"feeds {name}, which keeps more than one dimension")
+                graph.through(name, inputs[0])
             elif type(module) in ACTIVATIONS:
                 graph.through(name, inputs[0], ACTIVATIONS[type(module)])
             elif isinstance(module, POOLS):
@@ -250,13 +264,33 @@ def _traced(network: nn.Module) -> _Graph:
                 graph.add(name, *inputs)
             elif kind in ("relu", "maxpool"):
                 graph.through(name, inputs[0], "positive")
-            elif kind == "pass" or (node.op == "call_method" and target in ("flatten", "view")):
+            elif node.op == "call_method" and target == "size":
+                graph.slots[name] = ()
+            elif target in (torch.flatten, "flatten", "view"):
+                if not _one_row_a_sample(node):
+                    graph.block(inputs[0], f"feeds {name}, which keeps more than one dimension")
+                graph.through(name, inputs[0])
+            elif kind == "pass":
                 graph.through(name, inputs[0])
             else:
                 for source in inputs:
                     graph.block(source, f"feeds {name}, which is not known to keep channels apart")
                 graph.slots[name] = graph.slots[inputs[0]] if inputs else ()
+    repeated = {name for names in weights.values() if len(names) > 1 for name in names}
+    for stream in graph.streams.values():
+        used = {n for writer in stream.writers for n in writer} | {r[0] for r in stream.readers}
+        for name in sorted(repeated & used):
+            stream.reasons.append(f"shares {name}, whose weights are used more than once")
     return graph
+
+
+def _one_row_a_sample(node: fx.Node) -> bool:
+    """Does a flattening or view leave one row a sample, channels outermost?"""
+    if node.target == "view":
+        return len(node.args) == 3 and node.args[2] == -1
+    start = node.kwargs.get("start_dim", node.args[1] if len(node.args) > 1 else 0)
+    end = node.kwargs.get("end_dim", node.args[2] if len(node.args) > 2 else -1)
+    return start == 1 and end == -1
 
 
 def streams(network: nn.Module) -> dict[str, Stream]:
@@ -324,6 +358,8 @@ def act_on(
         UserError: an unknown layer, or one that admits no intertwiner, with the reason.
     """
     found = streams(network)
+    if not found:
+        raise UserError(f"{type(network).__name__} has no Conv2d and no Linear layer to act on.")
     stream = found[choose(layer, found, "layer")]
     if stream.reasons and not force:
         raise UserError(f"{layer} admits no intertwiner: it {stream.refusal}.")
