@@ -27,6 +27,15 @@ from typing import Any
 from gc_utils.errors import UserError, choose
 
 VERDICTS = ("reproduced", "only on the embedded default", "not reproduced")
+# Papers whose claims are tested: title, arXiv number, beginning of the claims' ids, notebooks.
+PAPERS = (
+    ("Group Crosscoders for Mechanistic Analysis of Symmetry", "2410.24184", "GC", "01 to 05"),
+    ("The Missing Curve Detectors of InceptionV1", "2406.03662", "MC", "06"),
+    ("Identifying and interpreting tuning dimensions in deep networks", "2011.03043", "TD", "07"),
+    ("On the Symmetries of Deep Learning Models", "2205.14258", "IG", "08"),
+    ("The Persian Rug", "2410.12101", "PR", "09"),
+    ("Making Corgis Important for Honeycomb Classification", "2110.07120", "CA", "10"),
+)
 COLUMNS = ("claim", "source", "measured", "verdict", "notebook")
 
 
@@ -151,15 +160,39 @@ def html_table(findings: Iterable[dict]) -> str:
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
+def papers_table(findings: Iterable[dict]) -> str:
+    """One row a paper: its notebooks, and its claims by verdict (the README's table of papers).
+
+    Claims of our own, which the findings' `source` says, are left out.
+    """
+    entries = [e for e in findings if not e["source"].startswith("our")]
+    heads = ["paper", "notebooks", *VERDICTS]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for title, number, prefix, notebooks in PAPERS:
+        mine = [e for e in entries if re.fullmatch(rf"{prefix}\d+", e["id"])]
+        by_verdict = [
+            ", ".join(e["id"] for e in mine if e["verdict"] == verdict) or "–"
+            for verdict in VERDICTS
+        ]
+        link = f"[{title}](https://arxiv.org/abs/{number})"
+        lines.append("| " + " | ".join([link, notebooks, *by_verdict]) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def update_readme(readme: str | os.PathLike, run_dir: str | os.PathLike) -> None:
-    """Put the claims table of a run between the README's `<!-- claims -->` marks."""
+    """Put a run's tables of papers and claims between the README's marks.
+
+    Raises:
+        UserError: no `<!-- papers -->` or `<!-- claims -->` marks.
+    """
     path = Path(readme)
-    marks = re.compile(r"(<!-- claims -->\n).*?(<!-- /claims -->)", re.DOTALL)
-    text = path.read_text()
-    if not marks.search(text):
-        raise UserError(f"{path} has no <!-- claims --> and <!-- /claims --> marks")
-    table = markdown_table(load_findings(run_dir))
-    path.write_text(marks.sub(lambda found: found[1] + table + found[2], text))
+    text, found = path.read_text(), load_findings(run_dir)
+    for name, table in (("papers", papers_table(found)), ("claims", markdown_table(found))):
+        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not marks.search(text):
+            raise UserError(f"{path} has no <!-- {name} --> and <!-- /{name} --> marks")
+        text = marks.sub(lambda place, table=table: place[1] + table + place[2], text)
+    path.write_text(text)
 
 
 def save_figure(figure, run_dir: str | os.PathLike, name: str, caption: str) -> Path:

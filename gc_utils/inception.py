@@ -315,6 +315,39 @@ class InceptionV1(nn.Module):
             )
         return self._run(x, layer, (index, index))[:, :, 0, 0]
 
+    def above(self, a: Tensor, layer: str, until: str | None = None) -> Tensor:
+        """Go on from a layer's activations: `above(forward(x, layer), layer)` is `forward(x)`.
+
+        Args:
+            a: activations (B, C, h, w) of all units of `layer`.
+            layer: a layer, not a branch.
+            until: a layer or branch above it; the top if not given.
+
+        Returns:
+            (B, C', h', w').
+
+        Raises:
+            UserError: no such layers, `until` not above `layer`, or activations of another shape.
+        """
+        until = until or self.top
+        for name in (layer, until):
+            if check_layer(name) not in self.layers:
+                raise UserError(f"layer {name!r} is above {self.top!r}, where these weights end.")
+        if layer not in LAYERS or layer not in {step.name for step in _ancestry(until)}:
+            raise UserError(f"{until!r} does not lie above the layer {layer!r}.")
+        if a.ndim != 4 or a.shape[1] != STEPS[layer].channels:
+            expected = f"(B, {STEPS[layer].channels}, h, w)"
+            raise UserError(f"activations of shape {tuple(a.shape)}: expected {expected}.")
+        done = {layer: a}
+        for step in _ancestry(until)[len(_ancestry(layer)) :]:
+            edges = [step.before, step.after] * 2
+            fill = float("-inf") if step.kind == "maxpool" else 0.0
+            inputs = [F.pad(done[name], edges, value=fill) for name in step.inputs]
+            if min(inputs[0].shape[-2:]) < step.size:
+                raise UserError(f"these images are too small for layer {until!r}.")
+            done[step.name] = self._compute(step, inputs)
+        return done[until]
+
     def _run(self, x: Tensor, layer: str, units: tuple[int, int] | None) -> Tensor:
         """Compute the units `first … last` of a layer along both axes (all units if None)."""
         if check_layer(layer) not in self.layers:

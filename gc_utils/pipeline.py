@@ -70,6 +70,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "entries": 512,
         "loss_samples": 2000,
         "train_steps": 300,
+        "head_pictures": 200,
+        "examples": 5,
+        "concept_runs": 4,
+        "attack_steps": 2,
+        "dictionary_samples": 200,
+        "dictionary_steps": 40,
+        "facet_starts": 2,
+        "facet_steps": 6,
         "seed": 0,
     },
     "demo": {
@@ -125,6 +133,12 @@ LEAST = {
     "loss_samples": 100,
     "train_steps": 0,
     "seed": 0,
+    "examples": 5,
+    "concept_runs": 2,
+    "head_pictures": 100,
+    "dictionary_samples": 50,
+    "facet_starts": 1,
+    "class_number": 0,
     "folds": 2,
     "visualise_steps": 0,
     "bank_samples": 0,
@@ -132,7 +146,8 @@ LEAST = {
 } | dict.fromkeys(
     ("samples", "features", "k", "steps", "seeds", "batch_size", "bank_steps")
     + ("trial_steps", "workers", "sae_k", "sae_steps", "bank_seeds")
-    + ("net_pairs", "net_epochs", "stitch_epochs", "rotations", "turned_crops"),
+    + ("net_pairs", "net_epochs", "stitch_epochs", "rotations", "turned_crops")
+    + ("attack_steps", "dictionary_steps", "facet_steps"),
     1,
 )
 
@@ -154,6 +169,9 @@ PRODUCTS = (
     "dimensions/*.zarr",
     "intertwiners/*.zarr",
     "rugs/*.safetensors",
+    "concepts/*.zarr",
+    "concepts/*.safetensors",
+    "concepts/*.csv",
     "*.safetensors",
     "*.csv",
     "*.parquet",
@@ -163,7 +181,7 @@ PRODUCTS = (
     "results/*.json",
 )
 PACKAGES = (
-    "gc_utils jupyterlab matplotlib numpy pandas papermill pillow safetensors scikit-image "
+    "captum gc_utils jupyterlab matplotlib numpy pandas papermill pillow safetensors scikit-image "
     "scikit-learn scipy torch torchvision umap-learn zarr"
 ).split()
 # Changes here cannot change what a notebook computes.
@@ -383,7 +401,13 @@ def check_values(values: dict[str, Any]) -> None:
         if "layer" in values:
             model.check_layer(values["layer"])
             smallest = model.crop_size(values["layer"])
-        for name in ("study_layers", "dimension_layers", "action_layers"):
+        if values.get("concept_pictures") and "logits" not in model.layers:
+            raise UserError(
+                "parameter 'concept_pictures' needs the logits of InceptionV1 with weights "
+                f"'inception5h'; these are {model.name!r}, {model.weights!r}."
+            )
+        named = ("study_layers", "dimension_layers", "action_layers", "explained_layer")
+        for name in named:
             for layer in str(values.get(name, "")).split():
                 model.check_layer(layer)
     if "size" in values:
@@ -399,6 +423,10 @@ def check_values(values: dict[str, Any]) -> None:
     if "entries" in values and values["entries"] & (values["entries"] - 1):
         raise UserError(
             f"parameter 'entries' is {values['entries']}: expected a power of two, as 1024."
+        )
+    if bool(values.get("concept_pictures")) != bool(values.get("class_pictures")):
+        raise UserError(
+            "parameters 'concept_pictures' and 'class_pictures' belong together: give both."
         )
     if "method" in values:
         from gc_utils.decompositions import METHODS

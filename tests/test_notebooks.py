@@ -39,10 +39,12 @@ NOTEBOOKS = (
     "07_tuning_dimensions",
     "08_intertwiners",
     "09_persian_rug",
+    "10_concept_attacks",
 )
 FINDINGS = {"EX1", "TR1", "TR2", "GC1", "GC2", "GC3", "GC4", "FB1", "FB2", "TC1", "EQ1"}
 COMPANIONS = {"MC1", "MC2", "TD1", "TD2", "IG1", "IG2", "IG3", "IG4", "IG5"}
 FINDINGS |= COMPANIONS | {"PR1", "PR2", "PR3", "PR4", "PR5"}
+FINDINGS |= {"CA1", "CA2", "CA3", "CT1", "CT2", "CT3"}
 
 
 def command(*arguments, cwd):

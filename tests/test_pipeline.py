@@ -430,9 +430,15 @@ def test_tables_of_claims(tmp_path):
     assert r"a\|b" in markdown
     assert "a|b &amp; &lt;c&gt;" in findings_module.html_table(found)
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- claims -->\nold\n<!-- /claims -->\nafter\n")
+    readme.write_text(
+        "<!-- papers -->\n<!-- /papers -->\nbefore\n<!-- claims -->\nold\n<!-- /claims -->\nafter\n"
+    )
     findings_module.update_readme(readme, tmp_path)
-    assert readme.read_text() == (f"before\n<!-- claims -->\n{markdown}<!-- /claims -->\nafter\n")
+    papers = findings_module.papers_table(load_findings(tmp_path))
+    assert readme.read_text() == (
+        f"<!-- papers -->\n{papers}<!-- /papers -->\nbefore\n<!-- claims -->\n{markdown}"
+        "<!-- /claims -->\nafter\n"
+    )
     readme.write_text("no marks")
     with pytest.raises(UserError, match="marks"):
         findings_module.update_readme(readme, tmp_path)

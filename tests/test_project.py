@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from gc_utils import pipeline
+from gc_utils.findings import VERDICTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -170,3 +171,20 @@ def test_a_notebook_belongs_to_a_test(path):
 def readme_command(name: str) -> str:
     """The code block below `<!-- command: NAME -->`."""
     return re.search(rf"<!-- command: {name} -->\n```sh\n(.*?)\n```", README, re.DOTALL)[1]
+
+
+def test_every_claim_of_every_paper_is_in_the_table_of_papers():
+    """Papers' claims with their verdicts, as the table of claims has them."""
+    rows = re.findall(r"^\| ([A-Z]{2}\d+) \|[^|]*\| ([^|]*) \|.*$", README, re.MULTILINE)
+    claims = {id for id, source in rows if not source.startswith("our")}
+    papers = re.search(r"<!-- papers -->\n(.*?)<!-- /papers -->", README, re.DOTALL)[1]
+    lines = [line.split(" | ") for line in papers.splitlines()[2:]]
+    assert len(lines) == 6
+    listed = {}
+    for _, _, *by_verdict in lines:
+        for verdict, cell in zip(VERDICTS, by_verdict, strict=True):
+            listed |= dict.fromkeys(re.findall(r"[A-Z]{2}\d+", cell), verdict)
+    assert listed.keys() == {id for id in claims if id[:2] in ("GC", "MC", "TD", "IG", "PR", "CA")}
+    for id, verdict in listed.items():
+        row = next(line for line in README.splitlines() if line.startswith(f"| {id} |"))
+        assert f"| {verdict}: " in row, id
