@@ -151,6 +151,9 @@ LEAST = {
     1,
 )
 
+# Parameters that say where pictures come from.
+PICTURES = ("images", "concept_pictures", "class_pictures")
+
 # Which notebooks' products a notebook reads.
 NEEDS: dict[str, tuple[str, ...]] = {
     "02": ("01",),
@@ -172,6 +175,7 @@ PRODUCTS = (
     "concepts/*.zarr",
     "concepts/*.safetensors",
     "concepts/*.csv",
+    "concepts/*.json",
     "*.safetensors",
     "*.csv",
     "*.parquet",
@@ -300,8 +304,9 @@ def parameter_values(
         values[name] = convert(name, value, defaults[name])
     if "model" in given and "weights" not in given and "weights" in values:
         values["weights"] = ""  # a preset's weights are InceptionV1's: take the model's own
-    if "images" in values and isinstance(values["images"], str):
-        values["images"] = _absolute_images(values["images"])
+    for name in PICTURES:
+        if isinstance(values.get(name), str) and values[name]:
+            values[name] = _absolute_images(values[name])
     if values.get("weights_file"):
         values["weights_file"] = str(Path(values["weights_file"]).expanduser().resolve())
     told = {
@@ -401,13 +406,8 @@ def check_values(values: dict[str, Any]) -> None:
         if "layer" in values:
             model.check_layer(values["layer"])
             smallest = model.crop_size(values["layer"])
-        if values.get("concept_pictures") and "logits" not in model.layers:
-            raise UserError(
-                "parameter 'concept_pictures' needs the logits of InceptionV1 with weights "
-                f"'inception5h'; these are {model.name!r}, {model.weights!r}."
-            )
-        named = ("study_layers", "dimension_layers", "action_layers", "explained_layer")
-        for name in named:
+        _check_explained(model, values)
+        for name in ("study_layers", "dimension_layers", "action_layers"):
             for layer in str(values.get(name, "")).split():
                 model.check_layer(layer)
     if "size" in values:
@@ -424,10 +424,6 @@ def check_values(values: dict[str, Any]) -> None:
         raise UserError(
             f"parameter 'entries' is {values['entries']}: expected a power of two, as 1024."
         )
-    if bool(values.get("concept_pictures")) != bool(values.get("class_pictures")):
-        raise UserError(
-            "parameters 'concept_pictures' and 'class_pictures' belong together: give both."
-        )
     if "method" in values:
         from gc_utils.decompositions import METHODS
 
@@ -436,6 +432,43 @@ def check_values(values: dict[str, Any]) -> None:
         from gc_utils.images import load_images
 
         load_images(values["images"], seed=values.get("seed", 0), limit=8, min_size=smallest)
+
+
+def _check_explained(model: Any, values: dict[str, Any]) -> None:
+    """Find mistakes in what is to be explained by concepts."""
+    layer = values.get("explained_layer", "")
+    if layer and min(model.map_size(layer, 63)) < 3:  # the pictures' side, and the head's kernel
+        raise UserError(
+            f"parameter 'explained_layer' is {layer!r}, which has fewer than 3x3 units on pictures "
+            "of 63 pixels: choose a lower layer."
+        )
+    specs = {n: values[n] for n in ("concept_pictures", "class_pictures") if values.get(n)}
+    if not specs:
+        return
+    if len(specs) < 2:
+        raise UserError(
+            f"parameter {next(iter(specs))!r} is given alone: 'concept_pictures' and "
+            "'class_pictures' belong together."
+        )
+    if "logits" not in model.layers:
+        raise UserError(
+            "parameter 'concept_pictures' needs the logits of InceptionV1 with weights "
+            f"'inception5h'; these are {model.name!r}, {model.weights!r}."
+        )
+    if "_" in layer:
+        raise UserError(
+            f"parameter 'explained_layer' is {layer!r}: with your own pictures expected a whole "
+            "layer, such as 'mixed4c', and no branch."
+        )
+    count = model.channels("logits")
+    if values.get("class_number", 0) >= count:
+        raise UserError(
+            f"parameter 'class_number' is {values['class_number']}: expected 0 to {count - 1}."
+        )
+    from gc_utils.images import load_images
+
+    for spec in specs.values():
+        load_images(spec, seed=values.get("seed", 0), limit=8)
 
 
 def run(
@@ -518,7 +551,9 @@ def _run_all(
         inputs = {
             "notebook": notebook_checksum(notebook.path),
             "parameters": told[notebook.name],
-            "pictures": _folder_checksum(told[notebook.name].get("images", "")),
+            "pictures": "".join(
+                _folder_checksum(told[notebook.name].get(name) or "") for name in PICTURES
+            ),
             "package": package,
             "upstream": {
                 other.name: manifest.outputs_checksum(other.name)

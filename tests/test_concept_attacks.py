@@ -198,6 +198,30 @@ def test_impossible_attacks_are_refused(explained):
         ca.token_direction(explained.below, x[:0], x)
 
 
+def test_mistakes_in_attacks_and_defences_are_named(explained):
+    x = torch.rand(2, 3, 63, 63)
+    with pytest.raises(UserError, match="5 numbers for 12544 activations"):
+        ca.push(x, explained.below, torch.zeros(5), 8)
+    with pytest.raises(UserError, match="bound -4/255"):
+        ca.noise(x, -4)
+    with pytest.raises(UserError, match="0 copies"):
+        ca.smoothed(copies=0)
+    with pytest.raises(UserError, match="7 perturbed of 1"):
+        ca.poison(x, x, runs=2, count=7)
+    with pytest.raises(UserError, match="do not divide"):
+        ca.poison(x, x, runs=3, count=1)
+    with pytest.raises(UserError, match="0 crops"):
+        ca.cropped_pictures("photos", 0, 63)
+    with pytest.raises(UserError, match="random directions"):
+        ca.decide({("red", "k"): np.ones(4)}, {"other": np.ones(4)})
+    with pytest.raises(UserError, match="explain a lower layer"):
+        ca.train_head(explained.below.model, "mixed3a", draw_textured(2, side=15), progress=False)
+    whole = load_model("inceptionv1", "random", device="cpu")
+    for layer in ("logits", "mixed3a_3x3"):
+        with pytest.raises(UserError, match="whole layer below"):
+            ca.OwnLogits(whole, layer)
+
+
 def test_only_some_examples_are_poisoned():
     clean, moved = torch.zeros(6, 1), torch.ones(6, 1)
     assert ca.poison(clean, moved, runs=2, count=2).flatten().tolist() == [1, 1, 0, 1, 1, 0]
@@ -222,7 +246,7 @@ def test_attempts_are_judged_by_their_aim(explained, monkeypatch):
 
 
 def test_a_ledger_goes_on_where_it_stopped(tmp_path):
-    path = tmp_path / "rows.csv"
+    path = tmp_path / "rows.json"
     calls = []
 
     def make():
@@ -233,8 +257,14 @@ def test_a_ledger_goes_on_where_it_stopped(tmp_path):
     again = ca.Ledger(path, seed=0).row(make, concept="red", bound=8.0)
     assert len(calls) == 1 and first["score"] == again["score"] == 0.25
     ca.Ledger(path, seed=0).row(make, concept="red", bound=2.0)
-    assert len(calls) == 2 and len(ca.Ledger(path, seed=0).table()) == 2
-    assert ca.Ledger(path, seed=1).table().empty
+    third = ca.Ledger(path, seed=0)
+    assert third.table().empty  # what nobody has asked for is not part of this run
+    third.row(make, concept="red", bound=2.0)
+    third.row(make, concept="red", bound=8.0)
+    assert len(calls) == 2 and list(third.table().bound) == [2, 8]
+    assert list(third.table(bound=8.0).score) == [0.25]
+    ca.Ledger(path, seed=1).row(make, concept="red", bound=8.0)
+    assert len(calls) == 3
 
 
 def test_rates_have_exact_intervals():
@@ -274,6 +304,15 @@ def test_directions_of_features_are_made_of_blocks():
     assert cosines.argmax() == 3 and cosines.max() == pytest.approx(1, abs=1e-5)
     with pytest.raises(UserError, match="encode_from='identity'"):
         ca.feature_direction(GroupCrosscoder("C4", 6, 8, k=2, encode_from="orbit"))
+
+
+@pytest.mark.parametrize("count", [3, 12, 20])
+@pytest.mark.parametrize("direction", [ca.ridge_direction, ca.median_direction])
+def test_swapping_the_sets_turns_the_direction_round(direction, count):
+    """What the scores of random directions rest on, which count both ways."""
+    rng = torch.Generator().manual_seed(2)
+    p, n = torch.randn(2, count, 8, 1, 1, generator=rng)
+    assert torch.allclose(direction(p, n), -direction(n, p), atol=1e-5)
 
 
 def test_no_single_subset_can_move_the_median_beyond_the_others():

@@ -14,7 +14,6 @@ can steer the answer.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -31,13 +30,16 @@ import torch.nn.functional as F
 from captum.concept import TCAV, Classifier, Concept
 from captum.concept._core.cav import CAV
 from scipy.stats import binomtest, ttest_ind
+from scipy.stats import t as t_distribution
 from sklearn.linear_model import RidgeClassifier
 from torch import Tensor, nn
 from tqdm.auto import tqdm, trange
 
+from gc_utils import inception
 from gc_utils._torchvision import torchvision
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError, choose
+from gc_utils.findings import write_json
 from gc_utils.groups import group as make_group
 from gc_utils.images import load_images
 from gc_utils.inception import InceptionV1
@@ -140,6 +142,11 @@ class OwnLogits(Explained):
                 f"{model.name!r} with weights {model.weights!r} has no logits to explain: take "
                 "'inceptionv1' with weights 'inception5h', or train a head."
             )
+        if layer == "logits" or layer not in inception.LAYERS:
+            raise UserError(
+                f"layer {layer!r} cannot be explained by the logits: choose a whole layer below "
+                "them, such as 'mixed4c', and no branch."
+            )
         super().__init__(model, layer, [str(i) for i in range(model.channels("logits"))])
         self.network: InceptionV1 = model.network
 
@@ -175,6 +182,11 @@ def train_head(
     y = torch.tensor([names.index(table[t]) for t in pictures.table.texture]).to(model.device)
     explained = TrainedHead(model, layer, names, seed=seed)
     a = embed(pictures.x, explained.below)
+    if min(a.shape[-2:]) < 3:
+        raise UserError(
+            f"layer {layer!r} has {a.shape[-2]}x{a.shape[-1]} units on pictures of "
+            f"{pictures.x.shape[-1]} pixels; the head needs 3x3: explain a lower layer."
+        )
     explained.mean.copy_(a.mean((0, 2, 3))[:, None, None])
     explained.scale.fill_(float((a - explained.mean).square().mean().sqrt().clamp_min(1e-12)))
     parameters = [p for p in explained.parameters() if p.requires_grad]
@@ -226,12 +238,18 @@ def ridge_direction(positive: Tensor, negative: Tensor, *, weight: float = 0.01)
 
 
 def median_direction(positive: Tensor, negative: Tensor, *, subsets: int = 5) -> Tensor:
-    """The median of the directions of disjoint subsets of the examples, entry by entry."""
-    found = [
-        F.normalize(ridge_direction(p, n), dim=0)
-        for p, n in zip(positive.chunk(subsets), negative.chunk(subsets), strict=True)
-    ]
-    return torch.stack(found).median(0).values
+    """The median of the directions of disjoint subsets of the examples, entry by entry.
+
+    Args:
+        positive, negative: see `ridge_direction`.
+        subsets: how many; fewer where there are fewer examples.
+    """
+    subsets = min(subsets, len(positive), len(negative))
+    parts = zip(positive.tensor_split(subsets), negative.tensor_split(subsets), strict=True)
+    found = [F.normalize(ridge_direction(p, n), dim=0) for p, n in parts]
+    # Not `median`, which takes the lower of two middle values: swapping the sets has to turn the
+    # direction round.
+    return torch.stack(found).quantile(0.5, dim=0)
 
 
 def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Direction:
@@ -266,7 +284,7 @@ def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Dire
 
     @torch.no_grad()
     def direction(positive: Tensor, negative: Tensor) -> Tensor:
-        p, n = codes(positive), codes(negative)
+        p, n = codes(positive.to(blocks)), codes(negative.to(blocks))
         spread = ((p.var(0) + n.var(0)) / 2).sqrt()
         telling = (p.mean(0) - n.mean(0)) / (spread + 1e-3 * spread.max().clamp_min(1e-12))
         best = telling.abs().topk(min(features, len(telling))).indices
@@ -306,6 +324,9 @@ def smoothed(sigma: float = 24 / 255, copies: int = 4, seed: int = 0) -> Recipe:
         copies: of every picture.
         seed: of the noise, which is the same for every batch.
     """
+
+    if copies < 1 or not sigma >= 0:
+        raise UserError(f"{copies} copies, sigma {sigma:g}: expected 1 or more, and 0 or more.")
 
     def view(x: Tensor, activations: Activations) -> Tensor:
         noise = torch.Generator().manual_seed(seed)
@@ -530,6 +551,8 @@ def decide(
     """
     if not scores:
         raise UserError("no scores to decide on.")
+    for _, name in scores:
+        choose(name, random, "class with scores of random directions")
     rows = [
         {"concept": concept, "class": name, "score": s.mean(), "random": random[name].mean(),
          "p": welch(s, random[name])}
@@ -607,17 +630,22 @@ def push(
         progress: show a progress bar.
 
     Returns:
-        As `pictures`, in [0, 1].
+        As `pictures`, in [0, 1], and of eight bits where `pictures` are and the bound is whole.
     """
     if not 0 < bound < 255 or steps < 1:
         raise UserError(f"bound {bound:g}/255, {steps} steps: expected 0 < bound < 255, steps > 0.")
     eps, found = bound / 255, []
+    with torch.no_grad():
+        length = activations(pictures[:1]).numel()
+    if direction.numel() != length:
+        raise UserError(f"a direction of {direction.numel()} numbers for {length} activations.")
     for x in tqdm(pictures.split(batch), desc="pushing", disable=not progress, leave=False):
         low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
         moved = x.clone()
         for _ in range(steps):
             moved.requires_grad_()
-            along = (activations(moved).flatten(1) @ direction.to(moved)).sum()
+            a = activations(moved).flatten(1)
+            along = (a @ direction.flatten().to(a)).sum()
             (gradient,) = torch.autograd.grad(along, moved)
             moved = moved.detach() + 2.5 * eps / steps * gradient.sign()
             moved = torch.minimum(torch.maximum(moved, low), high)
@@ -628,12 +656,20 @@ def push(
 
 def noise(pictures: Tensor, bound: float, seed: int = 0) -> Tensor:
     """The control: every pixel changed by the bound (in 255ths), up or down at random."""
+    if not 0 < bound < 255:
+        raise UserError(f"bound {bound:g}/255: expected 0 < bound < 255.")
     drawn = torch.randint(0, 2, pictures.shape, generator=torch.Generator().manual_seed(seed))
     return (pictures + bound / 255 * (2 * drawn - 1)).clamp(0, 1)
 
 
 def poison(clean: Tensor, perturbed: Tensor, runs: int, count: int) -> Tensor:
     """Examples of which the first `count` in every run are perturbed, the others clean."""
+    if runs < 1 or len(clean) % runs or clean.shape != perturbed.shape:
+        raise UserError(
+            f"{len(clean)} and {len(perturbed)} examples do not divide into {runs} runs."
+        )
+    if not 0 <= count <= len(clean) // runs:
+        raise UserError(f"{count} perturbed of {len(clean) // runs} examples a run.")
     mixed = clean.unflatten(0, (runs, -1)).clone()
     mixed[:, :count] = perturbed.unflatten(0, (runs, -1))[:, :count]
     return mixed.flatten(0, 1)
@@ -669,11 +705,11 @@ def judge(
         return table[(table.concept == concept) & (table["class"] == name)].iloc[0].to_dict()
 
     was, now = row(clean)["decision"], row({**clean, (concept, name): scores})
-    half = 1.96 * scores.std(ddof=1) / len(scores) ** 0.5
+    half = t_distribution.ppf(0.975, len(scores) - 1) * scores.std(ddof=1) / len(scores) ** 0.5
     changed = (was == "important", now["decision"] == "important")
     return now | {
-        "low": now["score"] - half,
-        "high": now["score"] + half,
+        "low": max(now["score"] - half, 0.0),
+        "high": min(now["score"] + half, 1.0),
         "was": was,
         "aim": aim,
         "success": changed == ((False, True) if aim == "induce" else (True, False)),
@@ -684,37 +720,40 @@ class Ledger:
     """Rows of a long table, kept in a file as they are made, so that a run can be taken up again.
 
     Args:
-        path: a CSV file.
+        path: a JSON file.
         **settings: what the rows depend on beside their keys; rows of other settings are dropped.
     """
 
     def __init__(self, path: str | os.PathLike, **settings) -> None:
         self.path = Path(path)
-        text = json.dumps(settings, sort_keys=True, default=str)
-        self.settings = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.settings = json.loads(json.dumps(settings))
         self.rows: list[dict] = []
+        self.asked: list[dict] = []
         if self.path.exists():
-            found = pd.read_csv(self.path)
-            if "settings" in found and (found.settings == self.settings).all():
-                self.rows = found.to_dict("records")
+            found = json.loads(self.path.read_text())
+            if found["settings"] == self.settings:
+                self.rows = found["rows"]
 
     def row(self, make: Callable[[], Mapping], **key: str | float) -> dict:
         """The row of a key: the one that is there, or what `make` returns, written at once."""
         for row in self.rows:
             if all(row.get(name) == value for name, value in key.items()):
-                return row
-        row = {**make(), **key, "settings": self.settings}
-        self.rows.append(row)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(self.path.name + ".part")
-        pd.DataFrame(self.rows).to_csv(draft, index=False)
-        os.replace(draft, self.path)
+                break
+        else:
+            row = {**make(), **key}
+            self.rows.append(row)
+            write_json(self.path, {"settings": self.settings, "rows": self.rows})
+        if row not in self.asked:
+            self.asked.append(row)
         return row
 
     def table(self, **key: str | float) -> pd.DataFrame:
-        """All rows so far whose columns have the given values."""
-        rows = [r for r in self.rows if all(r.get(n) == v for n, v in key.items())]
-        return pd.DataFrame(rows).drop(columns="settings", errors="ignore")
+        """The rows asked for so far, in that order, whose columns have the given values.
+
+        What an earlier run left and nobody has asked for yet is not among them: a table is the same
+        whether its run was interrupted or not.
+        """
+        return pd.DataFrame([r for r in self.asked if all(r.get(n) == v for n, v in key.items())])
 
 
 def rate(successes: Iterable[bool]) -> tuple[float, float, float]:
@@ -741,6 +780,8 @@ def cropped_pictures(spec: str, count: int, side: int, *, seed: int = 0) -> Tens
     Returns:
         `(count, 3, side, side)` float32 in [0, 1].
     """
+    if count < 1 or side < 1:
+        raise UserError(f"{count} crops of {side} pixels: expected one or more.")
     found = load_images(spec, seed=seed)
     crop = torchvision.transforms.v2.RandomResizedCrop(side, scale=(0.3, 1.0))
     with torch.random.fork_rng(devices=[]):
