@@ -150,6 +150,10 @@ def test_a_mistake_is_said_in_one_line_before_anything_runs(words, story, capsys
     assert not (tmp_path / "out").exists()
 
 
+EXPLAINED = {"model": "inceptionv1", "weights": "random"}
+OWN_PICTURES = EXPLAINED | {"concept_pictures": "photos", "class_pictures": "scenes:2"}
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -169,6 +173,14 @@ def test_a_mistake_is_said_in_one_line_before_anything_runs(words, story, capsys
         ({"entries": 600}, "'entries' is 600: expected a power of two"),
         ({"entries": 256}, "'entries' is 256: expected 512 or more"),
         ({"net_pairs": 0}, "'net_pairs' is 0: expected 1 or more"),
+        ({"examples": 1}, "'examples' is 1: expected 5 or more"),
+        (EXPLAINED | {"explained_layer": "mixed5b"}, "fewer than 3x3 units"),
+        (EXPLAINED | {"explained_layer": "mixed3a mixed3b"}, "mixed3a mixed3b"),
+        (EXPLAINED | {"class_pictures": "photos"}, "'class_pictures' is given alone"),
+        (OWN_PICTURES | {"weights": "demo"}, "needs the logits"),
+        (OWN_PICTURES | {"class_number": 5000}, "'class_number' is 5000: expected 0 to 1007"),
+        (OWN_PICTURES | {"explained_layer": "mixed3a_3x3"}, "and no branch"),
+        (OWN_PICTURES | {"concept_pictures": "folder:nowhere"}, "does not exist"),
     ],
 )
 def test_names_are_looked_up_before_anything_runs(values, said):
