@@ -80,7 +80,7 @@ class ActivationStore:
             root = zarr.open_group(path, mode="r+")
         except (FileNotFoundError, ValueError) as error:
             raise UserError(
-                f"no activation store at {path}; run the notebook 01_extract first."
+                f"no activation store at {path.absolute()}; fill one with `extract`."
             ) from error
         if root.attrs.get("format") != FORMAT:
             raise UserError(

@@ -334,7 +334,7 @@ class GroupCrosscoder(nn.Module):
             UserError: if there is no such file or it is something else.
         """
         if not Path(path).is_file():
-            raise UserError(f"no crosscoder at {path}; run the notebook 02_train first.")
+            raise UserError(f"no crosscoder at {Path(path).absolute()}; `save` one there first.")
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}

@@ -1,0 +1,117 @@
+"""Where run folders are, and what earlier notebooks left in them.
+
+    run_dir = find_run("runs/demo")
+    report = pd.read_csv(product(run_dir, "features.csv", made_by="04_symmetry"))
+
+Jupyter starts a notebook in the notebook's own folder, and a person starts the runner in the
+repository's root: `runs/demo` has to mean the same folder in both.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gc_utils.errors import UserError
+
+
+def find_run(run_dir: str | os.PathLike, *, create: bool = False) -> Path:
+    """The run folder that a path stands for.
+
+    An absolute path is taken as it is. A relative one is looked for in the current folder, then
+    in the repository's root (the folder that holds `gc_utils/` and `notebooks/`); the first folder
+    that exists is used. If neither exists and `create` is set, the folder is made in the current
+    folder, except that from the repository's `notebooks/` it is made in the root, where
+    `python -m gc_utils run` finds it too. A path that leads upwards (`../runs/demo`) counts from
+    the current folder only.
+
+    Args:
+        run_dir: the path asked for, such as "runs/demo"; `~` is the home folder.
+        create: make the folder if there is none, as a notebook does that reads no earlier product.
+
+    Returns:
+        The absolute path of a folder that exists.
+
+    Raises:
+        UserError: there is no such folder (names the places looked at, and the runs that exist),
+            or it cannot be made.
+    """
+    places = _places(run_dir)
+    for place in places:
+        if place.is_dir():
+            return place
+    if not create:
+        raise UserError(
+            f"no run folder {str(run_dir)!r}: looked for {_and(places)}. Make one with "
+            f"`python -m gc_utils run`, or set run_dir to a run that exists{_existing(places)}"
+        )
+    root = _repository()
+    from_notebooks = root is not None and Path.cwd() == root / "notebooks"
+    new = places[-1 if from_notebooks else 0]
+    try:
+        new.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the run folder {str(new)!r}: {error}") from error
+    return new
+
+
+def product(run_dir: str | os.PathLike, name: str, made_by: str) -> Path:
+    """What an earlier notebook left in the run folder.
+
+    Args:
+        run_dir: the run folder, as `find_run` returns it.
+        name: the product's path in the run folder, such as "features.csv".
+        made_by: the notebook that makes it, such as "04_symmetry".
+
+    Returns:
+        The absolute path of a file or folder that exists.
+
+    Raises:
+        UserError: it is not there; names the path looked at, the notebook that makes it, and the
+            runs that exist.
+    """
+    folder = Path(os.path.abspath(Path(run_dir).expanduser()))
+    path = folder / name
+    if path.exists():
+        return path
+    raise UserError(
+        f"no {name} in this run folder: looked for {str(path)!r}. Run the notebook {made_by} with "
+        f"the same run_dir first, or set run_dir to another run{_existing([folder], name)}"
+    )
+
+
+def _repository() -> Path | None:
+    """The repository's root; None for a package that was installed without its notebooks."""
+    # The current folder first: the package may be that of another checkout, or an installed one.
+    for root in (Path.cwd(), Path.cwd().parent, Path(__file__).resolve().parents[1]):
+        notebooks = (root / "notebooks").glob("[0-9][0-9]_*.ipynb")
+        if (root / "gc_utils" / "__init__.py").is_file() and any(notebooks):
+            return root
+    return None
+
+
+def _places(run_dir: str | os.PathLike) -> list[Path]:
+    """The absolute paths that a run folder's path may stand for, in the order of preference."""
+    asked = Path(os.path.normpath(Path(run_dir).expanduser()))
+    places, root = [Path(os.path.abspath(asked))], _repository()
+    if root and not asked.is_absolute() and ".." not in asked.parts and root / asked not in places:
+        places.append(root / asked)
+    return places
+
+
+def _existing(places: list[Path], name: str = "") -> str:
+    """The end of a message: what has a `run.json`, beside `places` and under `runs/`."""
+    roots = [root for root in (Path.cwd(), _repository()) if root]
+    folders = dict.fromkeys([*(p.parent for p in places), *(root / "runs" for root in roots)])
+    runs = {path.parent for folder in folders for path in folder.glob("*/run.json")}
+    if not (runs := sorted(runs - set(places))):
+        return "; there is no other yet."
+    told = [
+        f"{str(run)!r}" + (f" (without {name})" if name and not (run / name).exists() else "")
+        for run in runs
+    ]
+    return f". Runs that exist: {', '.join(told)}."
+
+
+def _and(places: list[Path]) -> str:
+    return " and ".join(repr(str(place)) for place in places)
