@@ -1,4 +1,4 @@
-"""Where run folders are, and what earlier notebooks left in them.
+"""Where run folders are, what earlier notebooks left in them, and which files are no one's.
 
     run_dir = find_run("runs/demo")
     report = pd.read_csv(product(run_dir, "features.csv", made_by="04_symmetry"))
@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 
 from gc_utils.errors import UserError
+
+LEFT_BEHIND = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
 
 
 def find_run(run_dir: str | os.PathLike, *, create: bool = False) -> Path:
@@ -115,3 +117,20 @@ def _existing(places: list[Path], name: str = "") -> str:
 
 def _and(places: list[Path]) -> str:
     return " and ".join(repr(str(place)) for place in places)
+
+
+def is_hidden(path: str | os.PathLike) -> bool:
+    """Whether a file is one that programs leave beside a person's own.
+
+    Those are what begins with a dot (`.ipynb_checkpoints`, `.DS_Store`, the `._name` files of a
+    Mac), what lies in the `__MACOSX` of a zip file or in the `@eaDir` of a network drive, and the
+    `Thumbs.db` and `desktop.ini` of Windows.
+
+    Args:
+        path: relative to the folder that a person named: the folders above it do not count, as
+            in `~/.cache/photos`.
+
+    Returns:
+        True if any component of the path is such a name.
+    """
+    return any(part.startswith(".") or part in LEFT_BEHIND for part in Path(path).parts)

@@ -7,7 +7,9 @@ A *spec* names the sources, joined with `+`:
     folder:PATH     every image below a folder
     imagenet:PATH   an ImageNet folder, PATH/<class>/<image> or PATH/val/<class>/<image>
 
-Nothing is decoded into memory before `Photograph.load()`, and nothing is downloaded.
+Hidden files and folders below PATH are passed over (`.ipynb_checkpoints`, `__MACOSX`, `@eaDir`,
+`._name`): they hold copies and previews, and a copy could be held out while the photograph is
+trained on. Nothing is decoded into memory before `Photograph.load()`, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from scipy.ndimage import uniform_filter
 
 from gc_utils._scenes import render_scene
 from gc_utils.errors import UserError, choose
+from gc_utils.files import is_hidden
 
 SOURCES = ("photos", "scenes:N", "folder:PATH", "imagenet:PATH")
 SUFFIXES = frozenset(".avif .bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split())
@@ -170,6 +173,22 @@ def load_images(
             for i, p in enumerate(photographs)
         ]
     return ImageSet(spec, tuple(photographs), skipped)
+
+
+def image_files(spec: str) -> list[Path]:
+    """The files that a spec's `folder:` and `imagenet:` sources would read, unchecked.
+
+    Args:
+        spec: sources joined with `+`.
+
+    Returns:
+        Their paths in a fixed order; empty without such sources.
+
+    Raises:
+        UserError: an unknown source, or a path that is no folder.
+    """
+    listed = [_files(kind, value) for kind, value in _parse(spec) if kind in ("folder", "imagenet")]
+    return [path for source in listed for _, path in source]
 
 
 def assign_folds(images: Sequence[Photograph], folds: int, seed: int = 0) -> np.ndarray:
@@ -323,26 +342,31 @@ def _files(kind: str, value: str) -> Iterable[tuple[str, Path]]:
         raise UserError(f"images '{kind}:{value}': folder {str(root)!r} {what}")
     if kind == "folder":
         for parent, folders, files in os.walk(root):
-            folders.sort()
+            folders[:] = sorted(f for f in folders if not is_hidden(f))  # not walked into
             for name in sorted(files):
                 path = Path(parent, name)
-                if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+                if path.suffix.lower() in SUFFIXES and not is_hidden(name):
                     yield path.relative_to(root).as_posix(), path
         return
     from gc_utils._torchvision import torchvision
 
     # The usual tree has val/ and train/: the network was trained on the latter.
     parts = [root / "val", root / "train"]
-    root = next((p for p in parts if p.is_dir() and any(q.is_dir() for q in p.iterdir())), root)
-    try:
-        dataset = torchvision.datasets.ImageFolder(root, allow_empty=True)
-    except FileNotFoundError as error:
+    root = next((p for p in parts if p.is_dir() and _has_classes(p)), root)
+    if not _has_classes(root):
         raise UserError(
             f"images 'imagenet:{value}': no class folders in {str(root)!r}; "
             f"for images without classes use 'folder:{value}'"
-        ) from error
+        )
+    dataset = torchvision.datasets.ImageFolder(root, allow_empty=True)
     for path, _ in dataset.samples:
-        yield Path(path).relative_to(root).as_posix(), Path(path)
+        name = Path(path).relative_to(root)
+        if not is_hidden(name):
+            yield name.as_posix(), Path(path)
+
+
+def _has_classes(folder: Path) -> bool:
+    return any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
 
 
 def _usable(

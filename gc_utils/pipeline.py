@@ -28,6 +28,7 @@ from typing import Any, TextIO
 import gc_utils
 from gc_utils.errors import UserError, choose
 from gc_utils.execution import Execution, execute
+from gc_utils.files import is_hidden
 from gc_utils.findings import write_json
 
 DEFAULT_PRESET = "demo"
@@ -742,6 +743,8 @@ class Manifest:
         for pattern in PRODUCTS:
             for path in sorted(self.run_dir.glob(pattern)):
                 product = path.relative_to(self.run_dir).as_posix()
+                if is_hidden(product):
+                    continue
                 if _modified(path) >= started_ns or product in before:
                     made[product] = {"bytes": _size(path), "sha256": checksum(path)}
         return made
@@ -775,8 +778,10 @@ def package_checksum() -> str:
     root = Path(gc_utils.__file__).parent
     total = hashlib.sha256()
     for path in sorted([*root.rglob("*.py"), *root.glob("weights/*.safetensors")]):
-        if path.name not in _RUNNERS and not path.match("weights/*.py"):
-            total.update(f"{path.relative_to(root).as_posix()} {checksum(path)}\n".encode())
+        inside = path.relative_to(root)
+        if path.name in _RUNNERS or path.match("weights/*.py") or is_hidden(inside):
+            continue
+        total.update(f"{inside.as_posix()} {checksum(path)}\n".encode())
     return total.hexdigest()
 
 
@@ -826,11 +831,13 @@ def _check_upstream(
 
 
 def _folder_checksum(spec: str) -> str:
-    """What is in the folders of an images spec now, as a checksum; empty without folders."""
-    folders = [Path(p.partition(":")[2]) for p in spec.split("+") if ":" in p]
-    files = [f for folder in folders if folder.is_dir() for f in sorted(folder.rglob("*"))]
-    facts = "\n".join(f"{f} {_size(f)} {_modified(f)}" for f in files if f.is_file())
-    return hashlib.sha256(facts.encode()).hexdigest()[:16] if files else ""
+    """The images in the folders of a spec as they are now, as a checksum; empty without folders."""
+    if "folder:" not in spec and "imagenet:" not in spec:
+        return ""  # and nothing is imported
+    from gc_utils.images import image_files
+
+    facts = "\n".join(f"{f} {_size(f)} {_modified(f)}" for f in image_files(spec))
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def _absolute_images(spec: str) -> str:
@@ -861,7 +868,11 @@ def _versions() -> dict[str, str]:
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    """A file itself, or the files of a folder, less those that a file browser left there."""
+    if not path.is_dir():
+        return [path]
+    inside = (p for p in path.rglob("*") if p.is_file())
+    return sorted(p for p in inside if not is_hidden(p.relative_to(path)))
 
 
 def _size(path: Path) -> int:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from gc_utils.images import (
     LARGEST_SHORT_SIDE,
     Photograph,
     assign_folds,
+    image_files,
     load_images,
     sample_points,
 )
@@ -163,6 +166,33 @@ def test_broken_and_small_files_are_skipped_and_named(tmp_path, noise):
     assert "truncated" in reasons["cut.jpg"]
     assert images.summary(show=1).startswith("2 images (2 folder); skipped 5: cut.jpg: ")
     assert images.summary(show=1).endswith("; 4 more.")
+
+
+HIDDEN = (".ipynb_checkpoints/{}", "__MACOSX/deep/{}", "@eaDir/{}", "sub/.hidden/{}", "sub/._{}")
+
+
+def test_copies_in_hidden_folders_are_not_held_out_from_themselves(tmp_path, noise):
+    root = tmp_path / ".cache" / "photos"  # where a person's folder lies is up to them
+    for name in ("a.png", "sub/b.png"):
+        save(noise, root / name)
+        for place in HIDDEN:
+            save(noise, root / place.format(Path(name).name))
+    images = load_images(f"folder:{root}")
+    assert [p.name for p in images] == ["a.png", "sub/b.png"] and not images.skipped
+    assert image_files(f"photos+folder:{root}") == [root / "a.png", root / "sub" / "b.png"]
+
+
+def test_hidden_classes_and_files_of_an_imagenet_tree_are_not_read(tmp_path, noise):
+    root = tmp_path / ".data"
+    for place in HIDDEN:
+        save(noise, root / "train" / "n01" / place.format("a.png"))
+        save(noise, root / "train" / place.format("b.png"))
+    save(noise, root / "train" / "n01" / "c.png")
+    save(noise, root / "val" / ".ipynb_checkpoints" / "d.png")  # which is no class
+    images = load_images(f"imagenet:{root}")
+    assert [p.name for p in images] == ["n01/c.png"] and not images.skipped
+    with pytest.raises(UserError, match="no class folders"):
+        load_images(f"imagenet:{root}/val")
 
 
 def test_limit_draws_usable_images_by_seed(tmp_path, noise):
