@@ -79,7 +79,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line; returns its exit code."""
     from gc_utils.pipeline import NotebookFailed
+    from gc_utils.progress import never_raise
 
+    never_raise(sys.stdout, sys.stderr)
     options = parser().parse_args(arguments)
     try:
         {"run": _run, "list": _list, "weights": _weights}[options.command](options)

@@ -62,7 +62,7 @@ def own_kernel() -> Iterator[str]:
         }
         home = Path(folder) / "kernels" / KERNEL
         home.mkdir(parents=True)
-        (home / "kernel.json").write_text(json.dumps(spec))
+        (home / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
         before = os.environ.get("JUPYTER_PATH")
         os.environ["JUPYTER_PATH"] = _prepend(folder, before)
         try:

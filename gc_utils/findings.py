@@ -102,7 +102,7 @@ class Findings:
 
     def load(self) -> list[dict]:
         """This notebook's findings so far, in the order in which they were made."""
-        return json.loads(self.path.read_text()) if self.path.exists() else []
+        return json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
 
     def sentence(self, id: str) -> str:
         """The finding `id` as a sentence for a reader."""
@@ -113,7 +113,7 @@ class Findings:
 def load_findings(run_dir: str | os.PathLike) -> list[dict]:
     """All findings of a run folder, in the order of its notebooks."""
     paths = sorted((Path(run_dir) / "results").glob("*.json"))
-    return [entry for path in paths for entry in json.loads(path.read_text())]
+    return [entry for path in paths for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def sentence(entry: dict) -> str:
@@ -186,13 +186,13 @@ def update_readme(readme: str | os.PathLike, run_dir: str | os.PathLike) -> None
         UserError: no `<!-- papers -->` or `<!-- claims -->` marks.
     """
     path = Path(readme)
-    text, found = path.read_text(), load_findings(run_dir)
+    text, found = path.read_text(encoding="utf-8"), load_findings(run_dir)
     for name, table in (("papers", papers_table(found)), ("claims", markdown_table(found))):
         marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marks.search(text):
             raise UserError(f"{path} has no <!-- {name} --> and <!-- /{name} --> marks")
         text = marks.sub(lambda place, table=table: place[1] + table + place[2], text)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def save_figure(figure, run_dir: str | os.PathLike, name: str, caption: str) -> Path:
@@ -237,7 +237,8 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    draft.write_text(text + "\n", encoding="utf-8")
     os.replace(draft, path)
 
 

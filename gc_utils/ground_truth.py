@@ -399,7 +399,7 @@ def run_trials(
     path, wanted = Path(path), list(dict.fromkeys(trials))
     done: dict[tuple, dict] = {}
     if path.exists():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 row = json.loads(line)
             except ValueError:  # the last line of a run that was killed
@@ -412,7 +412,7 @@ def run_trials(
         context = multiprocessing.get_context("spawn")
         with (
             ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool,
-            path.open("a") as file,
+            path.open("a", encoding="utf-8") as file,
             tqdm(total=len(wanted), initial=len(wanted) - len(todo), disable=not progress,
                  desc="trials", unit="trial") as bar,
         ):  # fmt: skip

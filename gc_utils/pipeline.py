@@ -30,6 +30,7 @@ from gc_utils.errors import UserError, choose
 from gc_utils.execution import Execution, execute
 from gc_utils.files import is_hidden
 from gc_utils.findings import write_json
+from gc_utils.progress import Line, clock, say
 
 DEFAULT_PRESET = "demo"
 SIZES = ("small", "full")
@@ -190,7 +191,7 @@ PACKAGES = (
     "scikit-learn scipy torch torchvision umap-learn zarr"
 ).split()
 # Changes here cannot change what a notebook computes.
-_RUNNERS = {"__main__.py", "pipeline.py", "execution.py", "report.py"}
+_RUNNERS = {"__main__.py", "pipeline.py", "execution.py", "progress.py", "report.py"}
 
 
 class NotebookFailed(RuntimeError):
@@ -533,7 +534,7 @@ def run(
             from gc_utils.report import write_report
 
             report = write_report(run_dir, found)
-    print(f"Report: {_short(report)}", file=stream, flush=True)
+    say(stream, f"Report: {_short(report)}")
     return run_dir
 
 
@@ -546,9 +547,9 @@ def _run_all(
     stream: TextIO,
 ) -> None:
     package = package_checksum()
-    print(f"Run folder: {_short(manifest.run_dir)}", file=stream, flush=True)
+    say(stream, f"Run folder: {_short(manifest.run_dir)}")
     for place, notebook in enumerate(chosen, start=1):
-        line = _Line(stream, f"[{place}/{len(chosen)}] {notebook.name}")
+        line = Line(stream, f"[{place}/{len(chosen)}] {notebook.name}")
         inputs = {
             "notebook": notebook_checksum(notebook.path),
             "parameters": told[notebook.name],
@@ -565,10 +566,11 @@ def _run_all(
         if stale is None and not force:
             line.finish("up to date")
             continue
-        if force or not manifest.resumable(notebook.name, inputs):
-            manifest.clear(notebook.name)
+        # Said first: nothing is deleted before a person can read why.
         if stale and manifest.known(notebook.name):
             line.note(stale)
+        if force or not manifest.resumable(notebook.name, inputs):
+            manifest.clear(notebook.name)
         manifest.start(notebook.name, inputs)
         output = manifest.run_dir / f"{notebook.name}.ipynb"
         try:
@@ -582,7 +584,7 @@ def _run_all(
             raise
         manifest.stop(notebook.name, "failed" if done.error else "done", done)
         line.finish(
-            f"{'failed after ' if done.error else ''}{_clock(done.seconds)}, "
+            f"{'failed after ' if done.error else ''}{clock(done.seconds)}, "
             f"{done.peak_memory_mb} MB"
         )
         if done.error:
@@ -605,7 +607,7 @@ class Manifest:
         self.content: dict[str, Any] = {"notebooks": {}}
         if self.path.exists():
             try:
-                self.content = json.loads(self.path.read_text())
+                self.content = json.loads(self.path.read_text(encoding="utf-8"))
                 self.records = self.content["notebooks"]
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
@@ -883,11 +885,6 @@ def _modified(path: Path) -> int:
     return max((file.stat().st_mtime_ns for file in _files(path)), default=0)
 
 
-def _clock(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
-
-
 def _short(path: Path) -> str:
     """A path as a person in this folder would write it."""
     with contextlib.suppress(ValueError):
@@ -903,7 +900,7 @@ def _alone(run_dir: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    with (run_dir / ".lock").open("w") as handle:
+    with (run_dir / ".lock").open("w", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -926,30 +923,3 @@ def _terminate_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-class _Line:
-    """A notebook's progress: one line rewritten on a terminal, one dot a cell anywhere else."""
-
-    def __init__(self, stream: TextIO, head: str):
-        self.stream, self.head = stream, head
-        self.terminal = stream.isatty()
-        self.dots = 0
-        self._say(head)
-
-    def note(self, text: str) -> None:
-        self.head += f" ({text})"
-        self._say(f" ({text})")
-
-    def update(self, done: int, cells: int, seconds: float) -> None:
-        if self.terminal:
-            self._say(f"\r\x1b[2K{self.head}  cell {done}/{cells}  {_clock(seconds)}")
-        elif done > self.dots:
-            self._say((" " if not self.dots else "") + "." * (done - self.dots))
-            self.dots = done
-
-    def finish(self, text: str) -> None:
-        self._say(f"\r\x1b[2K{self.head}  {text}\n" if self.terminal else f"  {text}\n")
-
-    def _say(self, text: str) -> None:
-        print(text, end="", file=self.stream, flush=True)

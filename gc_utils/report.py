@@ -57,7 +57,7 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
         Where it was written.
     """
     run_dir = Path(run_dir)
-    manifest = json.loads((run_dir / "run.json").read_text())
+    manifest = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
     records = manifest["notebooks"]
     findings = load_findings(run_dir)
     told = [n for n in notebooks if n.name in records]

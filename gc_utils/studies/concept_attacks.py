@@ -730,7 +730,7 @@ class Ledger:
         self.rows: list[dict] = []
         self.asked: list[dict] = []
         if self.path.exists():
-            found = json.loads(self.path.read_text())
+            found = json.loads(self.path.read_text(encoding="utf-8"))
             if found["settings"] == self.settings:
                 self.rows = found["rows"]
 
