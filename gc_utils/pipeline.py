@@ -191,7 +191,9 @@ PACKAGES = (
     "scikit-learn scipy torch torchvision umap-learn zarr"
 ).split()
 # Changes here cannot change what a notebook computes.
-_RUNNERS = {"__main__.py", "pipeline.py", "execution.py", "progress.py", "report.py"}
+_RUNNERS = {
+    *("__main__.py", "pipeline.py", "execution.py", "markdown.py", "progress.py", "report.py"),
+}
 
 
 class NotebookFailed(RuntimeError):
@@ -208,7 +210,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook of the story: `name` "03_cluster", `number` "03", `title` its first heading."""
+    """A notebook of the story: `name` "03_cluster", `number` "03", `title` its first heading.
+
+    `lead` is the Markdown below that heading, to the end of the first cell.
+    """
 
     path: Path
     name: str
@@ -244,7 +249,7 @@ def find_notebooks(folder: str | os.PathLike | None = None) -> list[Notebook]:
 
 
 def read_notebook(path: Path) -> Notebook:
-    """A notebook's heading, first paragraph and parameters."""
+    """A notebook's heading, introduction (the rest of the first cell) and parameters."""
     import nbformat
     import papermill
 
@@ -259,7 +264,7 @@ def read_notebook(path: Path) -> Notebook:
         path=path,
         name=path.stem,
         title=heading.lstrip("# ").strip() or path.stem,
-        lead=rest.strip().split("\n\n")[0].replace("\n", " "),
+        lead=rest.strip(),
         parameters=parameters,
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gc_utils.findings import caption, html_table, load_findings, sentence
+from gc_utils.markdown import markdown_to_html
 
 if TYPE_CHECKING:
     from gc_utils.pipeline import Notebook
@@ -27,6 +28,8 @@ h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 3rem 0 .25rem; padding-top: 1rem;
   border-top: 1px solid var(--line); }
 p { max-width: 46rem; margin: .5rem 0; }
+.lead ul, .lead ol { max-width: 46rem; padding-left: 1.4rem; }
+math[display="block"] { overflow-x: auto; margin: .75rem 0; max-width: 46rem; }
 a { color: var(--link); }
 nav ol { padding-left: 1.4rem; }
 .soft, figcaption { color: var(--soft); font-size: .92rem; }
@@ -51,7 +54,7 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
 
     Args:
         run_dir: the run folder, with `run.json`, `figures/` and `results/`.
-        notebooks: the story's notebooks, for their order, questions and first paragraphs.
+        notebooks: the story's notebooks, for their order, questions and introductions.
 
     Returns:
         Where it was written.
@@ -115,7 +118,7 @@ def _notebook(notebook: Notebook, record: dict, findings: list[dict], run_dir: P
         file = f"{notebook.name}.ipynb"
         link = f'<p class="soft">The executed notebook: <a href="{file}">{file}</a></p>'
     figures = "\n".join(_figure(path) for path in _figures(notebook, run_dir))
-    lead = f"<p>{_prose(notebook.lead)}</p>" if notebook.lead else ""
+    lead = f'<div class="lead">{markdown_to_html(notebook.lead)}</div>' if notebook.lead else ""
     return (
         f'<section id="{notebook.name}"><h2>{_prose(notebook.title)}</h2>\n'
         f"{lead}{state}{said}\n{figures}\n{link}</section>\n"
@@ -178,7 +181,7 @@ def _text(value: object) -> str:
 
 
 def _prose(markdown: str) -> str:
-    """The little Markdown of a heading or a paragraph as HTML."""
+    """The little Markdown of a heading as HTML, without a paragraph around it."""
     text = html.escape(markdown)
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
     text = re.sub(r"\[([^]]+)\]\((https?://[^)\s]+)\)", r'<a href="\2">\1</a>', text)

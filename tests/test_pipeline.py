@@ -527,7 +527,9 @@ def report(tmp_path, make_notebook) -> Path:
     """The report of a run that was made by hand."""
     from gc_utils.report import write_report
 
-    make_notebook("01_first", PARAMETERS, "", heading="What is *there*, in `mixed3b`?")
+    lead = "with $$x_n < y$$\n\n- as a list\n\nand <b>an end</b>."
+    heading = f"What is *there*, in `mixed3b`?\n\nAll of it,\n{lead}"
+    make_notebook("01_first", PARAMETERS, "", heading=heading)
     make_notebook("02_second", PARAMETERS, 'figure("02_zebra"); figure("02_ant")')
     run_dir = tmp_path / "out"
     manifest = pipeline.Manifest(run_dir)
@@ -546,7 +548,7 @@ def report(tmp_path, make_notebook) -> Path:
 
 
 def test_the_report_tells_the_story_and_needs_nothing_else(report):
-    page = report.read_text()
+    page = report.read_text(encoding="utf-8")
     assert "What is <em>there</em>, in <code>mixed3b</code>?" in page
     sources = re.findall(r'(?:src|href)="([^"]+)"', page)
     outside = [s for s in sources if not s.startswith(("data:image/png;base64,", "#"))]
@@ -555,6 +557,10 @@ def test_the_report_tells_the_story_and_needs_nothing_else(report):
     assert "with a &lt; b" in page
     assert "x = &lt;b&gt;" in page
     assert page.count('class="verdict') == 3
+    lead = page[page.index("All of it,") : page.index("A first paragraph.")]
+    assert "<msub><mi>x</mi><mi>n</mi></msub>" in lead
+    assert "<li>as a list</li>" in lead
+    assert "&lt;b&gt;an end&lt;/b&gt;" in lead
     assert "images photos+scenes:64" in page
 
 
