@@ -20,7 +20,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,15 +143,20 @@ def markdown_table(findings: Iterable[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def html_table(findings: Iterable[dict]) -> str:
-    """Findings as an HTML table, one row a claim (the report's table)."""
-    rows = []
+def html_table(findings: Iterable[dict], marks: Mapping[str, str] | None = None) -> str:
+    """Findings as an HTML table, one row a claim (the report's table).
+
+    Args:
+        findings: the findings, in the order of the rows.
+        marks: HTML to put behind a notebook's name in its rows, by that name.
+    """
+    rows, marks = [], marks or {}
     for entry in findings:
         mark = VERDICTS.index(entry["verdict"])
         cells = "".join(
             f'<td class="verdict v{mark}">{html.escape(cell)}</td>'
             if name == "verdict"
-            else f"<td>{html.escape(cell)}</td>"
+            else f"<td>{html.escape(cell)}{marks.get(cell, '') if name == 'notebook' else ''}</td>"
             for name, cell in zip(COLUMNS, _cells(entry), strict=True)
         )
         rows.append(f'<tr><th scope="row">{html.escape(entry["id"])}</th>{cells}</tr>')

@@ -193,6 +193,7 @@ PACKAGES = (
 # Changes here cannot change what a notebook computes.
 _RUNNERS = {
     *("__main__.py", "pipeline.py", "execution.py", "markdown.py", "progress.py", "report.py"),
+    "staleness.py",
 }
 
 
@@ -518,7 +519,7 @@ def run(
         for name, value in (_defaults(notebook) | told[notebook.name]).items()
     }
     check_values(used)
-    run_dir = Path(output or Path("runs") / preset).resolve()
+    run_dir = Path(output).resolve() if output else default_output(preset)
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"output {str(run_dir)!r} is a file, not a folder")
     if run_dir.is_dir() and any(run_dir.iterdir()) and not (run_dir / "run.json").exists():
@@ -532,14 +533,21 @@ def run(
     except OSError as error:
         raise UserError(f"cannot make the run folder {str(run_dir)!r}: {error}") from error
     with _alone(run_dir), _terminate_as_interrupt():
-        manifest.begin(preset, used)
-        try:
-            _run_all(manifest, found, chosen, told, force, stream)
-        finally:
-            from gc_utils.report import write_report
+        from gc_utils.report import write_report
+        from gc_utils.staleness import advice, find_stale
 
+        manifest.begin(preset, used)
+        package = package_checksum()
+        settled: set[str] = set()
+        try:
+            _run_all(manifest, found, chosen, told, force, stream, package, settled)
+        finally:
+            stale = find_stale(manifest, found, settled, package)
+            manifest.mark_stale(stale)
             report = write_report(run_dir, found)
-    say(stream, f"Report: {_short(report)}")
+            if stale:
+                say(stream, advice(manifest, found, stale, parameters or {}))
+    say(stream, f"Report: {short_path(report)}")
     return run_dir
 
 
@@ -550,23 +558,26 @@ def _run_all(
     told: dict[str, dict],
     force: bool,
     stream: TextIO,
+    package: str,
+    settled: set[str],
 ) -> None:
-    package = package_checksum()
-    say(stream, f"Run folder: {_short(manifest.run_dir)}")
+    """Execute what has to be; `settled` is given the names of what ran or was up to date."""
+    say(stream, f"Run folder: {short_path(manifest.run_dir)}")
     for place, notebook in enumerate(chosen, start=1):
         line = Line(stream, f"[{place}/{len(chosen)}] {notebook.name}")
         inputs = {
             "notebook": notebook_checksum(notebook.path),
             "parameters": told[notebook.name],
             "pictures": "".join(
-                _folder_checksum(told[notebook.name].get(name) or "") for name in PICTURES
+                folder_checksum(told[notebook.name].get(name) or "") for name in PICTURES
             ),
             "package": package,
             "upstream": {
                 other.name: manifest.outputs_checksum(other.name)
-                for other in [*_upstream(notebook, found), *_used(notebook, found, manifest)]
+                for other in upstream(notebook, found, manifest)
             },
         }
+        settled.add(notebook.name)
         stale = manifest.why_stale(notebook.name, inputs)
         if stale is None and not force:
             line.finish("up to date")
@@ -596,7 +607,7 @@ def _run_all(
             later = ", ".join(n.name for n in chosen[place:])
             raise NotebookFailed(
                 f"{notebook.name} stopped in {done.error}\n"
-                f"The notebook as far as it got: {_short(output)}"
+                f"The notebook as far as it got: {short_path(output)}"
                 + (f"\nNot run: {later}" if later else "")
             )
 
@@ -616,7 +627,7 @@ class Manifest:
                 self.records = self.content["notebooks"]
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
-                    f"{_short(self.path)} cannot be read; delete it or name a new --output"
+                    f"{short_path(self.path)} cannot be read; delete it or name a new --output"
                 ) from error
         self.records: dict[str, dict] = self.content["notebooks"]
         for record in self.records.values():
@@ -625,9 +636,10 @@ class Manifest:
                 record["outputs"] = self._made_since(record["started_ns"], {})
 
     def begin(self, preset: str, parameters: dict[str, Any]) -> None:
-        """Note what was asked and on what machine."""
-        if self.content.get("preset") == preset:  # with --only, the other notebooks' stand
-            parameters = self.content["parameters"] | parameters
+        """Note what was asked and on what machine.
+
+        What notebooks that are not asked for ran with stands in their records.
+        """
         self.content = {
             "preset": preset,
             "parameters": parameters,
@@ -701,6 +713,14 @@ class Manifest:
             if then["upstream"].get(other) != checksum:
                 return f"{other} made something else"
         return self._damage(name)
+
+    def mark_stale(self, reasons: dict[str, str]) -> None:
+        """Note which notebooks are stale and why; the others are not, whatever was noted before."""
+        for name, record in self.records.items():
+            record.pop("stale", None)
+            if name in reasons:
+                record["stale"] = reasons[name]
+        self._write()
 
     def resumable(self, name: str, inputs: dict) -> bool:
         """Whether what a stopped notebook left behind is of the same inputs."""
@@ -810,13 +830,20 @@ def _defaults(notebook: Notebook) -> dict[str, Any]:
     return {name: p.default for name, p in notebook.parameters.items() if name != "run_dir"}
 
 
-def _upstream(notebook: Notebook, found: list[Notebook]) -> list[Notebook]:
+def _needed(notebook: Notebook, found: list[Notebook]) -> list[Notebook]:
     return [other for other in found if other.number in NEEDS.get(notebook.number, ())]
 
 
-def _used(notebook: Notebook, found: list[Notebook], manifest: Manifest) -> list[Notebook]:
+def upstream(notebook: Notebook, found: list[Notebook], manifest: Manifest) -> list[Notebook]:
+    """The notebooks whose products a notebook reads: `NEEDS`, and of `USES` what is there."""
     numbers = USES.get(notebook.number, ())
-    return [n for n in found if n.number in numbers and manifest.complete(n.name)]
+    used = [n for n in found if n.number in numbers and manifest.complete(n.name)]
+    return [*_needed(notebook, found), *used]
+
+
+def default_output(preset: str) -> Path:
+    """The run folder of a preset where none is named."""
+    return (Path("runs") / preset).resolve()
 
 
 def _check_upstream(
@@ -826,18 +853,18 @@ def _check_upstream(
     for notebook in chosen:
         missing = [
             other
-            for other in _upstream(notebook, found)
+            for other in _needed(notebook, found)
             if other.name not in names and not manifest.complete(other.name)
         ]
         if missing:
             numbers = " ".join(n.number for n in found if n in missing or n in chosen)
             raise UserError(
                 f"{notebook.name} needs what {', '.join(n.name for n in missing)} makes, and "
-                f"{_short(run_dir)} does not have it; use --only {numbers}"
+                f"{short_path(run_dir)} does not have it; use --only {numbers}"
             )
 
 
-def _folder_checksum(spec: str) -> str:
+def folder_checksum(spec: str) -> str:
     """The images in the folders of a spec as they are now, as a checksum; empty without folders."""
     if "folder:" not in spec and "imagenet:" not in spec:
         return ""  # and nothing is imported
@@ -890,7 +917,7 @@ def _modified(path: Path) -> int:
     return max((file.stat().st_mtime_ns for file in _files(path)), default=0)
 
 
-def _short(path: Path) -> str:
+def short_path(path: Path) -> str:
     """A path as a person in this folder would write it."""
     with contextlib.suppress(ValueError):
         return str(path.relative_to(Path.cwd()))
@@ -909,7 +936,7 @@ def _alone(run_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"another run is at work in {_short(run_dir)}") from error
+            raise UserError(f"another run is at work in {short_path(run_dir)}") from error
         yield
 
 

@@ -9,12 +9,17 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from gc_utils.findings import caption, html_table, load_findings, sentence
 from gc_utils.markdown import markdown_to_html
+from gc_utils.staleness import CODE, ran_with
 
 if TYPE_CHECKING:
     from gc_utils.pipeline import Notebook
+
+# By parameter: each value, and the notebooks that ran with it.
+Values = dict[str, list[tuple[object, list[str]]]]
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1c; --soft: #5c5c5c; --line: #d8d8d8; --paper: #fff;
@@ -43,6 +48,9 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; min-width: 4rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .v0 { color: var(--good); } .v1 { color: var(--part); } .v2 { color: var(--bad); }
+.stale { color: var(--bad); }
+p.stale { padding: .6rem .8rem; border: 1px solid; border-left-width: 4px; }
+span.stale { font-size: .85em; font-weight: 600; }
 ul.findings { padding-left: 1.2rem; max-width: 46rem; }
 pre { overflow-x: auto; padding: .6rem .8rem; border-left: 3px solid var(--bad); font-size: .85rem;
   white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -64,23 +72,28 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
     records = manifest["notebooks"]
     findings = load_findings(run_dir)
     told = [n for n in notebooks if n.name in records]
+    values = _values(manifest["parameters"], {n.name: ran_with(n, records[n.name]) for n in told})
+    marks = {name: _mark(record) for name, record in records.items()}
     sections = [_notebook(n, records[n.name], findings, run_dir) for n in told]
-    contents = "".join(f'<li><a href="#{n.name}">{_prose(n.title)}</a></li>' for n in told)
+    contents = "".join(
+        f'<li><a href="#{_text(n.name)}">{_prose(n.title)}</a>{marks[n.name]}</li>' for n in told
+    )
     claims = "<p>No findings were recorded.</p>"
     if findings:
-        claims = f'<div class="wide">{html_table(findings)}</div>'
+        claims = f'<div class="wide">{html_table(findings, marks)}</div>'
+    setting = _setting(manifest["preset"], values)
     page = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Group crosscoders: {_text(_setting(manifest))}</title>
+<title>Group crosscoders: {_text(setting)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <header>
 <h1>Group crosscoders, a run of the companion notebooks</h1>
-<p class="soft">{_text(_setting(manifest))}</p>
+<p class="soft">{_text(setting)}</p>
 </header>
 <nav aria-label="Contents"><ol>{contents}</ol>
 <p><a href="#claims">The claims</a> · <a href="#settings">Settings, versions and times</a></p></nav>
@@ -89,7 +102,7 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
 <section id="claims"><h2>The claims</h2>
 <p>What the papers say, what was measured here, and the verdict.</p>
 {claims}</section>
-{_settings(manifest, records)}
+{_settings(manifest, records, values)}
 </main>
 </body>
 </html>
@@ -103,8 +116,10 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
 
 def _notebook(notebook: Notebook, record: dict, findings: list[dict], run_dir: Path) -> str:
     state = ""
+    if "stale" in record:
+        state = _stale(record["stale"])
     if record["status"] != "done":
-        state = f"<p>This notebook did not finish ({_text(record['status'])}).</p>"
+        state += f"<p>This notebook did not finish ({_text(record['status'])}).</p>"
         if "error" in record:
             state += f"<pre>{_text(record['error'])}</pre>"
     said = "".join(
@@ -116,12 +131,14 @@ def _notebook(notebook: Notebook, record: dict, findings: list[dict], run_dir: P
     link = ""
     if (run_dir / f"{notebook.name}.ipynb").exists():
         file = f"{notebook.name}.ipynb"
-        link = f'<p class="soft">The executed notebook: <a href="{file}">{file}</a></p>'
+        link = (
+            f'<p class="soft">The executed notebook: <a href="{quote(file)}">{_text(file)}</a></p>'
+        )
     figures = "\n".join(_figure(path) for path in _figures(notebook, run_dir))
     lead = f'<div class="lead">{markdown_to_html(notebook.lead)}</div>' if notebook.lead else ""
     return (
-        f'<section id="{notebook.name}"><h2>{_prose(notebook.title)}</h2>\n'
-        f"{lead}{state}{said}\n{figures}\n{link}</section>\n"
+        f'<section id="{_text(notebook.name)}"><h2>{_prose(notebook.title)}</h2>\n'
+        f"{state}{lead}{said}\n{figures}\n{link}</section>\n"
     )
 
 
@@ -142,16 +159,56 @@ def _figure(path: Path) -> str:
     )
 
 
-def _setting(manifest: dict) -> str:
-    parameters = manifest["parameters"]
-    names = [n for n in ("model", "weights", "layer", "group", "images", "seed") if n in parameters]
-    parts = [f"{name} {parameters[name]}" for name in names]
-    return "; ".join([f"preset {manifest['preset']}", *parts])
+def _values(asked: dict, ran: dict[str, dict]) -> Values:
+    """By parameter what it was, and in which notebooks; first what was last asked for."""
+    names = dict.fromkeys([*asked, *(name for values in ran.values() for name in values)])
+    found: Values = {}
+    for name in names:
+        found[name] = [(asked[name], [])] if name in asked else []
+        for notebook, values in ran.items():
+            if name not in values:
+                continue
+            same = next((where for value, where in found[name] if value == values[name]), None)
+            if same is None:
+                found[name].append((values[name], same := []))
+            same.append(notebook)
+    return found
 
 
-def _settings(manifest: dict, records: dict) -> str:
+def _say(found: list[tuple[object, list[str]]]) -> str:
+    """A parameter's value; its values with the notebooks that ran with each, if they differ."""
+    if len(found) == 1:
+        return str(found[0][0])
+    return "; ".join(
+        f"{_shown(value)} ({', '.join(where) if where else 'last asked for'})"
+        for value, where in found
+    )
+
+
+def _shown(value: object) -> str:
+    return str(value) or "none"
+
+
+def _mark(record: dict) -> str:
+    return ' <span class="stale">stale</span>' if "stale" in record else ""
+
+
+def _stale(reason: str) -> str:
+    """The paragraph that warns of a section whose products do not belong to the others."""
+    meaning = "What follows was made before, and does not belong to the rest of this report."
+    if reason.startswith(CODE):
+        meaning = "What follows was made before that; the code may make something else now."
+    return f'<p class="stale"><strong>Stale</strong> ({_text(reason)}). {meaning}</p>\n'
+
+
+def _setting(preset: str, values: Values) -> str:
+    names = [n for n in ("model", "weights", "layer", "group", "images", "seed") if n in values]
+    return "; ".join([f"preset {preset}", *(f"{name} {_say(values[name])}" for name in names)])
+
+
+def _settings(manifest: dict, records: dict, values: Values) -> str:
     times = "".join(
-        f'<tr><th scope="row">{_text(name)}</th><td>{_text(record["status"])}</td>'
+        f'<tr><th scope="row">{_text(name)}</th><td>{_text(record["status"])}{_mark(record)}</td>'
         f'<td class="number">{_text(record.get("seconds", ""))}</td>'
         f'<td class="number">{_text(record.get("peak_memory_mb", ""))}</td>'
         f"<td>{_text(', '.join(p for p in record['outputs'] if '/' not in p))}</td></tr>"
@@ -161,7 +218,7 @@ def _settings(manifest: dict, records: dict) -> str:
 <div class="wide"><table><thead><tr><th scope="col">notebook</th><th scope="col">state</th>
 <th scope="col">seconds</th><th scope="col">peak MB</th><th scope="col">made</th></tr></thead>
 <tbody>{times}</tbody></table></div>
-{_pairs("Parameters", manifest["parameters"])}
+{_pairs("Parameters", {name: _say(found) for name, found in values.items()})}
 {_pairs("Versions", manifest["versions"])}
 {_pairs("Machine", manifest["platform"])}
 <p class="soft">Checksums of everything that was made are in <a href="run.json">run.json</a>.</p>
