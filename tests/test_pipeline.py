@@ -384,16 +384,16 @@ def test_only_images_that_are_read_make_a_run_stale(tmp_path, kind):
     (root / "n01").mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(root / "n01" / "a.png")
     spec = f"scenes:4+{kind}:{root}+photos"
-    before = pipeline._folder_checksum(spec)
-    assert before and pipeline._folder_checksum("scenes:4+photos") == ""
+    before = pipeline.folder_checksum(spec)
+    assert before and pipeline.folder_checksum("scenes:4+photos") == ""
     for name in (".DS_Store", "n01/Thumbs.db", "n01/._a.png", ".ipynb_checkpoints/a.png"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("left behind")
-    assert pipeline._folder_checksum(spec) == before
+    assert pipeline.folder_checksum(spec) == before
     Image.new("RGB", (9, 9)).save(root / "n01" / "b.png")
-    added = pipeline._folder_checksum(spec)
+    added = pipeline.folder_checksum(spec)
     Image.new("RGB", (8, 8)).save(root / "n01" / "b.png")
-    assert len({before, added, pipeline._folder_checksum(spec)}) == 3
+    assert len({before, added, pipeline.folder_checksum(spec)}) == 3
 
 
 def test_what_a_file_browser_leaves_in_a_product_does_not_make_it_stale(tmp_path):
