@@ -78,8 +78,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line; returns its exit code."""
-    from gc_utils.pipeline import NotebookFailed
-    from gc_utils.progress import never_raise
+    from gc_utils.pipeline import NotebookFailed, never_raise
 
     never_raise(sys.stdout, sys.stderr)
     options = parser().parse_args(arguments)

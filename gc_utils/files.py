@@ -9,8 +9,13 @@ repository's root: `runs/demo` has to mean the same folder in both.
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from gc_utils.errors import UserError
 
@@ -134,3 +139,53 @@ def is_hidden(path: str | os.PathLike) -> bool:
         True if any component of the path is such a name.
     """
     return any(part.startswith(".") or part in LEFT_BEHIND for part in Path(path).parts)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never a part of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".part")
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    draft.write_text(text + "\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+class Ledger:
+    """Rows of a long table, kept in a file as they are made, so that a run can be taken up again.
+
+    Args:
+        path: a JSON file.
+        **settings: what the rows depend on beside their keys; rows of other settings are dropped.
+    """
+
+    def __init__(self, path: str | os.PathLike, **settings) -> None:
+        self.path = Path(path)
+        self.settings = json.loads(json.dumps(settings))
+        self.rows: list[dict] = []
+        self.asked: list[dict] = []
+        if self.path.exists():
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            if found["settings"] == self.settings:
+                self.rows = found["rows"]
+
+    def row(self, make: Callable[[], Mapping], **key: str | float) -> dict:
+        """The row of a key: the one that is there, or what `make` returns, written at once."""
+        for row in self.rows:
+            if all(row.get(name) == value for name, value in key.items()):
+                break
+        else:
+            row = {**make(), **key}
+            self.rows.append(row)
+            write_json(self.path, {"settings": self.settings, "rows": self.rows})
+        if row not in self.asked:
+            self.asked.append(row)
+        return row
+
+    def table(self, **key: str | float) -> pd.DataFrame:
+        """The rows asked for so far, in that order, whose columns have the given values.
+
+        What an earlier run left and nobody has asked for yet is not among them: a table is the same
+        whether its run was interrupted or not.
+        """
+        return pd.DataFrame([r for r in self.asked if all(r.get(n) == v for n, v in key.items())])

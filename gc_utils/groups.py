@@ -277,3 +277,15 @@ def group(name: str) -> Group:
             f"mirrors) with n from 1 to {MAX_ROTATIONS}, such as 'C1', 'C8', 'D4', 'D16', 'D32'."
         )
     return Group(int(match[2]), match[1] == "D")
+
+
+def translate(A: torch.Tensor, g: Group, h: torch.Tensor) -> torch.Tensor:
+    """Right translations `(R_h A)[g] = A[g·h]`, with one `h` a sample.
+
+    Args:
+        A: `(N, |G|, C)`.
+        g: the group.
+        h: element indices `(N,)`.
+    """
+    index = g.table.to(A.device)[:, h.to(A.device)].T  # (N, |G|)
+    return A[torch.arange(len(A), device=A.device)[:, None], index]

@@ -18,12 +18,12 @@ from safetensors.torch import save_file
 
 from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import GroupCrosscoder
-from gc_utils.execution import execute
-from gc_utils.findings import caption, load_findings
+from gc_utils.evidence import load_findings
+from gc_utils.figures import caption
 from gc_utils.images import load_images
-from gc_utils.inception import InceptionV1
-from gc_utils.planted import planted_orbits, write_store
-from gc_utils.recovery import recovery
+from gc_utils.models import InceptionV1
+from gc_utils.pipeline import execute
+from gc_utils.planted import planted_orbits, recovery, write_store
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-from gc_utils import pipeline
-from gc_utils.findings import VERDICTS
+from gc_utils.evidence import VERDICTS
+from gc_utils.pipeline.notebooks import PRESETS, read_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -112,17 +112,15 @@ def test_the_readme_lists_every_notebook():
 
 
 def test_presets_set_only_what_notebooks_declare():
-    declared = {name for path in NOTEBOOKS for name in pipeline.read_notebook(path).parameters} - {
-        "run_dir"
-    }
-    for values in pipeline.PRESETS.values():
+    declared = {name for path in NOTEBOOKS for name in read_notebook(path).parameters} - {"run_dir"}
+    for values in PRESETS.values():
         assert set(values) <= declared
 
 
 def test_a_parameter_means_the_same_in_every_notebook():
     seen = {}
     for path in NOTEBOOKS:
-        for name, parameter in pipeline.read_notebook(path).parameters.items():
+        for name, parameter in read_notebook(path).parameters.items():
             assert seen.setdefault(name, parameter.default) == parameter.default, (path.stem, name)
 
 
@@ -139,7 +137,7 @@ def test_a_notebook_begins_with_a_question_and_the_first_cell(path):
 def test_a_notebook_says_what_can_be_set(path):
     cells = nbformat.read(path, as_version=4).cells
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
-    parameters = pipeline.read_notebook(path).parameters
+    parameters = read_notebook(path).parameters
     assert "run_dir" in parameters
     assert [name for name, p in parameters.items() if not p.help] == [], "a comment for each"
 
@@ -164,7 +162,7 @@ def test_a_notebook_is_light(path):
 
 @every_notebook
 def test_a_notebook_belongs_to_a_test(path):
-    tests = [p for p in (ROOT / "tests").glob("test_*.py") if p != Path(__file__)]
+    tests = [p for p in (ROOT / "tests").rglob("test_*.py") if p != Path(__file__)]
     assert any(f'"{path.stem}"' in p.read_text() for p in tests), "name it in the test that runs it"
 
 

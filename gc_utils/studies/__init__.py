@@ -1,1 +1,1 @@
-"""One module for each companion paper: what its notebook measures."""
+"""The studies, a folder a paper; each has a notebook of its own, or several."""

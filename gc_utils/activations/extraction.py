@@ -1,0 +1,200 @@
+"""Extraction: the plan of all samples, and the loop that fills a store chunk by chunk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from gc_utils.activations.store import CHUNK, ActivationStore, create_store
+from gc_utils.errors import UserError
+from gc_utils.groups import Group, group
+from gc_utils.images.orbits import BLUR
+from gc_utils.images.photographs import ImageSet, Photograph
+from gc_utils.images.points import assign_folds, sample_points
+from gc_utils.models.base import Model
+
+SCALES = (1.0, 1.5, 2.0, 3.0)
+
+
+def plan_samples(
+    images: ImageSet,
+    count: int,
+    *,
+    size: int,
+    scales: Sequence[float] = SCALES,
+    folds: int = 4,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Choose photograph, point and scale of every sample, before anything is computed.
+
+    Photographs get a share by the square root of their area, so that a large one gets more
+    points without drowning the others.
+
+    Returns:
+        Arrays of length `count`: photograph, x, y, scale, fold; sorted by photograph.
+    """
+    if count < len(images):
+        raise UserError(
+            f"{count} samples cannot cover {len(images)} photographs; ask for more samples, or "
+            "fewer images."
+        )
+    weight = np.sqrt([float(p.height * p.width) for p in images])
+    ideal = np.cumsum(weight) / weight.sum() * (count - len(images))
+    shares = np.diff(np.round(ideal), prepend=0).astype(int) + 1  # each gets one at least
+    fold = assign_folds(images, folds, seed)
+    columns: dict[str, list] = {n: [] for n in ("photograph", "x", "y", "scale", "fold")}
+    for i, (photograph, share) in enumerate(zip(images, shares, strict=True)):
+        points, at = sample_points(
+            photograph.load(),
+            int(share),
+            scales=scales,
+            crop_size=size,
+            rng=np.random.default_rng((seed, i)),
+        )
+        columns["photograph"].append(np.full(share, i, np.int32))
+        columns["x"].append(np.asarray(points[:, 0], np.float32))
+        columns["y"].append(np.asarray(points[:, 1], np.float32))
+        columns["scale"].append(np.asarray(at, np.float32))
+        columns["fold"].append(np.full(share, fold[i], np.int32))
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def extract(
+    path: str | Path,
+    model: Model,
+    layer: str,
+    g: Group | str,
+    images: ImageSet,
+    *,
+    samples: int,
+    limit: int | None = None,
+    scales: Sequence[float] = SCALES,
+    folds: int = 4,
+    blur: float = BLUR,
+    window: str = "none",
+    dtype: str = "float16",
+    seed: int = 0,
+    weights_file: str | None = None,
+    batch: int = 128,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> ActivationStore:
+    """Fill a store with the orbit activations of one layer's centre unit.
+
+    Args:
+        path: folder of the store; one that is there with the same settings is completed.
+        model: from `load_model`.
+        layer: the layer to read; the crop is the smallest that shows its whole receptive field.
+        g: the group or its name.
+        images: from `load_images`, with the same `seed` and a `min_size` of the crop.
+        samples: number of orbits `N`.
+        limit: what `load_images` was given, so that the store can load them again.
+        scales: photograph pixels per crop pixel, mixed in equal parts.
+        folds: cross-validation folds, of whole photographs.
+        blur: low-pass in crop pixels.
+        window: `"none"` or `"disc"`.
+        dtype: `"float16"` or `"float32"`, of the stored activations.
+        seed: of points, scales and folds.
+        weights_file: what `load_model` was given, so that `ActivationStore.model` can load it.
+        batch: crops a forward pass.
+        overwrite: delete what is there first.
+        progress: show a bar with the time left.
+
+    Raises:
+        UserError: if the store at `path` was made with other settings (it names them), or the
+            activations do not fit the storage type.
+    """
+    path, g = Path(path), group(g) if isinstance(g, str) else g
+    size = model.crop_size(layer)
+    settings = {
+        "model": model.name,
+        "weights": model.weights,
+        "weights_sha256": model.checksum,
+        "layer": layer,
+        "group": g.name,
+        "images": images.spec,
+        "limit": limit,
+        "pictures": _listing(images),
+        "samples": samples,
+        "size": size,
+        "scales": [float(s) for s in scales],
+        "folds": folds,
+        "blur": float(blur),
+        "window": window,
+        "dtype": dtype,
+        "seed": seed,
+    }
+    if overwrite and path.exists():
+        shutil.rmtree(path)
+    if path.exists():
+        store = ActivationStore._open(path)
+        _check_same(path, store.settings, settings)
+    else:
+        plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
+        names = [p.name for p in images]
+        store = create_store(path, settings, plan, names, g, model.channels(layer))
+    store.root.attrs["weights_file"] = weights_file and str(Path(weights_file).resolve())
+    if not store.finished:
+        _fill(store, model, images, batch, progress)
+    return store
+
+
+def _listing(images: ImageSet) -> str:
+    """Which pictures a spec stood for: a folder may have changed since."""
+    names = json.dumps([[p.name, p.height, p.width] for p in images])
+    return f"{len(images)} ({hashlib.sha256(names.encode()).hexdigest()[:8]})"
+
+
+def _check_same(path: Path, there: dict, asked: dict) -> None:
+    different = [
+        f"{name} is {there.get(name)!r} there, {value!r} asked for"
+        for name, value in asked.items()
+        if there.get(name) != value
+    ]
+    if different:
+        raise UserError(
+            f"the store {path} was made with other settings: {'; '.join(different)}. "
+            "Choose another path, or overwrite it (overwrite=True)."
+        )
+
+
+def _fill(
+    store: ActivationStore, model: Model, images: Sequence[Photograph], batch: int, progress: bool
+) -> None:
+    todo = np.flatnonzero(~store.filled)
+    started = time.monotonic()
+    bar = tqdm(total=len(todo) * CHUNK, unit="orbit", disable=not progress, desc="orbits")
+    limit = torch.finfo(getattr(torch, store.settings["dtype"])).max
+    for chunk in todo.tolist():
+        rows = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(store)))
+        crops = store.crops(rows, images)
+        flat = crops.flatten(0, 1)
+        parts = [_unit(model, flat[i : i + batch], store) for i in range(0, len(flat), batch)]
+        A = torch.cat(parts).reshape(*crops.shape[:2], -1)
+        if not A.abs().max() <= limit:
+            raise UserError(
+                f"activations up to {float(A.abs().max()):.3g} of layer "
+                f"{store.settings['layer']!r} do not fit {store.settings['dtype']}; "
+                "extract with dtype='float32'."
+            )
+        at = slice(rows[0], rows[-1] + 1)
+        store.root["A"][at] = A.numpy().astype(store.settings["dtype"])
+        patches = (crops[:, 0] * 255).round().byte().permute(0, 2, 3, 1)
+        store.root["patch"][at] = patches.numpy()
+        store.root["filled"][chunk] = 1
+        bar.update(CHUNK)
+    bar.close()
+    store.root.attrs["seconds"] = store.root.attrs.get("seconds", 0) + time.monotonic() - started
+
+
+def _unit(model: Model, crops: torch.Tensor, store: ActivationStore) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.unit(crops, store.settings["layer"]).float().cpu()

@@ -1,0 +1,264 @@
+"""Orbit activations `A[sample, element, channel]`: extraction, and the store that it fills.
+
+A store is a zarr v3 group on disk. It is planned whole before anything is computed (which
+photograph, point and scale each sample is), then filled chunk by chunk; an interrupted extraction
+goes on where it stopped, and asking for other settings than the store's is an error that names
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+
+from gc_utils.errors import UserError
+from gc_utils.groups import Group, group
+from gc_utils.images.orbits import orbit
+from gc_utils.images.photographs import ImageSet, Photograph, load_images
+from gc_utils.models.base import Model
+from gc_utils.models.load import load_model
+
+PLANTED = "planted"  # the model of a store that planted orbits were written to
+CHUNK = 16  # samples; D16 × 480 channels in float16 make half a megabyte
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ActivationStore:
+    """Orbit activations on disk, read lazily.
+
+    `store[rows]` reads those rows as float32 `(len(rows), |G|, C)`. Coordinates of the samples are
+    arrays of length `N`: `photograph`, `x`, `y`, `scale`, `fold`; of the elements, of length `|G|`:
+    `angle` (degrees), `mirror`. `patches` are the crops at the identity.
+
+    Attributes:
+        path: the zarr group's folder.
+        root: the open zarr group.
+    """
+
+    path: Path
+    root: zarr.Group
+
+    @classmethod
+    def open(cls, path: str | Path) -> ActivationStore:
+        """Open a finished store.
+
+        Raises:
+            UserError: if there is none, it is unfinished or was written by another version.
+        """
+        store = cls._open(Path(path))
+        if not store.finished:
+            raise UserError(
+                f"the activation store {path} is unfinished ({store.filled.sum()} of "
+                f"{len(store.filled)} chunks); run the extraction again to complete it."
+            )
+        return store
+
+    @classmethod
+    def _open(cls, path: Path) -> ActivationStore:
+        try:
+            root = zarr.open_group(path, mode="r+")
+        except (FileNotFoundError, ValueError) as error:
+            raise UserError(
+                f"no activation store at {path.absolute()}; fill one with `extract`."
+            ) from error
+        if root.attrs.get("format") != FORMAT:
+            raise UserError(
+                f"the store {path} has format {root.attrs.get('format')!r}, expected {FORMAT}; "
+                "delete it and extract again."
+            )
+        return cls(path, root)
+
+    def __len__(self) -> int:
+        return self.root["A"].shape[0]
+
+    def __getitem__(self, rows: np.ndarray | slice | list[int]) -> torch.Tensor:
+        if isinstance(rows, slice):
+            return torch.from_numpy(self.root["A"][rows]).float()
+        rows = self._numbers(rows)
+        unique, back = np.unique(rows, return_inverse=True)  # zarr wants them in order
+        return torch.from_numpy(self.root["A"].oindex[unique][back]).float()
+
+    def _numbers(self, rows: np.ndarray | list[int]) -> np.ndarray:
+        """Row numbers, also from a mask."""
+        rows = np.asarray(rows)
+        if rows.dtype != bool:
+            return rows
+        if rows.shape != (len(self),):
+            raise UserError(f"a mask of shape {rows.shape} for {len(self)} samples.")
+        return np.flatnonzero(rows)
+
+    @property
+    def settings(self) -> dict:
+        """What the activations depend on: model, layer, group, window, blur, images, seed, …"""
+        return dict(self.root.attrs["settings"])
+
+    @property
+    def weights_file(self) -> str | None:
+        """Where the weights were read from, if not by their name."""
+        return self.root.attrs.get("weights_file")
+
+    @property
+    def group(self) -> Group:
+        """The group whose orbits these are."""
+        return group(self.settings["group"])
+
+    @property
+    def channels(self) -> int:
+        """Number of channels `C`."""
+        return self.root["A"].shape[2]
+
+    @property
+    def filled(self) -> np.ndarray:
+        """Which chunks have been computed, bool."""
+        return self.root["filled"][:].astype(bool)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every chunk has been computed."""
+        return bool(self.filled.all())
+
+    @property
+    def photograph_names(self) -> list[str]:
+        """Names of the photographs that `photograph` counts."""
+        return list(self.root.attrs["photographs"])
+
+    @cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """Coordinates of every sample: photograph, x, y, scale, fold, each `(N,)`."""
+        return {n: self.root[n][:] for n in ("photograph", "x", "y", "scale", "fold")}
+
+    @property
+    def fold(self) -> np.ndarray:
+        """Cross-validation fold of every sample, by whole photograph, `(N,)`."""
+        return self.samples["fold"]
+
+    @property
+    def patches(self) -> np.ndarray:
+        """Crops at the identity, uint8 `(N, S, S, 3)`."""
+        return self.root["patch"][:]
+
+    def images(self) -> ImageSet:
+        """The photographs that the samples come from, loaded from their spec again."""
+        made = self.settings
+        images = load_images(
+            made["images"], seed=made["seed"], limit=made["limit"], min_size=made["size"]
+        )
+        if [p.name for p in images] != self.photograph_names:
+            raise UserError(f"the images {made['images']!r} are no longer those of the store.")
+        return images
+
+    def crops(
+        self, rows: np.ndarray, images: Sequence[Photograph], *, blur: float | None = None
+    ) -> torch.Tensor:
+        """The pictures that those rows are responses to, `(len(rows), |G|, 3, S, S)`.
+
+        Args:
+            rows: row numbers.
+            images: the store's photographs, from `images()`.
+            blur: another low-pass than the store's.
+        """
+        made, rows = self.settings, self._numbers(rows)
+        size = made["size"]
+        crops = torch.empty(len(rows), self.group.order, 3, size, size)
+        of = self.samples["photograph"][rows]
+        for i in np.unique(of):
+            here = np.flatnonzero(of == i)
+            at = {name: torch.from_numpy(self.samples[name][rows[here]]) for name in "xy"}
+            crops[here] = orbit(
+                _load(images[int(i)]),
+                torch.stack([at["x"], at["y"]], 1),
+                torch.from_numpy(self.samples["scale"][rows[here]]),
+                self.group,
+                size,
+                blur=made["blur"] if blur is None else blur,
+                window=made["window"],
+            )
+        return crops
+
+    def model(self, device: str = "auto") -> Model | None:
+        """The network that the activations are of; None for planted ones.
+
+        Raises:
+            UserError: if its weights are no longer the ones that they were made with.
+        """
+        made = self.settings
+        if made["model"] == PLANTED:
+            return None
+        model = load_model(
+            made["model"],
+            made["weights"] if self.weights_file is None else None,
+            self.weights_file,
+            device,
+            group=made["group"],
+        )
+        if model.checksum != made["weights_sha256"]:
+            raise UserError(
+                f"the weights {made['weights']!r} have changed since {self.path} was made (sha256 "
+                f"{model.checksum[:12]}… now, {made['weights_sha256'][:12]}… then); extract again."
+            )
+        return model
+
+    def read(self, *, channels: slice = slice(None)) -> torch.Tensor:
+        """All of it in memory, float16 `(N, |G|, C)`."""
+        return torch.from_numpy(self.root["A"][:, :, channels])
+
+    def checksum(self) -> str:
+        """sha256 of settings and activations, 16 hexadecimal digits."""
+        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
+        for start in range(0, len(self), 64 * CHUNK):
+            digest.update(self.root["A"][start : start + 64 * CHUNK].tobytes())
+        return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=2)
+def _load(photograph: Photograph) -> torch.Tensor:
+    """Samples come sorted by photograph, and a chunk ends within one."""
+    return photograph.load()
+
+
+def create_store(
+    path: Path, settings: dict, plan: dict, names: Sequence[str], g: Group, channels: int
+) -> ActivationStore:
+    """An empty store, there whole or not at all.
+
+    Args:
+        path: its folder.
+        settings: what the activations depend on, with `samples`, `size` (of a patch) and `dtype`.
+        plan: coordinates of the samples, as from `plan_samples`.
+        names: of the photographs.
+        g: the group.
+        channels: `C`.
+    """
+    count, size = settings["samples"], settings["size"]
+    unfinished = path.with_name(path.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    root = zarr.open_group(unfinished, mode="w", zarr_format=3)
+    root.create_array(
+        "A",
+        shape=(count, g.order, channels),
+        chunks=(CHUNK, g.order, channels),
+        dtype=settings["dtype"],
+        attributes={"dimensions": ["sample", "element", "channel"]},
+    )
+    root.create_array(
+        "patch", shape=(count, size, size, 3), chunks=(CHUNK, size, size, 3), dtype="uint8"
+    )
+    # One chunk a flag: each is written by itself, after its activations.
+    root.create_array("filled", shape=(-(-count // CHUNK),), chunks=(1,), dtype="uint8")
+    for name, values in plan.items():
+        root.create_array(name, data=values)
+    root.create_array("angle", data=g.angles.numpy())
+    root.create_array("mirror", data=g.mirrored.numpy())
+    root.attrs.update({"format": FORMAT, "settings": settings, "photographs": list(names)})
+    unfinished.rename(path)  # a store is there whole, or not at all
+    return ActivationStore._open(path)

@@ -1,0 +1,32 @@
+"""The group crosscoder: the dictionary, its training, its metrics."""
+
+from gc_utils.crosscoder.baselines import pca_baseline, ridge_baseline
+from gc_utils.crosscoder.batches import Rows, ShuffledBatches
+from gc_utils.crosscoder.block_sparse import BlockCrosscoder
+from gc_utils.crosscoder.metrics import Metrics, evaluate, fvu
+from gc_utils.crosscoder.refinement import refine
+from gc_utils.crosscoder.tied import MERGED, TiedCrosscoder, parse_families
+from gc_utils.crosscoder.training import TrainConfig, Trainer, fit, train, views_for
+from gc_utils.crosscoder.untied import SPARSITY, GroupCrosscoder
+
+__all__ = [
+    "BlockCrosscoder",
+    "GroupCrosscoder",
+    "MERGED",
+    "Metrics",
+    "Rows",
+    "SPARSITY",
+    "ShuffledBatches",
+    "TiedCrosscoder",
+    "TrainConfig",
+    "Trainer",
+    "evaluate",
+    "fit",
+    "fvu",
+    "parse_families",
+    "pca_baseline",
+    "refine",
+    "ridge_baseline",
+    "train",
+    "views_for",
+]

@@ -1,0 +1,275 @@
+"""A crosscoder whose dictionary is closed under the group: features are translates of templates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gc_utils.crosscoder.untied import Config, GroupCrosscoder
+from gc_utils.errors import UserError, choose
+from gc_utils.groups import Group, group
+
+MERGED = 0.95  # autocorrelation at which translates of a tied template count as the same
+
+
+class TiedCrosscoder(nn.Module):
+    """A crosscoder whose dictionary is closed under the group.
+
+    A family is a template `T[k]`, `(|G|, C)`, and its features are the template's translates:
+    `V_(k,h)[g] = T[k][g·h]`, with one bias a family and a decoder bias that is the same for all
+    `g`. The orbit encoder is tied likewise, `W_enc,(k,h)[g] = E[k][g·h]`, and then
+    `f_(k,a·h)(R_a A) = f_(k,h)(A)`: turn the picture and the code is the same, with orientations
+    permuted. The identity encoder reads `A[e]` through `E[k][h]`, which is not equivariant by
+    construction: it has to learn what a turned view looks like.
+
+    A template with a symmetry has fewer distinct translates: with stabiliser `S`, one for each
+    coset `h·S`. So that these are neither paid for nor fired `|S|` times, template and reader of a
+    family live on the cosets of its subgroup (are averaged over it), and the family has `|G|/|S|`
+    features. Subgroups are chosen (`stabilisers`) or learnt: every family starts without
+    symmetry, and `merge` gives it the subgroup under which its template has become the same.
+
+    Training, evaluation and files are those of `GroupCrosscoder`: `untied` writes all features out,
+    and a file holds them with `family` and `element`.
+
+    Args:
+        group: name of the group of the orbits.
+        channels: channels `C` of the activations.
+        families: number of templates.
+        sparsity, k, encode_from: as for `GroupCrosscoder`; `k` counts features, not families.
+        stabilisers: name of the subgroup of every family (`"C1"`, `"D2@45"`, `"G"`), or one for
+            all.
+        seed: of the initial templates.
+
+    Attributes:
+        template: `(families, |G|, C)`.
+        reader: encoder `E`, `(families, |G|, C)`.
+        b_enc: `(families,)`.
+        b_dec: `(C,)`.
+        subgroup: index among `group.subgroups()` of every family's stabiliser.
+
+    Example:
+        >>> coder = TiedCrosscoder("D4", channels=16, families=4, k=2, stabilisers="D1@0")
+        >>> coder.config.features  # 4 translates of each template
+        16
+    """
+
+    def __init__(
+        self,
+        group: str,
+        channels: int,
+        families: int,
+        *,
+        sparsity: str = "batchtopk",
+        k: int = 32,
+        encode_from: str = "identity",
+        stabilisers: str | Sequence[str] = "C1",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if families < 1:
+            raise UserError(f"{families} families: expected 1 or more.")
+        self._settings = (group, channels, sparsity, k, encode_from)
+        names = [stabilisers] * families if isinstance(stabilisers, str) else list(stabilisers)
+        if len(names) != families:
+            raise UserError(f"{len(names)} stabilisers for {families} families: give one for each.")
+        known = [s.name for s in self.group.subgroups()]
+        chosen = [known.index(choose(name, known, "stabiliser")) for name in names]
+        self.register_buffer("subgroup", torch.tensor(chosen))
+        draw = torch.Generator().manual_seed(seed)
+        T = torch.randn(families, self.group.order, channels, generator=draw)
+        self.template = nn.Parameter(T / T.flatten(1).norm(dim=1)[:, None, None])
+        self.reader = nn.Parameter(self.template.detach().clone())
+        self.b_enc = nn.Parameter(torch.zeros(families))
+        self.b_dec = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("threshold", torch.tensor(math.nan))
+        self.fresh = True
+        self.config  # noqa: B018  checks what was asked for
+
+    @property
+    def group(self) -> Group:
+        """The group of the orbits."""
+        return group(self._settings[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return self.template.device
+
+    @property
+    def starts(self) -> int:
+        """How many directions `start` takes: one a family."""
+        return len(self.template)
+
+    @property
+    def views(self) -> int:
+        """Number of views that the encoder reads: 1 or `|G|`."""
+        return 1 if self._settings[4] == "identity" else self.group.order
+
+    @property
+    def config(self) -> Config:
+        """As of an untied crosscoder; `features` follows from the subgroups."""
+        name, channels, sparsity, k, encode_from = self._settings
+        features = len(self.features[0])
+        return Config(name, channels, features, sparsity, k, encode_from, len(self.template))
+
+    @property
+    def stabilisers(self) -> list[str]:
+        """Name of every family's subgroup."""
+        subgroups = self.group.subgroups()
+        return [subgroups[i].name for i in self.subgroup.tolist()]
+
+    @property
+    def features(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Family and element of every feature, int `(m,)` each."""
+        family, element, _ = _layout(self.group, tuple(self.subgroup.tolist()))
+        return family.to(self.device), element.to(self.device)
+
+    def untied(self) -> GroupCrosscoder:
+        """All features written out; gradients reach the templates through it."""
+        g, order = self.group, self.group.order
+        family, element, rows = (
+            t.to(self.device) for t in _layout(g, tuple(self.subgroup.tolist()))
+        )
+        average = _averages(g).to(self.template)[self.subgroup]  # (K, |G|, |G|)
+        T = torch.bmm(average, self.template).flatten(0, 1)
+        E = torch.bmm(average, self.reader).flatten(0, 1)
+        written = GroupCrosscoder.__new__(GroupCrosscoder)
+        nn.Module.__init__(written)
+        written.config = self.config
+        written.V = F.embedding(rows, T)
+        written.W_enc = F.embedding(rows if self.views > 1 else rows[:, :1], E)
+        written.b_enc = self.b_enc[family]
+        written.b_dec = self.b_dec.expand(order, -1)
+        for name in ("mean", "scale", "threshold"):
+            written.register_buffer(name, getattr(self, name))
+        written.register_buffer("family", family)
+        written.register_buffer("element", element)
+        written.fresh = self.fresh
+        return written
+
+    def encode(self, A: torch.Tensor) -> torch.Tensor:
+        """Codes `(N, m)`, see `GroupCrosscoder.encode`."""
+        return self.untied().encode(A)
+
+    def decode(self, f: torch.Tensor) -> torch.Tensor:
+        """Reconstructions `(N, |G|, C)` of codes `(N, m)`."""
+        return self.untied().decode(f)
+
+    def forward(self, A: torch.Tensor) -> torch.Tensor:
+        """Reconstructions of orbit activations."""
+        written = self.untied()
+        return written.decode(written.encode(A))
+
+    def normalise(self, A: torch.Tensor) -> None:
+        """See `GroupCrosscoder.normalise`."""
+        self.untied().normalise(A)  # the same buffers
+
+    def calibrate(self, A: torch.Tensor, batch: int = 1024) -> None:
+        """See `GroupCrosscoder.calibrate`."""
+        self.untied().calibrate(A, batch)
+
+    def fold(self) -> GroupCrosscoder:
+        """See `GroupCrosscoder.fold`."""
+        return self.untied().fold()
+
+    def save(self, path: str | Path, **notes: str) -> None:
+        """See `GroupCrosscoder.save`; `GroupCrosscoder.load` reads it, all features written out."""
+        self.untied().save(path, **notes)
+
+    @torch.no_grad()
+    def start(self, V: torch.Tensor) -> None:
+        """Begin with templates `(families, |G|, C)`, and readers along them."""
+        self.template.copy_(V)
+        norm = V.flatten(1).norm(dim=1)[:, None, None].clamp_min(1e-6)
+        # What one view is read with is one row of a reader: give rows a norm of about 1.
+        self.reader.copy_(V / norm * (1.0 if self.views > 1 else self.group.order**0.5))
+
+    @torch.no_grad()
+    def stretch_encoder(self, factor: torch.Tensor | float) -> None:
+        """Multiply the encoder's weights."""
+        self.reader.mul_(factor)
+
+    @torch.no_grad()
+    def merge(self, threshold: float = MERGED) -> int:
+        """Make one feature of a family's translates that have become the same.
+
+        A family gets the largest subgroup on which its template's autocorrelation
+        `⟨T, R_s T⟩ / ‖T‖²` reaches the threshold, if that contains the one it has. Where copies
+        fired together and shared a code between them, training has to stretch it again.
+
+        Args:
+            threshold: least autocorrelation, in (0, 1].
+
+        Returns:
+            How many families have been given a larger subgroup.
+        """
+        g, subgroups = self.group, self.group.subgroups()
+        T = torch.bmm(_averages(g).to(self.template)[self.subgroup], self.template)
+        products = T @ T.transpose(1, 2)
+        rho = products.gather(2, g.table.to(T.device).expand_as(products)).sum(1)
+        chosen, _, _ = g.largest_subgroups((rho / rho[:, :1].clamp_min(1e-12)).cpu(), threshold)
+        merged = 0
+        for k, (now, best) in enumerate(zip(self.subgroup.tolist(), chosen.tolist(), strict=True)):
+            if best >= 0 and set(subgroups[now].elements) < set(subgroups[best].elements):
+                self.subgroup[k] = best
+                merged += 1
+        return merged
+
+
+@lru_cache(maxsize=8)
+def _layout(
+    g: Group, subgroups: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Family and element of every feature `(m,)`, and for each `g` the row `g·h` of its family's
+    template, all templates below each other, `(m, |G|)`."""
+    turns = [g.cosets(g.subgroups()[i]) for i in subgroups]
+    counts = torch.tensor([len(some) for some in turns])
+    family = torch.repeat_interleave(torch.arange(len(turns)), counts)
+    element = torch.tensor([h for some in turns for h in some])
+    return family, element, g.table[:, element].T + g.order * family[:, None]
+
+
+def parse_families(text: str) -> list[str]:
+    """Stabilisers of a tied crosscoder's families from a text.
+
+    Args:
+        text: how many (`"24"`, none of which has symmetry yet), or how many of each stabiliser
+            (`"C1:14 D1@0:8 G:64"`).
+
+    Raises:
+        UserError: for any other text.
+
+    Example:
+        >>> parse_families("C1:2 G:1")
+        ['C1', 'C1', 'G']
+    """
+    chosen = []
+    for part in str(text).replace(",", " ").split():
+        name, _, count = part.rpartition(":")
+        if not count.isdecimal():
+            raise UserError(
+                f"families {text!r}: expected a number, or numbers by stabiliser as in "
+                "'C1:14 G:64'."
+            )
+        chosen += [name or "C1"] * int(count)
+    if not chosen:
+        raise UserError(f"families {text!r}: expected 1 or more.")
+    return chosen
+
+
+@lru_cache
+def _averages(g: Group) -> torch.Tensor:
+    """For every subgroup, the average of a function over it: `T[g] -> mean_s T[g·s]`."""
+    found = torch.zeros(len(g.subgroups()), g.order, g.order)
+    for i, subgroup in enumerate(g.subgroups()):
+        for s in subgroup.elements:
+            found[i, torch.arange(g.order), g.table[:, s]] += 1 / subgroup.order
+    return found

@@ -1,0 +1,425 @@
+"""Training a crosscoder, judging it on held-out orbits, and what it must beat.
+
+`train` runs from any checkpoint exactly as if it had not stopped: what a step does depends on the
+seed and the number of the step only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+
+from gc_utils.crosscoder.batches import ShuffledBatches
+from gc_utils.crosscoder.metrics import evaluate
+from gc_utils.crosscoder.tied import TiedCrosscoder
+from gc_utils.crosscoder.untied import GroupCrosscoder
+from gc_utils.errors import UserError, choose
+from gc_utils.groups import translate
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: orbits a step.
+        lr: Adam's step size, after a warm-up of `warmup` steps and until the last
+            `decay` share of training, over which it falls to 0 in a straight line.
+        first_k: how many times `k` features may be active in the first step; this falls to 1 over
+            the first `k_fall` share of training. More features find something to do before they
+            have to compete, and hardly any die.
+        l1: weight `λ` of the penalty `λ Σ_i f_i Σ_g ‖V_i[g]‖` (sparsity "l1").
+        translate: use `R_h A` for a random `h` a sample: the orbit seen from another start.
+            One stored orbit is `|G|` exact samples.
+        clip: largest gradient norm, relative to a running mean of it.
+        dead_window: a feature that has not fired for this many samples is dead.
+        revive: weight of the revival loss: what dead features leave of the residual, which is
+            detached (after Gao et al. 2024, appendix A.2; see `Trainer.revival`).
+        merge_every: steps between attempts to give a tied crosscoder's families more symmetry (see
+            `TiedCrosscoder.merge`) once it is warm; 0 leaves them as they are.
+        precision: of the matrix products; "auto" is bfloat16 where the hardware has it.
+        log_every, evaluate_every: in steps.
+        seed: of batches and translations.
+    """
+
+    steps: int = 500
+    batch_size: int = 256
+    lr: float = 1e-3
+    warmup: int = 50
+    decay: float = 0.7
+    first_k: float = 2.0
+    k_fall: float = 0.4
+    l1: float = 0.05
+    translate: bool = True
+    clip: float = 3.0
+    dead_window: int = 8192
+    revive: float = 1 / 8
+    merge_every: int = 50
+    precision: str = "auto"
+    log_every: int = 10
+    evaluate_every: int = 100
+    seed: int = 0
+
+
+class Trainer:
+    """A crosscoder in training: the state of a run between two steps.
+
+    Args:
+        coder: the crosscoder; a fresh one takes normalisation and its first decoder from the
+            first batches.
+        batches: training orbits.
+        config: how to train.
+
+    Attributes:
+        step: steps done.
+        since_fired: samples seen since each feature last fired, `(m,)`.
+        history: one dict a logged step.
+    """
+
+    def __init__(
+        self, coder: GroupCrosscoder | TiedCrosscoder, batches: ShuffledBatches, config: TrainConfig
+    ) -> None:
+        choose(config.precision, PRECISIONS, "precision")
+        self.coder, self.batches, self.config = coder, batches, config
+        self.step = 0
+        device = coder.device
+        self.since_fired = torch.zeros(coder.config.features, device=device)
+        self.gradient_norm = torch.zeros((), device=device)
+        self.history: list[dict] = []
+        fused = device.type in ("cpu", "cuda")
+        self.optimiser = torch.optim.Adam(coder.parameters(), lr=config.lr, fused=fused)
+        if coder.fresh:
+            first = [batches.batch(i) for i in range(max(1, 2048 // batches.batch_size))]
+            coder.normalise(torch.cat(first))
+            self._start_from_data(first[0])
+            coder.fresh = False
+        self._low = config.precision == "bfloat16" or (
+            config.precision == "auto" and _has_bfloat16(device)
+        )
+
+    @torch.no_grad()
+    def _start_from_data(self, A: torch.Tensor) -> None:
+        """Decoder: random mixtures of training orbits; encoder: the decoder, as it stands.
+
+        Noise of unit norm in |G|·C dimensions is nearly orthogonal to the data, and most features
+        would die before they meet a sample that they explain.
+        """
+        coder, draw = self.coder, torch.Generator().manual_seed(self.config.seed)
+        A = self._prepared(A, draw)
+        mix = torch.randn(coder.starts, len(A), generator=draw).to(A)
+        V = (mix @ A.flatten(1)).view(-1, *A.shape[1:])
+        coder.start(V / V.flatten(1).norm(dim=1)[:, None, None])
+        # Features that share a direction add up: start with the length that explains most.
+        written = coder.untied()
+        made = written.decode_normalised(written.training_codes(A)[0])
+        coder.stretch_encoder((A * made).sum() / made.square().sum().clamp_min(1e-12))
+
+    def _prepared(self, A: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+        """Normalised, and each orbit seen from a random start."""
+        coder = self.coder
+        if coder.group.order == 1 and A.shape[1] > 1:  # a sparse autoencoder on turned views
+            h = torch.randint(A.shape[1], (len(A),), generator=draw)
+            h = h if self.config.translate else torch.zeros_like(h)
+            A = A[torch.arange(len(A)), h][:, None]
+        elif self.config.translate:
+            h = torch.randint(coder.group.order, (len(A),), generator=draw)
+            A = translate(A, coder.group, h)
+        return (A.to(coder.device) - coder.mean) / coder.scale
+
+    def loss(self, A: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of a normalised batch, and its parts; counts which features fire."""
+        coder, config = self.coder.untied(), self.config
+        with torch.autocast(A.device.type, torch.bfloat16, enabled=self._low):
+            f, pre = coder.training_codes(A, self.active())
+            residual = A - coder.decode_normalised(f)
+        error = residual.square().sum((1, 2)).mean()
+        parts = {"loss": error, "l0": (f > 0).float().sum(1).mean()}
+        total = error
+        if coder.config.sparsity == "l1":
+            total = total + config.l1 * (f * coder.V.norm(dim=2).sum(1)).sum(1).mean()
+        fired = (f > 0).any(0)
+        self.since_fired = torch.where(fired, 0, self.since_fired + len(A))
+        dead = self.since_fired >= config.dead_window
+        parts["dead"] = dead.sum()
+        parts["revival"] = torch.zeros(())
+        if dead.any() and config.revive > 0:
+            parts["revival"] = self.revival(coder, pre, residual.detach(), dead)
+            total = total + config.revive * parts["revival"]
+        parts["fvu_batch"] = error / A.square().sum((1, 2)).mean()
+        return total, {name: value.detach() for name, value in parts.items()}
+
+    def revival(
+        self,
+        coder: GroupCrosscoder,
+        pre: torch.Tensor,
+        residual: torch.Tensor,
+        dead: torch.Tensor,
+    ) -> torch.Tensor:
+        """What dead features leave of the residual, in units of the data's variance.
+
+        A dead feature's pre-activations are negative and a ReLU passes no gradient to revive it
+        by. Here each fires on the samples of the batch that it answers most, as many as a living
+        feature would, as if its bias were that much higher.
+
+        Args:
+            coder: the crosscoder, features written out.
+            pre: pre-activations `(N, m)`.
+            residual: `A - Â`, detached, `(N, |G|, C)`.
+            dead: which features are, bool `(m,)`.
+        """
+        pre = pre[:, dead].float()
+        share = (coder.config.k if coder.config.sparsity != "l1" else 8) / len(dead)
+        firing = min(len(pre) - 1, max(1, round(share * len(pre))))
+        lowest = pre.detach().topk(firing + 1, dim=0).values[-1]
+        with torch.autocast(pre.device.type, torch.bfloat16, enabled=self._low):
+            made = (pre - lowest).relu() @ coder.V[dead].flatten(1)
+        left = (residual.flatten(1) - made).square().sum(1).mean()
+        # Relative to the residual, so that the weight needs no tuning; a block's variance is 1.
+        return left / residual.square().sum((1, 2)).mean().clamp_min(1e-12) * residual.shape[1]
+
+    def active(self) -> int:
+        """Active features a sample in the step to come."""
+        config, k = self.config, self.coder.config.k
+        fallen = min(1.0, self.step / max(1.0, config.k_fall * config.steps))
+        return min(
+            round(k * (config.first_k + (1 - config.first_k) * fallen)), len(self.since_fired)
+        )
+
+    def rate(self) -> float:
+        """The learning rate of the step to come."""
+        config, left = self.config, self.config.steps - self.step
+        warm = min(1.0, (self.step + 1) / max(1, config.warmup))
+        return config.lr * warm * min(1.0, left / max(1.0, config.decay * config.steps))
+
+    def advance(self) -> dict[str, torch.Tensor]:
+        """One step; returns the parts of its loss."""
+        draw = torch.Generator().manual_seed(hash((self.config.seed, self.step)) % 2**63)
+        A = self._prepared(self.batches.batch(self.step), draw)
+        loss, parts = self.loss(A)
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the loss is {float(loss)} at step {self.step}: lower the learning rate "
+                f"({self.config.lr:g}), "
+                "or look for activations that are not finite."
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._clip()
+        for pars in self.optimiser.param_groups:
+            pars["lr"] = self.rate()
+        self.optimiser.step()
+        self.step += 1
+        every, config = self.config.merge_every, self.config
+        due = every and self.step % every == 0 and self.step > config.warmup
+        if due and self.coder.config.families:
+            # Translates that have become the same are one feature from now on.
+            if self.coder.merge():
+                self.since_fired = torch.zeros(self.coder.config.features, device=A.device)
+        return parts
+
+    def _clip(self) -> None:
+        """Bound the gradient by `clip` times its running mean: spikes are cut, nothing else."""
+        parameters = list(self.coder.parameters())
+        usual = self.gradient_norm if self.step else torch.tensor(math.inf)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, float(usual * self.config.clip))
+        norm = torch.minimum(norm, usual * self.config.clip)
+        self.gradient_norm = norm if self.step == 0 else 0.95 * usual + 0.05 * norm
+
+    # Checkpoints
+
+    def save(self, path: str | Path) -> None:
+        """Write everything that the next step depends on, in one safetensors file."""
+        tensors = {f"coder.{k}": v for k, v in self.coder.state_dict().items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
+        tensors |= {"since_fired": self.since_fired, "gradient_norm": self.gradient_norm}
+        notes = {
+            "step": str(self.step),
+            "config": json.dumps(asdict(self.config)),
+            "coder": json.dumps(asdict(self.coder.config)),
+            "history": json.dumps(self.history),
+        }
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, notes)
+        part.replace(path)
+
+    def restore(self, path: str | Path) -> None:
+        """Go on from a checkpoint of the same settings.
+
+        Raises:
+            UserError: if it was made with others; it names them.
+        """
+        notes = _metadata(Path(path))
+        for name, mine in (("config", self.config), ("coder", self.coder.config)):
+            there, asked = json.loads(notes[name]), asdict(mine)
+            if asked.get("families"):  # symmetries found since make features fewer
+                del asked["features"]
+            different = [
+                f"{k} is {there.get(k)!r} there, {v!r} asked for"
+                for k, v in asked.items()
+                if there.get(k) != v
+            ]
+            if different:
+                raise UserError(f"the checkpoint {path} is another run's: {'; '.join(different)}.")
+        tensors = load_file(path, device=str(self.coder.device))
+        self.coder.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("coder.")})
+        state: dict[int, dict] = {}
+        for name, value in tensors.items():
+            if name.startswith("adam."):
+                _, i, key = name.split(".")
+                state.setdefault(int(i), {})[key] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.since_fired, self.gradient_norm = tensors["since_fired"], tensors["gradient_norm"]
+        self.step = int(notes["step"])
+        self.history = json.loads(notes["history"])
+
+
+def train(
+    coder: GroupCrosscoder | TiedCrosscoder,
+    data: torch.Tensor,
+    rows: np.ndarray,
+    held_out: torch.Tensor,
+    config: TrainConfig,
+    *,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+    callback: Callable[[Trainer], None] | None = None,
+    label: str = "training",
+) -> pd.DataFrame:
+    """Train a crosscoder and calibrate its threshold.
+
+    Args:
+        coder: what to train, in place.
+        data: orbit activations `(N, |G|, C)`: a tensor, or an `ActivationStore`. A crosscoder on
+            `"C1"` is trained on their single views.
+        rows: the rows to train on; no photograph of theirs may be among the held-out.
+        held_out: orbit activations of other photographs, `(M, |G|, C)`.
+        config: how to train.
+        checkpoint: file to continue from if it is there, written at every evaluation.
+        progress: show a bar.
+        callback: called after every evaluation.
+        label: in front of the bar.
+
+    Returns:
+        The history: step, samples, loss parts, and held-out FVU (three parts), L0, dead features.
+    """
+    trainer = Trainer(coder, ShuffledBatches(data, rows, config.batch_size, config.seed), config)
+    if checkpoint is not None and Path(checkpoint).exists():
+        trainer.restore(checkpoint)
+    held_out = views_for(coder, held_out)
+    mean = coder.mean.cpu()
+    bar = tqdm(
+        total=config.steps,
+        initial=trainer.step,
+        disable=not progress,
+        desc=label,
+        unit="step",
+        mininterval=1.0,
+    )
+    while trainer.step < config.steps:
+        parts = trainer.advance()
+        step = trainer.step
+        last = step == config.steps
+        if step % config.log_every == 0 or last or step == 1:
+            row = {"step": step, "samples": step * config.batch_size}
+            row |= {k: float(v) for k, v in parts.items()}
+            if step % config.evaluate_every == 0 or last:
+                coder.calibrate(held_out)
+                found = evaluate(coder, held_out, mean).scalars()
+                row |= {f"held_out_{k}": v for k, v in found.items() if k != "features"}
+                bar.set_postfix(fvu=f"{found['fvu']:.3f}", dead=int(found["dead"]))
+            trainer.history.append(row)
+            if "held_out_fvu" in row:
+                if checkpoint is not None:
+                    trainer.save(checkpoint)
+                if callback is not None:
+                    callback(trainer)
+        bar.update()
+    bar.close()
+    return pd.DataFrame(trainer.history)
+
+
+def fit(
+    path: str | Path,
+    coder: GroupCrosscoder | TiedCrosscoder,
+    data: torch.Tensor,
+    rows: np.ndarray,
+    held_out: torch.Tensor,
+    config: TrainConfig,
+    *,
+    data_checksum: str,
+    progress: bool = True,
+    label: str = "training",
+) -> tuple[GroupCrosscoder, pd.DataFrame]:
+    """Train and save a crosscoder, or load it if the same training has been done before.
+
+    Args:
+        path: the crosscoder's file. Checkpoints lie beside it until training is done, the
+            history after.
+        coder, data, rows, held_out, config, progress, label: as for `train`.
+        data_checksum: what the activations are; with the settings it decides what "the same" is.
+
+    Returns:
+        The crosscoder as read from its file, where `coder` was, and the history of its training.
+    """
+    path = Path(path)
+    settings = [asdict(coder.config), asdict(config), data_checksum, rows.tolist()]
+    settings.append(getattr(coder, "stabilisers", None))
+    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    history_path = path.with_suffix(".history.csv")
+    if not (path.exists() and history_path.exists() and _metadata(path).get("training") == digest):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint = path.with_name(f"{path.stem}.{digest}.checkpoint.safetensors")
+        history = train(
+            coder,
+            data,
+            rows,
+            held_out,
+            config,
+            checkpoint=checkpoint,
+            progress=progress,
+            label=label,
+        )
+        history.to_csv(history_path, index=False)
+        coder.save(path, training=digest)
+        checkpoint.unlink(missing_ok=True)
+    return GroupCrosscoder.load(path, str(coder.device)), pd.read_csv(history_path)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a safetensors file: {error}; delete it.") from error
+
+
+def views_for(coder: GroupCrosscoder | TiedCrosscoder, A: torch.Tensor) -> torch.Tensor:
+    """Orbits `(N, |G|, C)` as this crosscoder sees them: single views for the trivial group."""
+    if coder.group.order == 1 and A.shape[1] > 1:
+        return A.reshape(-1, 1, A.shape[2])
+    return A
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False

@@ -1,0 +1,186 @@
+"""What the explorer shows of a feature, computed once and kept."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from PIL import Image
+
+from gc_utils.errors import UserError
+from gc_utils.figures.cards import Card
+from gc_utils.figures.style import DASHED, OKABE_ITO
+from gc_utils.groups import Group, group
+from gc_utils.images.orbits import turn
+from gc_utils.inspection.patches import top_patches, top_samples
+from gc_utils.symmetry.spectra import block_profile
+
+if TYPE_CHECKING:
+    from gc_utils.crosscoder.untied import GroupCrosscoder
+    from gc_utils.models.base import Model
+
+
+TURNED, MIRRORED = OKABE_ITO["blue"], OKABE_ITO["orange"]
+KEPT = 16  # patches whose turns are kept; 2.6 MB each at D48 and 95 pixels
+
+
+def finer_group(g: Group, least: int = 48) -> Group:
+    """The smallest `DM` that contains the group and turns in at least `least` steps."""
+    return group(f"D{g.n * max(1, -(-least // g.n))}")
+
+
+def embed(g: Group, fine: Group) -> torch.Tensor:
+    """Index in `fine` of every element of `g`, int64 `(|G|,)`."""
+    index = torch.arange(g.order)
+    return index % g.n * (fine.n // g.n) + fine.n * (index >= g.n)
+
+
+@torch.no_grad()
+def turned_codes(
+    model: Model, layer: str, crosscoder: GroupCrosscoder, crops: torch.Tensor, fine: Group
+) -> torch.Tensor:
+    """Codes of a patch under every element of a finer group.
+
+    The turned patch `h·x` has the orbit `A'[g] = act(g·h·x)`: every view that an encoder may read
+    is among the finer group's crops.
+
+    Args:
+        crops: `(|fine|, 3, S, S)`, the patch under every element of `fine`.
+        fine: a group that contains the crosscoder's.
+
+    Returns:
+        `(|fine|, m)`.
+    """
+    A = torch.cat([model.unit(part, layer).cpu() for part in crops.split(32)])
+    elements = embed(crosscoder.group, fine)[: crosscoder.views]
+    codes = [
+        crosscoder.encode(A[fine.table[elements][:, h]].transpose(0, 1))
+        for h in torch.arange(fine.order).split(64)
+    ]
+    return torch.cat(codes)
+
+
+@dataclass(eq=False)
+class Exhibit:
+    """What explorer and static figure draw from.
+
+    Attributes:
+        model, layer: what looks at the patches.
+        crosscoder: trained on that layer.
+        patches: uint8 `(N, S, S, 3)`.
+        report: the per-feature table, or None.
+        codes: `(N, m)` codes of the patches, or None: gives top patches and an order to them.
+        photograph: `(N,)`, which photograph each comes from, or None.
+        least: angles at least.
+    """
+
+    model: Model
+    layer: str
+    crosscoder: GroupCrosscoder
+    patches: np.ndarray
+    report: pd.DataFrame | None = None
+    codes: torch.Tensor | None = None
+    photograph: np.ndarray | None = None
+    least: int = 48
+    _seen: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.fine = finer_group(self.crosscoder.group, self.least)
+        self.profiles = block_profile(self.crosscoder.V.detach()).float().cpu().numpy()
+        if self.codes is not None and len(self.codes) != len(self.patches):
+            raise UserError(f"{len(self.codes)} codes for {len(self.patches)} patches.")
+
+    @property
+    def group(self) -> Group:
+        """The crosscoder's group."""
+        return self.crosscoder.group
+
+    def turns(self, patch: int) -> tuple[np.ndarray, np.ndarray]:
+        """A patch under every element of the finer group, and its codes there.
+
+        Returns:
+            uint8 `(|fine|, S, S, 3)` and `(|fine|, m)`.
+        """
+        if patch not in self._seen:
+            while len(self._seen) >= KEPT:
+                del self._seen[next(iter(self._seen))]
+            picture = torch.from_numpy(self.patches[patch].copy()).permute(2, 0, 1).float() / 255
+            crops = turn(picture, self.fine, blur=0.0)  # it was low-passed when it was cut
+            codes = turned_codes(self.model, self.layer, self.crosscoder, crops, self.fine)
+            shown = (crops * 255).round().byte().permute(0, 2, 3, 1).numpy()
+            self._seen[patch] = shown, codes.numpy()
+        return self._seen[patch]
+
+    def element(self, angle: float, mirror: bool) -> int:
+        """The finer group's element nearest to an angle in degrees."""
+        return round(angle * self.fine.n / 360) % self.fine.n + self.fine.n * bool(mirror)
+
+    def ranked(self, feature: int) -> np.ndarray:
+        """Patches, those that excite the feature most first; all in their order without codes."""
+        if self.codes is None:
+            return np.arange(len(self.patches))
+        values = torch.as_tensor(self.codes)[:, feature].detach().float().numpy()
+        best = top_samples(values, 24, self.photograph, per_photograph=3)
+        return best if len(best) else np.arange(min(24, len(self.patches)))
+
+    def top(self, feature: int, count: int = 8) -> np.ndarray:
+        """Its top patches, uint8 `(≤ count, S, S, 3)`; none without codes."""
+        if self.codes is None:
+            return self.patches[:0]
+        return top_patches(self.codes, self.patches, feature, count, self.photograph)
+
+    def card(self, feature: int) -> Card:
+        """Number, kind and symmetry of a feature."""
+        row = {}
+        if self.report is not None:
+            rows = self.report[self.report["feature"] == feature]
+            row = rows.iloc[0].to_dict() if len(rows) else {}
+        stabiliser = row.get("stabiliser")
+        return Card(
+            feature,
+            self.profiles[feature],
+            stabiliser=stabiliser if isinstance(stabiliser, str) else "",
+            axis_degrees=row.get("axis_degrees", np.nan),
+            label=str(row.get("label", "")),
+        )
+
+
+def _over_turns(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Angles from -180 to 180 degrees and the values of one chirality over them."""
+    k = np.arange(-(n // 2), n - n // 2 + 1)
+    return k * 360 / n, values[k % n]
+
+
+def draw_response(ax: Axes, response: np.ndarray, fine: Group, g: Group) -> None:
+    """A feature's code as the patch turns: solid turned, dashed mirrored, dots the group's own.
+
+    Args:
+        response: `(|fine|,)`.
+        fine: the group of the turns drawn.
+        g: the crosscoder's group.
+    """
+    n, stride = fine.n, fine.n // g.n
+    ax.plot(*_over_turns(response[:n], n), color=TURNED, label="turned")
+    ax.plot(*_over_turns(response[n:], n), color=MIRRORED, ls=DASHED, lw=1.3, label="mirrored")
+    own = np.zeros(n)
+    own[::stride] = 1
+    angles, at = _over_turns(own, n)
+    ax.plot(angles[at > 0], _over_turns(response[:n], n)[1][at > 0], ".", color=TURNED, ms=5)
+    ax.set(xlim=(-180, 180), xticks=range(-180, 181, 90), ylabel="code")
+    ax.set_xticklabels([f"{a}°" for a in range(-180, 181, 90)])
+    top = float(response.max()) or 1.0  # a feature that is off at every angle
+    ax.set_ylim(-0.04 * top, 1.15 * top)
+    ax.grid(True)
+    ax.set_title("What it says as the input turns")
+
+
+def png_bytes(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    # Speed matters here, size does not: the picture travels from kernel to browser.
+    Image.fromarray(picture).save(buffer, "png", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,201 @@
+"""Sliders: what a learned feature sees as its input turns.
+
+A patch is turned by many more angles than the group has, in both chiralities, and the model looks
+at every one of them once; after that, moving a slider only redraws. The turns are those of a finer
+group that contains the crosscoder's, so that orbit encoders have all the views they read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from gc_utils.activations.store import ActivationStore
+from gc_utils.errors import UserError, choose
+from gc_utils.explorer.exhibit import MIRRORED, TURNED, Exhibit, draw_response, png_bytes
+from gc_utils.explorer.static import explore_static
+from gc_utils.figures.parts import polar_profile
+from gc_utils.figures.style import style
+
+if TYPE_CHECKING:
+    from gc_utils.crosscoder.untied import GroupCrosscoder
+    from gc_utils.models.base import Model
+
+
+class Explorer(widgets.VBox):
+    """Sliders over an `Exhibit`; show it as the last value of a cell.
+
+    Attributes:
+        angle, mirror, feature, patch: the controls.
+        picture, panel, strip: the images: the turned patch, curve and profile, top patches.
+    """
+
+    def __init__(self, exhibit: Exhibit, features: Sequence[int]) -> None:
+        self.exhibit = exhibit
+        step = 360 / exhibit.fine.n
+        self.angle = widgets.FloatSlider(
+            value=0, min=-180, max=180, step=step, description="angle", readout_format=".1f"
+        )
+        self.mirror = widgets.Checkbox(value=False, description="mirror first", indent=False)
+        self.feature = widgets.Dropdown(
+            options=[(exhibit.card(f).title.removeprefix("feature "), f) for f in features],
+            description="feature",
+        )
+        self.patch = widgets.IntSlider(value=0, min=0, max=0, description="patch")
+        self.picture = widgets.Image(format="png", width=220, height=220)
+        self.panel = widgets.Image(format="png")
+        self.strip = widgets.Image(format="png")
+        self.said = widgets.HTML()
+        self._moving = False
+        self.feature.observe(self._new_feature, "value")
+        self.patch.observe(self._new_patch, "value")
+        for control in (self.angle, self.mirror):
+            control.observe(self._turn, "value")
+        controls = widgets.HBox([self.feature, self.patch, self.angle, self.mirror])
+        controls.layout.flex_flow = "row wrap"
+        shown = widgets.HBox([widgets.VBox([self.picture, self.said]), self.panel])
+        super().__init__([controls, shown, self.strip])
+        self._new_feature()
+
+    def _new_feature(self, change: dict | None = None) -> None:
+        """Show the feature's strongest patch, upright."""
+        self._ranked = self.exhibit.ranked(self.feature.value)
+        self._moving = True  # one redraw, not three
+        self.patch.max = len(self._ranked) - 1
+        self.patch.value = 0
+        self._moving = False
+        top = self.exhibit.top(self.feature.value)
+        gap = np.full((top.shape[1], 6, 3), 255, dtype=np.uint8)
+        tiles = [part for patch in top for part in (patch, gap)]
+        self.strip.layout.display = None if tiles else "none"
+        if tiles:
+            self.strip.value = png_bytes(np.concatenate(tiles, 1))
+        self._new_patch()
+
+    def _new_patch(self, change: dict | None = None) -> None:
+        """Look at the patch from all angles, and draw all that does not move with the angle."""
+        if self._moving:
+            return
+        exhibit, feature = self.exhibit, self.feature.value
+        self._crops, codes = exhibit.turns(int(self._ranked[self.patch.value]))
+        self._response = codes[:, feature]
+        card = exhibit.card(feature)
+        with style():
+            figure = Figure(figsize=(7.0, 2.6), dpi=100)
+            figure.subplots_adjust(left=0.09, right=0.98, top=0.84, bottom=0.13)
+            grid = figure.add_gridspec(1, 2, width_ratios=[1.9, 1], wspace=0.22)
+            curve = figure.add_subplot(grid[0])
+            draw_response(curve, self._response, exhibit.fine, exhibit.group)
+            polar = figure.add_subplot(grid[1], projection="polar")
+            polar_profile(polar, card.profile, exhibit.group, axis_degrees=card.axis_degrees)
+            polar.set_title("Its block profile", pad=9)
+            # Only these move; everything else is drawn once and pasted.
+            self._marks = [
+                curve.axvline(0, color="#333333", lw=1),
+                *curve.plot([], [], "o", ms=8, mec="white", mew=1.2, color="#333333"),
+                *polar.plot([], [], "o", ms=8, mec="white", mew=1.2, color="#333333"),
+            ]
+            for mark in self._marks:
+                mark.set_animated(True)
+            self._canvas = FigureCanvasAgg(figure)
+            self._canvas.draw()
+        self._still = self._canvas.copy_from_bbox(figure.bbox)
+        self._turn()
+
+    def _turn(self, change: dict | None = None) -> None:
+        """The quick part: another angle of the same patch."""
+        exhibit = self.exhibit
+        element = exhibit.element(self.angle.value, self.mirror.value)
+        value = float(self._response[element])
+        colour = MIRRORED if self.mirror.value else TURNED
+        line, dot, on_circle = self._marks
+        line.set_xdata([self.angle.value] * 2)
+        dot.set_data([self.angle.value], [value])
+        # The profile is known at the group's own elements: the nearest one is marked.
+        g = exhibit.group
+        nearest = round(self.angle.value * g.n / 360) % g.n
+        index = nearest + g.n * (self.mirror.value and g.dihedral)
+        profile = exhibit.profiles[self.feature.value]
+        on_circle.set_data([np.deg2rad(nearest * 360 / g.n)], [profile[index]])
+        self._canvas.restore_region(self._still)
+        for mark in self._marks:
+            mark.set_color("#333333" if mark is line else colour)
+            mark.axes.draw_artist(mark)
+        self.panel.value = png_bytes(np.asarray(self._canvas.buffer_rgba())[..., :3])
+        self.picture.value = png_bytes(self._crops[element])
+        self.said.value = f"code <b>{value:.2f}</b>" + ("" if value > 0 else " (off)")
+
+
+def has_front_end() -> bool:
+    """Whether a person sits at the other end, who could move a slider.
+
+    Jupyter, Colab and VS Code offer to answer `input()` with every cell that they run; papermill,
+    nbconvert and nbclient do not. Without one a widget would be a blank in the saved notebook.
+    """
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
+
+
+def explore(
+    model: Model,
+    layer: str,
+    data: ActivationStore | np.ndarray,
+    crosscoder: GroupCrosscoder,
+    report: pd.DataFrame | None = None,
+    *,
+    codes: torch.Tensor | None = None,
+    photograph: np.ndarray | None = None,
+    features: Sequence[int] | None = None,
+    least: int = 48,
+    interactive: bool | str = "auto",
+) -> Explorer | Figure:
+    """Turn a patch with a slider and watch what a feature makes of it.
+
+    Args:
+        model: the model.
+        layer: the layer that the crosscoder was trained on.
+        data: an activation store, or patches, uint8 `(N, S, S, 3)`, of any pictures.
+        crosscoder: the crosscoder.
+        report: per-feature table with `feature` and, where there, `label`, `stabiliser`,
+            `axis_degrees`, for the titles.
+        codes: `(N, m)` codes of the patches: a feature then comes with its top patches.
+        photograph: `(N,)`, which photograph each patch comes from (default: the store's).
+        features: features to offer, the first one is shown (default: those that are ever on).
+        least: angles at least; each costs two looks of the model for a new patch.
+        interactive: `"auto"` gives sliders where there is a front end and a figure of the first
+            feature where there is none; True or False to insist.
+
+    Returns:
+        A widget with `.angle`, `.mirror`, `.feature` and `.patch`, or a figure.
+    """
+    if interactive not in (True, False):
+        choose(interactive, ("auto",), "value of interactive")
+        interactive = has_front_end()
+    if isinstance(data, ActivationStore):
+        photograph = data.samples["photograph"] if photograph is None else photograph
+        data = data.patches
+    exhibit = Exhibit(model, layer, crosscoder, data, report, codes, photograph, least)
+    if features is None:
+        alive = np.arange(crosscoder.V.shape[0])
+        if codes is not None:
+            alive = alive[(torch.as_tensor(codes) > 0).any(0).numpy()]
+        features = alive
+    features = [int(f) for f in features]
+    if not features:
+        raise UserError("there is no feature to explore: none is ever on.")
+    wrong = [f for f in features if not 0 <= f < len(crosscoder.V)]
+    if wrong:
+        raise UserError(f"no feature {wrong[0]}: expected 0 to {len(crosscoder.V) - 1}.")
+    if not interactive:
+        return explore_static(exhibit, features[0])
+    return Explorer(exhibit, features)

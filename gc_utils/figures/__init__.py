@@ -1,0 +1,62 @@
+"""Figures of the notebooks, one module a topic."""
+
+from gc_utils.figures.cards import Card, feature_card, feature_cards
+from gc_utils.figures.equivariance import dictionary_growth, equivariance_by_layer
+from gc_utils.figures.extraction import orbit_figure, orbit_variance
+from gc_utils.figures.families import embedding, family_rows, separation_table
+from gc_utils.figures.parts import (
+    KINDS,
+    OTHER,
+    label_styles,
+    over_angle,
+    pictures,
+    polar_axes,
+    polar_profile,
+    radial_floor,
+    thumbnails,
+)
+from gc_utils.figures.planted import calibration, planted_profiles, recovery_curves, recovery_scores
+from gc_utils.figures.saving import caption, save_figure
+from gc_utils.figures.style import GREY, OKABE_ITO, PALE, style, styled
+from gc_utils.figures.symmetry import irrep_spectra, stabiliser_counts, stabiliser_table
+from gc_utils.figures.training import PARTS, fvu_comparison, fvu_per_element, training_curves
+
+__all__ = [
+    "Card",
+    "GREY",
+    "KINDS",
+    "OKABE_ITO",
+    "OTHER",
+    "PALE",
+    "PARTS",
+    "calibration",
+    "caption",
+    "dictionary_growth",
+    "embedding",
+    "equivariance_by_layer",
+    "family_rows",
+    "feature_card",
+    "feature_cards",
+    "fvu_comparison",
+    "fvu_per_element",
+    "irrep_spectra",
+    "label_styles",
+    "orbit_figure",
+    "orbit_variance",
+    "over_angle",
+    "pictures",
+    "planted_profiles",
+    "polar_axes",
+    "polar_profile",
+    "radial_floor",
+    "recovery_curves",
+    "recovery_scores",
+    "save_figure",
+    "separation_table",
+    "stabiliser_counts",
+    "stabiliser_table",
+    "style",
+    "styled",
+    "thumbnails",
+    "training_curves",
+]

@@ -1,0 +1,133 @@
+"""Feature cards: block profile, patches, optimised images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from gc_utils.figures.parts import (
+    degrees,
+    label_text,
+    left_title,
+    pictures,
+    polar_profile,
+    radial_floor,
+    thumbnails,
+)
+from gc_utils.figures.style import DASHED, GREY, OKABE_ITO, styled
+from gc_utils.groups import Group
+
+# --------------------------------------------------------------------------------- 04: symmetry
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a feature card shows.
+
+    Attributes:
+        feature: the feature's number.
+        profile: `(|G|,)` cosines of its blocks with its block at the identity.
+        patches: its top patches, or None.
+        blocks: element → visualisation of that transform block; may be empty.
+        stabiliser: the name of its stabiliser, such as `D1@90`.
+        axis_degrees: mirror axis of the stabiliser, NaN for none.
+        label: its kind, or an empty string.
+    """
+
+    feature: int
+    profile: object
+    patches: object = None
+    blocks: Mapping[int, object] | None = None
+    stabiliser: str = ""
+    axis_degrees: float = np.nan
+    label: str = ""
+
+    @property
+    def title(self) -> str:
+        """Number, kind and symmetry in a line."""
+        name = {"G": "invariant", "": ""}.get(self.stabiliser, self.stabiliser.split("@")[0])
+        axis = f"mirror axis {degrees(self.axis_degrees)}" if np.isfinite(self.axis_degrees) else ""
+        return " · ".join(
+            p for p in (f"feature {self.feature}", label_text(self.label), name, axis) if p
+        )
+
+
+@styled
+def feature_cards(cards: Sequence[Card], group: Group) -> Figure:
+    """Features as cards: block profile, top patches and the visualisations of the blocks.
+
+    The stabiliser's mirror axis is dotted, in the profile and across the block at the identity: a
+    picture that excites the feature looks the same in that mirror. All profiles share one scale.
+    """
+    floor = radial_floor([card.profile for card in cards])
+    patches = max((0 if c.patches is None else len(c.patches) for c in cards), default=0)
+    elements = [list(c.blocks or {}) for c in cards]
+    turned = max((sum(g < group.n for g in some) for some in elements), default=0)
+    # Inches: what a square profile, two rows of patches and the rows of blocks take.
+    columns = -(-patches // 2)
+    widths = [1.75] + [0.77 * columns + 0.1] * (columns > 0) + [0.6 * turned + 0.4] * (turned > 0)
+    height, foot = 1.95, 0.46
+    figure = plt.figure(figsize=(sum(widths) + 0.3, height * len(cards) + foot))
+    ratios = [height] * len(cards) + [foot]
+    *rows, last = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
+    for row, card in zip(rows, cards, strict=True):
+        grid = row.add_gridspec(
+            1, len(widths), width_ratios=widths, left=0.03, right=0.995, top=0.78, bottom=0.07
+        )
+        grid.update(wspace=0.08)
+        row.suptitle(card.title, x=0.01, y=0.985, ha="left", va="top", fontsize=9.5)
+        polar = row.add_subplot(grid[0], projection="polar")
+        polar_profile(polar, card.profile, group, axis_degrees=card.axis_degrees, floor=floor)
+        if card.patches is not None and len(card.patches):
+            ax = row.add_subplot(grid[1])
+            thumbnails(ax, card.patches, columns)
+            left_title(ax, "top patches")
+        if card.blocks:
+            _block_rows(row.add_subplot(grid[-1]), card, group)
+    handles = [Line2D([], [], color=OKABE_ITO["blue"], marker=".", label="turned")]
+    if group.dihedral:
+        handles.append(
+            Line2D([], [], color=OKABE_ITO["orange"], ls=DASHED, label="mirrored, then turned")
+        )
+    if any(np.isfinite(card.axis_degrees) for card in cards):
+        handles.append(Line2D([], [], color=GREY, ls=":", label="mirror axis"))
+    note = f"circle: cosine with the block at 0°, from {floor:g} (centre) to 1 (rim)"
+    last.text(0.012, 0.2, note, ha="left", va="center", fontsize=8)
+    last.legend(handles=handles, loc="upper left", ncols=3, borderaxespad=0.1)
+    return figure
+
+
+def _block_rows(ax: Axes, card: Card, group: Group) -> None:
+    """Visualisations of blocks: a row for turned, a row for mirrored elements."""
+    rows = [[g for g in card.blocks if (g >= group.n) == mirrored] for mirrored in (False, True)]
+    rows = [row for row in rows if row]
+    columns = max(map(len, rows))
+    blank = np.ones_like(pictures(next(iter(card.blocks.values()))))
+    images, captions = [], []
+    for row in rows:
+        images += [pictures(card.blocks[g]) for g in row] + [blank] * (columns - len(row))
+        captions += [degrees(group.angles[g]) for g in row] + [""] * (columns - len(row))
+    centres = thumbnails(ax, np.stack(images), columns, captions=captions)
+    for i, row in enumerate(rows):
+        name = "mirrored" if row[0] >= group.n else "turned"
+        y = centres[i * columns][1]
+        ax.text(-0.08, y, name, rotation=90, ha="right", va="center", fontsize=7, clip_on=False)
+    left_title(ax, "its blocks, visualised")
+    if np.isfinite(card.axis_degrees) and 0 in card.blocks:
+        x, y = centres[rows[0].index(0)]
+        dx, dy = np.cos(np.deg2rad(card.axis_degrees)), -np.sin(np.deg2rad(card.axis_degrees))
+        for colour, lw in (("white", 2.0), ("#333333", 1.0)):
+            ax.plot(
+                [x - 0.5 * dx, x + 0.5 * dx], [y - 0.5 * dy, y + 0.5 * dy], ":", color=colour, lw=lw
+            )
+
+
+def feature_card(card: Card, group: Group) -> Figure:
+    """One feature: block profile, top patches and the visualisations of its blocks."""
+    return feature_cards([card], group)

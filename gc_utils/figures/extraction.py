@@ -1,0 +1,89 @@
+"""Figures of orbits and of how their variance divides."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from gc_utils.figures.parts import degrees, pictures, thumbnails
+from gc_utils.figures.style import OKABE_ITO, PALE, styled
+from gc_utils.groups import Group
+
+# ------------------------------------------------------------------------------ 01: the orbit
+
+
+@styled
+def orbit_figure(crops, group: Group, *, most: int = 16) -> Figure:
+    """One patch under every group element.
+
+    Args:
+        crops: `(|G|, 3, S, S)`, the orbit of one patch.
+        group: its group; `r^k` at index `k`, `r^k s` at `n + k`.
+        most: at most so many rotations are drawn, evenly spaced.
+    """
+    images = pictures(crops)
+    stride = max(1, -(-group.n // most))
+    shown = list(range(0, group.n, stride))
+    rows = [("turned", 0), ("mirrored,\nthen turned", group.n)][: 1 + group.dihedral]
+    width = 0.62 * len(shown) + 0.9
+    figure, axes = plt.subplots(
+        len(rows), 1, figsize=(width, 0.86 * len(rows) + 0.35), squeeze=False
+    )
+    for ax, (name, start) in zip(axes[:, 0], rows, strict=True):
+        elements = [start + k for k in shown]
+        captions = [degrees(group.angles[g]) for g in elements]
+        thumbnails(ax, images[elements], captions=captions, disc=False)
+        ax.text(-0.15, 0.5, name, ha="right", va="center", fontsize=8.5)
+    note = "" if stride == 1 else f" (every {stride}th of {group.n} rotations)"
+    figure.suptitle(f"One patch under {group.name}{note}", x=0.01, y=0.995, ha="left", va="top")
+    figure.subplots_adjust(
+        left=0.95 / width,
+        right=0.995,
+        bottom=0.01,
+        top=1 - 0.3 / figure.get_figheight(),
+        hspace=0.05,
+    )
+    return figure
+
+
+@styled
+def orbit_variance(invariant_share, before, after=None, *, names=("no low-pass", "low-pass")):
+    """How much of the activations' variance a turn leaves alone, and how fast the rest turns.
+
+    Args:
+        invariant_share: `(C,)`, each channel's share of variance that its orbit mean explains.
+        before: `(F,)`, share of the orientation part at angular frequencies 1, 2, …, F.
+        after: the same with the other sampling; None to draw one set of bars.
+        names: what the two sets of bars are.
+    """
+    share = np.asarray(invariant_share, dtype=float)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 2.7), layout="constrained")
+    left.hist(share, bins=np.linspace(0, 1, 26), color=OKABE_ITO["blue"], ec="white", lw=0.5)
+    left.axvline(share.mean(), color="black", lw=1)
+    high = share.mean() > 0.5
+    left.annotate(
+        f"mean {share.mean():.2f}",
+        (share.mean(), 0.97),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4 if high else 4, 0),
+        textcoords="offset points",
+        ha="right" if high else "left",
+        va="top",
+        fontsize=8,
+    )
+    left.set(xlim=(0, 1), xlabel="invariant share of a channel's variance", ylabel="channels")
+    left.set_title("What does turning leave alone?")
+    spectra = [np.asarray(s, dtype=float) for s in (before, after) if s is not None]
+    colours = [PALE, OKABE_ITO["vermilion"]][-len(spectra) :]
+    frequencies = np.arange(1, len(spectra[0]) + 1)
+    bar = 0.8 / len(spectra)
+    for i, (spectrum, name) in enumerate(zip(spectra, names, strict=False)):
+        offset = (i - (len(spectra) - 1) / 2) * bar
+        right.bar(frequencies + offset, 100 * spectrum, bar, color=colours[i], label=name)
+    right.set(xlabel="cycles per turn", ylabel="% of the orientation part", xticks=frequencies)
+    right.set_title("How fast does the rest turn?")
+    right.grid(axis="y")
+    if len(spectra) > 1:
+        right.legend()
+    return figure

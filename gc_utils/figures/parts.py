@@ -1,0 +1,240 @@
+"""Parts that several figures share: thumbnails, polar axes, legends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+
+from gc_utils.figures.style import DASHED, GREY, OKABE_ITO, PALE
+from gc_utils.groups import Group
+
+# Kinds outnumber the palette, so each has a marker of its own too.
+KINDS = {
+    "curve": (OKABE_ITO["vermilion"], "o"),
+    "line": (OKABE_ITO["blue"], "s"),
+    "edge": (OKABE_ITO["sky"], "D"),
+    "gradient": (OKABE_ITO["green"], "^"),
+    "grating": (OKABE_ITO["purple"], "v"),
+    "corner": (OKABE_ITO["orange"], "<"),
+    "circle": (OKABE_ITO["black"], "o"),
+    "centre_surround": ("#5B3A8C", "P"),
+    "colour_contrast": (OKABE_ITO["yellow"], "X"),
+    "texture": ("#8B5A2B", "*"),
+}
+OTHER = (PALE, "o")
+
+
+# ---------------------------------------------------------------------------- parts of figures
+
+
+def pictures(x) -> np.ndarray:
+    """Pictures as float `(..., S, S, 3)` in [0, 1], whichever way round they came.
+
+    Args:
+        x: tensor or array, `(..., 3, S, S)` or `(..., S, S, 3)`, float in [0, 1] or uint8.
+    """
+    x = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    x = x / 255.0 if x.dtype == np.uint8 else x.astype(np.float64)
+    return np.clip(x if x.shape[-1] == 3 else np.moveaxis(x, -3, -1), 0, 1)
+
+
+def label_styles(labels: Sequence[str], limit: int = 10) -> dict[str, tuple[str, str]]:
+    """A colour and a marker for each label, in the order of a legend.
+
+    Known kinds keep theirs in every figure; other labels take what is left, the most frequent
+    first, and labels beyond `limit` are drawn as `other`.
+    """
+    counts = pd.Series(list(labels), dtype=object).value_counts()
+    known = [kind for kind in KINDS if kind in counts]
+    unknown = [name for name in counts.index if name not in KINDS and name != "other"]
+    free = [look for kind, look in KINDS.items() if kind not in counts]
+    styles = {kind: KINDS[kind] for kind in known}
+    styles |= dict(zip(unknown[: max(0, limit - len(known))], free, strict=False))
+    return styles | {name: OTHER for name in counts.index if name not in styles}
+
+
+def legend_handles(styles: Mapping[str, tuple[str, str]], counts: Mapping[str, int]) -> list:
+    """One marker a label; everything drawn as `other` shares one entry."""
+    handles = [
+        Line2D([], [], ls="", marker=m, color=c, mec="white", mew=0.4, ms=7, label=label_text(name))
+        for name, (c, m) in styles.items()
+        if (c, m) != OTHER and counts.get(name, 0)
+    ]
+    if any(look == OTHER for look in styles.values()):
+        handles.append(Line2D([], [], ls="", marker="o", color=PALE, ms=6, label="other"))
+    return handles
+
+
+def label_text(label: str) -> str:
+    return str(label).replace("_", " ").replace("centre surround", "centre-surround")
+
+
+def degrees(angle: float) -> str:
+    return f"{round(float(angle), 1):g}°"
+
+
+def thumbnails(
+    ax: Axes,
+    images,
+    columns: int | None = None,
+    *,
+    captions: Sequence[str] | None = None,
+    rims: Sequence[str | None] | None = None,
+    disc: bool = True,
+    gap: float = 0.1,
+) -> list[tuple[float, float]]:
+    """Tile pictures on one axes, row by row (one axes for all keeps large figures fast).
+
+    Args:
+        images: `(k, 3, S, S)` or `(k, S, S, 3)`; may be shorter than the last row.
+        columns: pictures a row (default: all in one row).
+        captions: a short text under each.
+        rims: a colour for the frame of each, or None for no frame.
+        disc: show the inscribed disc only, the part that every turn of the picture shares.
+        gap: space between pictures, in widths of a picture.
+
+    Returns:
+        The centres of the pictures in data coordinates (x, y).
+    """
+    images = pictures(images)
+    columns = columns or max(1, len(images))
+    rows = max(1, -(-len(images) // columns))
+    step = 1 + gap
+    pitch = step + (0.3 if captions is not None else 0)
+    centres = []
+    for i, image in enumerate(images):
+        left, top = i % columns * step, i // columns * pitch
+        centre = (left + 0.5, top + 0.5)
+        drawn = ax.imshow(image, extent=(left, left + 1, top + 1, top))
+        rim = rims[i] if rims is not None else None
+        frame = Circle(centre, 0.5) if disc else None
+        if frame is not None:
+            frame.set(facecolor="none", edgecolor=rim or "none", linewidth=1.6)
+            ax.add_patch(frame)
+            drawn.set_clip_path(frame)
+        elif rim:
+            ax.add_patch(plt.Rectangle((left, top), 1, 1, fill=False, ec=rim, lw=1.6))
+        if captions is not None:
+            ax.text(left + 0.5, top + 1.04, captions[i], ha="center", va="top", fontsize=7)
+        centres.append(centre)
+    ax.set(xlim=(-0.03, columns * step - gap + 0.03), ylim=(rows * pitch - gap + 0.03, -0.03))
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    return centres
+
+
+def polar_profile(
+    ax: Axes,
+    profile,
+    group: Group,
+    *,
+    axis_degrees: float = np.nan,
+    floor: float | None = None,
+    colour: str = OKABE_ITO["blue"],
+) -> None:
+    """A block profile around the circle: turned solid, mirrored and turned dashed.
+
+    Args:
+        ax: polar axes.
+        profile: `(|G|,)` cosines of `V[i, g]` with `V[i, e]`.
+        axis_degrees: mirror axis of the stabiliser, drawn through the centre; NaN for none.
+        floor: cosine at the centre of the circle (default: the profile's own, in halves).
+    """
+    profile = np.asarray(profile, dtype=float)
+    angles = np.deg2rad(group.angles[: group.n].numpy())
+    closed = np.append(angles, angles[0] + 2 * np.pi)
+    floor = radial_floor([profile]) if floor is None else floor
+    if floor < 0:  # where the centre is not zero, say where zero is
+        ax.plot(np.linspace(0, 2 * np.pi, 181), np.zeros(181), color=GREY, lw=0.8, zorder=1)
+    if np.isfinite(axis_degrees):
+        for end in (axis_degrees, axis_degrees + 180):
+            ax.plot([np.deg2rad(end)] * 2, [floor, 1.12], color=GREY, lw=1, ls=":", clip_on=False)
+    dots = group.n <= 32
+    turned = np.append(profile[: group.n], profile[0])
+    ax.plot(closed, turned, color=colour, marker="." if dots else None, ms=4)
+    if group.dihedral:
+        mirrored = np.append(profile[group.n :], profile[group.n])
+        ax.plot(closed, mirrored, ls=DASHED, lw=1.2, color=OKABE_ITO["orange"])
+    ax.set_rlim(floor, 1.0)
+    ax.set_rticks([r for r in (-0.5, 0, 0.5, 1) if r > floor])
+    polar_axes(ax)
+
+
+def polar_axes(ax: Axes) -> None:
+    """A quiet circle, marked at the quarter turns."""
+    ax.set_yticklabels([])
+    ax.set_thetagrids([0, 90, 180, 270], ["0°", "90°", "180°", "270°"])
+    ax.tick_params(pad=-3, labelsize=7)
+    ax.grid(color="#E0E0E0", lw=0.6)
+    ax.spines["polar"].set(color=PALE, linewidth=0.8)
+
+
+def radial_floor(profiles) -> float:
+    """The largest of 0, -0.5, -1 that is below every cosine: one scale for figures compared."""
+    lowest = min(float(np.min(p)) for p in profiles)
+    return next(f for f in (0.0, -0.5, -1.0) if lowest >= f or f == -1.0)
+
+
+def over_angle(ax: Axes) -> None:
+    """An x axis over a full turn."""
+    ax.set(xlim=(0, 360), xticks=range(0, 361, 90), xlabel="turned by")
+    ax.set_xticklabels([f"{a}°" for a in range(0, 361, 90)])
+    ax.grid(True)
+
+
+def wrapped(values, group: Group) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Angles from 0 to 360 and the values over them: turned, then mirrored and turned."""
+    values = np.asarray(values, dtype=float)
+    halves = [values[: group.n], values[group.n :]] if group.dihedral else [values]
+    angles = np.append(group.angles[: group.n].numpy(), 360.0)
+    return angles, [np.append(half, half[0]) for half in halves]
+
+
+def dot_panels(
+    table: pd.DataFrame, *, rows: str, columns: str, value: str, titles: Mapping
+) -> Figure:
+    """A dot plot for each of `columns`, categories down the side.
+
+    Every run is a small dot, their mean a large one, a bar goes from the least to the most.
+    """
+    order = list(dict.fromkeys(table[rows]))
+    panels = list(dict.fromkeys(table[columns]))
+    colours = [OKABE_ITO[c] for c in ("blue", "vermilion", "purple", "black", "green", "orange")]
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=(1.8 + 1.9 * len(panels), 0.75 + 0.36 * len(order)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax, panel in zip(axes[0], panels, strict=True):
+        for y, name in enumerate(order):
+            here = table[(table[columns] == panel) & (table[rows] == name)]
+            values = here[value].dropna().to_numpy(dtype=float)
+            if len(values):
+                look = {"color": colours[y % len(colours)], "clip_on": False}
+                ax.plot([values.min(), values.max()], [y, y], lw=1.4, alpha=0.6, **look)
+                ax.plot(values, [y] * len(values), ".", ms=4, alpha=0.6, **look)
+                ax.plot(values.mean(), y, "o", ms=7, **look)
+        ax.set_title(titles.get(panel, label_text(panel)))
+        ax.grid(axis="x")
+        ax.set(ylim=(len(order) - 0.5, -0.5), yticks=range(len(order)))
+        ax.set_yticklabels(order)
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.margins(x=0.08)
+    return figure
+
+
+def left_title(ax: Axes, text: str) -> None:
+    """A quiet heading over a block of thumbnails, which stands at the left of its place."""
+    ax.set_anchor("NW")
+    ax.set_title(text, fontsize=8, fontweight="normal", loc="left", pad=3)

@@ -1,0 +1,46 @@
+"""Figures saved for the report, their captions inside the file."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from gc_utils.errors import UserError
+
+
+def save_figure(figure, run_dir: str | os.PathLike, name: str, caption: str) -> Path:
+    """Save a matplotlib figure for the report, its caption inside the file.
+
+    Args:
+        figure: a matplotlib Figure.
+        run_dir: the run folder; the file is `figures/<name>.png`, 150 dots an inch.
+        name: begins with the notebook's number (`"03_umap"`), which puts it under that notebook.
+        caption: what the figure shows, one or two sentences.
+
+    Returns:
+        Where it was saved.
+
+    Raises:
+        UserError: no number in the name, or no caption.
+    """
+    if not re.fullmatch(r"\d\d\w*_[\w-]+", name):
+        raise UserError(
+            f"figure name {name!r} should be like '03_umap': notebook number, then name"
+        )
+    if not caption.strip():
+        raise UserError(f"figure {name!r} has no caption")
+    path = Path(run_dir) / "figures" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # No Software entry: the same figure gives the same bytes whatever wrote it.
+    metadata = {"Title": name, "Description": caption.strip(), "Software": None}
+    figure.savefig(path, dpi=150, bbox_inches="tight", metadata=metadata)
+    return path
+
+
+def caption(path: str | os.PathLike) -> str:
+    """The caption that `save_figure` stored in a figure, empty for any other PNG."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.info.get("Description", "")

@@ -1,0 +1,50 @@
+"""Where images come from, and every image under every element of the group."""
+
+from gc_utils.images.labelled import Task, check_task, load_task
+from gc_utils.images.orbits import BLUR, complete, disc, low_pass, orbit, sample, turn
+from gc_utils.images.photographs import (
+    BUNDLED,
+    LARGEST_SHORT_SIDE,
+    ImageSet,
+    Photograph,
+    image_files,
+    load_images,
+)
+from gc_utils.images.points import assign_folds, sample_points
+from gc_utils.images.stimuli import (
+    GREY,
+    KINDS,
+    LUMA,
+    StimulusBank,
+    draw,
+    rms_contrast,
+    stimulus_bank,
+)
+
+__all__ = [
+    "BLUR",
+    "BUNDLED",
+    "GREY",
+    "ImageSet",
+    "KINDS",
+    "LARGEST_SHORT_SIDE",
+    "LUMA",
+    "Photograph",
+    "StimulusBank",
+    "Task",
+    "assign_folds",
+    "check_task",
+    "complete",
+    "disc",
+    "draw",
+    "image_files",
+    "load_images",
+    "load_task",
+    "low_pass",
+    "orbit",
+    "rms_contrast",
+    "sample",
+    "sample_points",
+    "stimulus_bank",
+    "turn",
+]

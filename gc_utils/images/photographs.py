@@ -1,0 +1,338 @@
+"""Where photographs come from, and where in them to look.
+
+A *spec* names the sources, joined with `+`:
+
+    photos          the photographs inside the scikit-image and scikit-learn packages
+    scenes:N        N synthetic scenes with the statistics of photographs, endless by seed
+    folder:PATH     every image below a folder
+    imagenet:PATH   an ImageNet folder, PATH/<class>/<image> or PATH/val/<class>/<image>
+
+Hidden files and folders below PATH are passed over (`.ipynb_checkpoints`, `__MACOSX`, `@eaDir`,
+`._name`): they hold copies and previews, and a copy could be held out while the photograph is
+trained on. Nothing is decoded into memory before `Photograph.load()`, and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from gc_utils.errors import UserError, choose
+from gc_utils.files import is_hidden
+from gc_utils.images.scenes import render_scene
+
+SOURCES = ("photos", "scenes:N", "folder:PATH", "imagenet:PATH")
+SUFFIXES = frozenset(".avif .bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split())
+SCENE_SIZE = 512
+LARGEST_SHORT_SIDE = 1024
+"""Larger photographs are reduced to this: a crop of theirs would show a blur of a few objects."""
+# Looked at one by one. Left out: drawings, masks, logos and phantoms (chessboard, color, horse,
+# logo, phantom), text (page, text), and what shows next to nothing (cell, clock_motion, lfw_subset,
+# microaneurysms). Of the stereo pair, one side is kept: the other shows the same things.
+BUNDLED = {
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "brick": ("skimage", "data/brick.png"),
+    "camera": ("skimage", "data/camera.png"),
+    "chelsea": ("skimage", "data/chelsea.png"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "coins": ("skimage", "data/coins.png"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "grass": ("skimage", "data/grass.png"),
+    "gravel": ("skimage", "data/gravel.png"),
+    "hubble_deep_field": ("skimage", "data/hubble_deep_field.jpg"),
+    "ihc": ("skimage", "data/ihc.png"),
+    "moon": ("skimage", "data/moon.png"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "retina": ("skimage", "data/retina.jpg"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+}
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One picture, still on disk or not yet rendered.
+
+    Attributes:
+        name: unique in its image set.
+        source: "photos", "scenes", "folder" or "imagenet".
+        height: of what `load` returns, in pixels.
+        width: of what `load` returns, in pixels.
+        path: the file; None for a scene.
+        seed: of a scene; empty for a file.
+    """
+
+    name: str
+    source: str
+    height: int
+    width: int
+    path: Path | None = None
+    seed: tuple[int, ...] = ()
+
+    def load(self) -> torch.Tensor:
+        """Decode or render: float32 (3, height, width), RGB in [0, 1].
+
+        Raises:
+            UserError: the file went or broke since it was listed.
+        """
+        if self.path is None:
+            return torch.from_numpy(render_scene(self.seed, self.height))
+        try:
+            return _decode(self.path, self.height, self.width)
+        except _BROKEN as error:
+            raise UserError(f"cannot read image {str(self.path)!r}: {_reason(error)}") from error
+
+
+@dataclass(frozen=True)
+class ImageSet(Sequence):
+    """The photographs a spec stands for, and the files that could not be used.
+
+    Attributes:
+        spec: as given.
+        photographs: in a fixed order.
+        skipped: (name, reason) of every unusable file.
+    """
+
+    spec: str
+    photographs: tuple[Photograph, ...]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(self, index):
+        return self.photographs[index]
+
+    def summary(self, show: int = 5) -> str:
+        """What is there and what was skipped, in a sentence or two; names the first `show`."""
+        count = {s: sum(p.source == s for p in self) for s in dict.fromkeys(p.source for p in self)}
+        text = f"{len(self)} images (" + ", ".join(f"{n} {s}" for s, n in count.items()) + ")"
+        if self.skipped:
+            some = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:show])
+            more = len(self.skipped) - show
+            text += f"; skipped {len(self.skipped)}: {some}" + (f"; {more} more" * (more > 0))
+        return text + "."
+
+
+def load_images(
+    spec: str, *, seed: int = 0, limit: int | None = None, min_size: int = 0
+) -> ImageSet:
+    """List the photographs that a spec stands for.
+
+    Files are checked here, once: those of a folder that `limit` lets through are decoded
+    (JPEG at an eighth of its size), so that a truncated file is found now and not in the middle
+    of an extraction.
+
+    Args:
+        spec: sources joined with `+`, such as "photos+scenes:64".
+        seed: which scenes, and which images `limit` draws.
+        limit: at most so many images of each source, drawn at random; None for all.
+        min_size: images whose shorter side has fewer pixels are skipped.
+
+    Raises:
+        UserError: an unknown source, a path that is no folder, or no usable image.
+    """
+    photographs: list[Photograph] = []
+    skipped: list[tuple[str, str]] = []
+    if limit is not None and limit < 1:
+        raise UserError(f"limit must be at least 1, not {limit}")
+    for kind, value in _parse(spec):
+        if kind == "scenes":
+            side = max(SCENE_SIZE, min_size)
+            count = min(_scene_count(value), limit or np.inf)
+            found = [
+                Photograph(f"scene-{seed}-{i}", kind, side, side, seed=(seed, i))
+                for i in range(int(count))
+            ]
+        else:
+            named = list(_files(kind, value))
+            found, bad = _usable(kind, named, seed, limit, min_size)
+            skipped += bad
+            if not found:
+                wanted = f" of at least {min_size} pixels" if min_size else ""
+                where = f" in folder {value!r}" if value else ""
+                why = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
+                raise UserError(
+                    f"no usable image{wanted}{where}: {len(bad)} of {len(named)} image files "
+                    f"skipped" + (f" ({why})" if why else "")
+                )
+        photographs += found
+    names = [p.name for p in photographs]
+    if len(set(names)) < len(names):
+        photographs = [
+            Photograph(f"{i}:{p.name}", p.source, p.height, p.width, p.path, p.seed)
+            for i, p in enumerate(photographs)
+        ]
+    return ImageSet(spec, tuple(photographs), skipped)
+
+
+def image_files(spec: str) -> list[Path]:
+    """The files that a spec's `folder:` and `imagenet:` sources would read, unchecked.
+
+    Args:
+        spec: sources joined with `+`.
+
+    Returns:
+        Their paths in a fixed order; empty without such sources.
+
+    Raises:
+        UserError: an unknown source, or a path that is no folder.
+    """
+    listed = [_files(kind, value) for kind, value in _parse(spec) if kind in ("folder", "imagenet")]
+    return [path for source in listed for _, path in source]
+
+
+def _parse(spec: str) -> list[tuple[str, str]]:
+    """Split "photos+scenes:8" into [("photos", ""), ("scenes", "8")]."""
+    parts: list[tuple[str, str]] = []
+    known = [s.split(":")[0] for s in SOURCES]
+    for piece in str(spec).split("+"):
+        kind, _, value = piece.partition(":")
+        if kind.strip() not in known and parts and parts[-1][0] in ("folder", "imagenet"):
+            parts[-1] = (parts[-1][0], f"{parts[-1][1]}+{piece}")  # a path with a plus sign
+            continue
+        kind = kind.strip()
+        if kind not in known:
+            choose(piece.strip(), SOURCES, "images")
+        if (kind == "photos") == bool(value):
+            form = next(s for s in SOURCES if s.startswith(kind))
+            raise UserError(f"cannot read images {piece.strip()!r}: expected {form!r}")
+        if (kind, value) in parts:  # in two folds, it would be held out from itself
+            raise UserError(f"images {spec!r} name {piece.strip()!r} twice; once is enough.")
+        parts.append((kind, value))
+    return parts
+
+
+def _scene_count(value: str) -> int:
+    if not value.strip().isdecimal() or int(value) < 1:
+        raise UserError(f"scenes:N takes a whole number of at least 1, not {value!r}")
+    return int(value)
+
+
+def _files(kind: str, value: str) -> Iterable[tuple[str, Path]]:
+    """(name, path) of every image file of a source, sorted."""
+    if kind == "photos":
+        for name, (package, inside) in BUNDLED.items():
+            module = importlib.util.find_spec(package)
+            if module is None:
+                distribution = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[package]
+                raise UserError(f"images 'photos' need the Python package {distribution}")
+            yield name, Path(module.origin).parent / inside
+        return
+    root = Path(value).expanduser()
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UserError(f"images '{kind}:{value}': folder {str(root)!r} {what}")
+    if kind == "folder":
+        for parent, folders, files in os.walk(root):
+            folders[:] = sorted(f for f in folders if not is_hidden(f))  # not walked into
+            for name in sorted(files):
+                path = Path(parent, name)
+                if path.suffix.lower() in SUFFIXES and not is_hidden(name):
+                    yield path.relative_to(root).as_posix(), path
+        return
+    from gc_utils._torchvision import torchvision
+
+    # The usual tree has val/ and train/: the network was trained on the latter.
+    parts = [root / "val", root / "train"]
+    root = next((p for p in parts if p.is_dir() and _has_classes(p)), root)
+    if not _has_classes(root):
+        raise UserError(
+            f"images 'imagenet:{value}': no class folders in {str(root)!r}; "
+            f"for images without classes use 'folder:{value}'"
+        )
+    dataset = torchvision.datasets.ImageFolder(root, allow_empty=True)
+    for path, _ in dataset.samples:
+        name = Path(path).relative_to(root)
+        if not is_hidden(name):
+            yield name.as_posix(), Path(path)
+
+
+def _has_classes(folder: Path) -> bool:
+    return any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
+
+
+def _usable(
+    kind: str, named: list[tuple[str, Path]], seed: int, limit: int | None, min_size: int
+) -> tuple[list[Photograph], list[tuple[str, str]]]:
+    """The first `limit` usable files in random order (all without a limit), and what was wrong."""
+    order = np.arange(len(named))
+    if limit is not None:
+        order = np.random.default_rng(seed).permutation(len(named))
+    found, bad = {}, {}
+    for i in order:
+        if len(found) == limit:
+            break
+        name, path = named[i]
+        try:
+            height, width = _check(path, max(LARGEST_SHORT_SIDE, min_size))
+        except _BROKEN as error:
+            bad[i] = (name, _reason(error))
+            continue
+        if min(height, width) < min_size:
+            bad[i] = (name, f"too small: {width}x{height} pixels, at least {min_size} wanted")
+        else:
+            found[i] = Photograph(name, kind, height, width, path)
+    return [found[i] for i in sorted(found)], [bad[i] for i in sorted(bad)]
+
+
+# What Pillow raises for files that are no image, cut short, or too large to be meant well.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image, or damaged"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return str(error) or type(error).__name__
+
+
+def _check(path: Path, largest: int) -> tuple[int, int]:
+    """(height, width) that `Photograph.load` shall deliver; raises if pixels cannot be decoded."""
+    with Image.open(path) as image:
+        width, height = image.size
+        if image.getexif().get(0x0112, 1) >= 5:  # orientations that lie on their side
+            width, height = height, width
+        image.draft("RGB", (max(width // 8, 1), max(height // 8, 1)))
+        _to_rgb(image)
+    shrink = max(min(height, width) / largest, 1)
+    return round(height / shrink), round(width / shrink)
+
+
+def _decode(path: Path, height: int, width: int) -> torch.Tensor:
+    with Image.open(path) as image:
+        image.draft("RGB", (min(height, width),) * 2)  # JPEG only: never below the size asked for
+        picture = ImageOps.exif_transpose(_to_rgb(image))
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
+    pixels = np.array(picture, dtype=np.float32).transpose(2, 0, 1) / 255
+    return torch.from_numpy(np.ascontiguousarray(pixels))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode to RGB: transparency over mid-grey, more than 8 bits scaled down to 8."""
+    exif = image.getexif()
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("pixels that are not finite")
+        ceiling = 65535 if image.mode.startswith("I") else 1
+        values = values / max(ceiling, values.max(initial=0))
+        out = Image.fromarray((values.clip(0, 1) * 255).round().astype(np.uint8)).convert("RGB")
+    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        out = Image.new("RGBA", image.size, (128, 128, 128, 255))
+        out = Image.alpha_composite(out, image).convert("RGB")
+    else:
+        out = image.convert("RGB")
+    if 0x0112 in exif:  # a new picture forgets how it was held
+        out.getexif()[0x0112] = exif[0x0112]
+    return out

@@ -1,0 +1,171 @@
+"""Names become models with weights: InceptionV1, the filter bank, or any torchvision classifier.
+
+    model = load_model("inceptionv1", weights="demo")
+    model.unit(crops, "mixed3b")          # (B, 480), from crops of model.crop_size("mixed3b")
+    model.activations(images, "mixed3b")  # (B, 480, H/8, W/8)
+
+All models take RGB images in [0, 1] and scale them themselves. Parameters are frozen and modules in
+evaluation mode, but nothing is hidden from autograd: a gradient flows to any image that asks for
+one. Without one, nothing is recorded.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gc_utils.errors import UserError, choose
+from gc_utils.models.receptive_field import ReceptiveField
+
+
+class Model(ABC):
+    """A network in which any layer can be asked what it sees.
+
+    Attributes:
+        name: the name it was loaded by.
+        weights: name of its weights.
+        checksum: sha256 of the weights file, or of the parameters if they come from no file.
+        layers: names of the layers, from the input upwards.
+        network: the module, frozen.
+        device: where it computes; images are brought there.
+    """
+
+    def __init__(
+        self, name: str, weights: str, checksum: str, network: nn.Module, device: torch.device
+    ):
+        self.name, self.weights, self.checksum = name, weights, checksum
+        self.device = device
+        self.network = network.eval().requires_grad_(False).to(device)
+
+    @property
+    @abstractmethod
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, from the input upwards."""
+
+    @abstractmethod
+    def channels(self, layer: str) -> int:
+        """Number of channels of a layer."""
+
+    @abstractmethod
+    def receptive_field(self, layer: str) -> ReceptiveField:
+        """Input pixels that a layer's units see: unit `k` is centred on `offset + stride·k`."""
+
+    @abstractmethod
+    def _activations(self, x: Tensor, layer: str) -> Tensor:
+        """As `activations`, for images that have been checked and moved."""
+
+    def check_layer(self, layer: str) -> str:
+        """Return `layer` if there is one of that name, else raise a `UserError`."""
+        return choose(layer, self.layers, f"{self.name} layer")
+
+    def crop_size(self, layer: str) -> int:
+        """Smallest crop that shows all that a unit sees, with that unit exactly at its centre.
+
+        Odd, unless the network centres its units between pixels (even kernels or strides).
+        """
+        size, stride, offset = self.receptive_field(layer)
+        steps = max(0, -(-((size - 1) / 2 - offset) // stride))
+        return int(2 * (offset + stride * steps) + 1)
+
+    def activations(self, x: Tensor, layer: str) -> Tensor:
+        """Activations of a layer on whole images; differentiable in `x`.
+
+        Args:
+            x: `(B, 3, H, W)` RGB in [0, 1]. Images smaller than the receptive field will do as
+                long as the network computes any unit; those units see the network's padding.
+            layer: the layer's name.
+
+        Returns:
+            `(B, C, h, w)`.
+
+        Raises:
+            UserError: no such layer, no such images, or too small ones.
+        """
+        return self._activations(self._check(x), self.check_layer(layer))
+
+    def map_size(self, layer: str, side: int) -> tuple[int, int]:
+        """Rows and columns of units that a layer has on a picture of `side` pixels."""
+        rows, columns = self.activations(torch.zeros(1, 3, side, side), layer).shape[-2:]
+        return rows, columns
+
+    def unit(self, x: Tensor, layer: str) -> Tensor:
+        """The unit whose receptive field is centred on the crop's centre; differentiable in `x`.
+
+        Args:
+            x: `(B, 3, H, W)` RGB in [0, 1], `crop_size(layer)` pixels high and wide, or larger by
+                an even number: only the middle is looked at.
+            layer: the layer's name.
+
+        Returns:
+            `(B, C)`.
+
+        Raises:
+            UserError: no such layer, or the crop shows less than the unit sees, or has no unit at
+                its centre.
+        """
+        x = self._check(x)
+        size = self.crop_size(self.check_layer(layer))
+        spare = [length - size for length in x.shape[-2:]]
+        if min(spare) < 0 or any(s % 2 for s in spare):
+            raise UserError(
+                f"a unit of {layer!r} needs a crop of {size}x{size} pixels, or larger by an even "
+                f"number; these are {x.shape[-2]}x{x.shape[-1]}."
+            )
+        top, left = (s // 2 for s in spare)
+        return self._unit(x[..., top : top + size, left : left + size], layer)
+
+    def _unit(self, x: Tensor, layer: str) -> Tensor:
+        _, stride, offset = self.receptive_field(layer)
+        k = round(((x.shape[-1] - 1) / 2 - offset) / stride)
+        return self._activations(x, layer)[..., k, k]
+
+    def _check(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[1] != 3 or not x.numel():
+            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise UserError(f"expected images of shape (B, 3, H, W), got {got}.")
+        low, high = (float(v) for v in x.detach().aminmax())
+        # Sampling and optimising may overshoot; a range of 255 or normalised colours go beyond.
+        if not (x.is_floating_point() and low >= -0.25 and high <= 1.25):
+            raise UserError(
+                f"expected floating-point RGB in [0, 1], got {x.dtype} from {low:g} to {high:g}; "
+                "models scale their own input."
+            )
+        return x.to(self.device, torch.float32)
+
+
+def choose_layers(model: Model, named: str, usual: Sequence[str], last: str) -> list[str]:
+    """Layers to study: those named, or the usual ones that the model has, up to the last.
+
+    Args:
+        model: from `load_model`.
+        named: names with spaces between; empty for the usual ones.
+        usual: in the model's order; those that it does not have are left out.
+        last: the layer at which to stop; always among the usual ones.
+
+    Raises:
+        UserError: for a layer that the model does not have.
+    """
+    if named.split():
+        return [model.check_layer(layer) for layer in named.split()]
+    model.check_layer(last)
+    order = list(model.layers)
+    below = order[: order.index(last)] if last in order else []
+    return [layer for layer in usual if layer in below] + [last]
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """The device of that name; `"auto"` is a CUDA GPU if there is one, else the CPU.
+
+    Raises:
+        UserError: no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"there is no device {str(device)!r} here ({error}).") from error
+    return torch.device(device)

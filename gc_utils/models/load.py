@@ -1,0 +1,150 @@
+"""Names become models with weights: InceptionV1, the filter bank, or any torchvision classifier.
+
+    model = load_model("inceptionv1", weights="demo")
+    model.unit(crops, "mixed3b")          # (B, 480), from crops of model.crop_size("mixed3b")
+    model.activations(images, "mixed3b")  # (B, 480, H/8, W/8)
+
+All models take RGB images in [0, 1] and scale them themselves. Parameters are frozen and modules in
+evaluation mode, but nothing is hidden from autograd: a gradient flows to any image that asks for
+one. Without one, nothing is recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any, NamedTuple
+
+import torch
+
+from gc_utils.errors import UserError, choose
+from gc_utils.models import weights as _weights
+from gc_utils.models.base import Model, pick_device
+from gc_utils.models.filter_bank import FilterBank, FilterBankModel
+from gc_utils.models.inception import InceptionModel, InceptionV1
+from gc_utils.models.torchvision import load_torchvision, torchvision_file, torchvision_names
+
+OWN = ("inceptionv1", "filter_bank")
+INCEPTION_WEIGHTS = ("demo", "inception5h", "random")
+
+
+def load_model(
+    name: str = "inceptionv1",
+    weights: str | None = None,
+    weights_file: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "auto",
+    *,
+    group: str | None = None,
+    **options: Any,
+) -> Model:
+    """A model by name.
+
+    Args:
+        name: `"inceptionv1"`, `"filter_bank"`, or a torchvision classifier such as `"googlenet"`.
+        weights: for InceptionV1 `"demo"` (in the package; its first layers, through mixed3b),
+            `"inception5h"` (downloaded when first asked for) or `"random"`; for torchvision
+            `"DEFAULT"`, the name of an entry of its weights (`"IMAGENET1K_V1"`), or `"random"`;
+            for the filter bank `"analytic"`. The first of these is the default.
+        weights_file: for InceptionV1, a copy of inception5h.pth, or a `.safetensors` with its
+            parameter names; takes the place of `weights`.
+        device: `"auto"`, or a name that torch knows.
+        group: what the filter bank is closed under (D16 unless given); other models ignore it.
+        options: `seed=0` for random weights; `norm=Norm(…)` for InceptionV1's response
+            normalisation.
+
+    Raises:
+        UserError: unknown name, weights, device or option; weights that cannot be had or read.
+
+    Example:
+        >>> model = load_model("filter_bank", group="D4")
+        >>> model.unit(torch.rand(5, 3, 35, 35), "filters").shape
+        torch.Size([5, 24])
+    """
+    choose(name, OWN if name in OWN else (*OWN, *torchvision_names()), "model")
+    taken = {"inceptionv1": ("seed", "norm"), "filter_bank": ("group",)}.get(name, ("seed",))
+    for option in options:
+        choose(option, taken, f"{name} option")
+    target = pick_device(device)
+    if name == "inceptionv1":
+        return _load_inception(weights, weights_file, target, **options)
+    if weights_file is not None:
+        raise UserError(f"weights_file is for 'inceptionv1', not for {name!r}.")
+    if name == "filter_bank":
+        choose(weights or "analytic", ["analytic"], f"{name} weights")
+        bank = FilterBank(group) if group else FilterBank()
+        return FilterBankModel(
+            name, "analytic", _weights.state_sha256(bank.state_dict()), bank, target
+        )
+    return load_torchvision(name, weights or "DEFAULT", target, **options)
+
+
+def _load_inception(
+    weights: str | None, file: Any, device: torch.device, seed: int = 0, norm: Any = None
+) -> Model:
+    weights = choose(weights or "demo", INCEPTION_WEIGHTS, "inceptionv1 weights")
+    if file is None and weights == "random":
+        network = InceptionV1(norm=norm, seed=seed)
+        checksum = _weights.state_sha256(network.state_dict())
+        return InceptionModel("inceptionv1", "random", checksum, network, device)
+    if file is not None:
+        found = _weights.from_file(file)
+    else:
+        found = _weights.demo() if weights == "demo" else _weights.inception5h()
+    network = InceptionV1.from_state_dict(found.state, norm=norm)
+    return InceptionModel("inceptionv1", found.name, found.sha256, network, device)
+
+
+class AvailableWeights(NamedTuple):
+    """One line of `python -m gc_utils weights`."""
+
+    model: str
+    weights: str
+    status: str  # in the package, missing, cached, to download, made on the spot
+    path: str  # where it is, or will be cached
+    checksum: str  # what the file's is, or must be
+    source: str
+
+
+def available_weights() -> list[AvailableWeights]:
+    """Which weights there are, where they are cached, their checksums.
+
+    Of torchvision's weights those that are cached are listed, and one line stands for the rest.
+    """
+    from gc_utils._torchvision import torchvision
+
+    try:
+        status, checksum = "in the package", f"sha256 {_weights.demo().sha256}"
+    except UserError:
+        status, checksum = "missing", ""
+    path = _weights.cache_folder() / "inception5h.pth"
+    cached = path.is_file() and _weights.git_blob_id(path.read_bytes()) == _weights.INCEPTION5H_BLOB
+    rows = [
+        ("inceptionv1", "demo", status, "", checksum, "trained for this project"),
+        (
+            "inceptionv1",
+            "inception5h",
+            "cached" if cached else "to download",
+            str(path),
+            f"git blob {_weights.INCEPTION5H_BLOB}",
+            _weights.INCEPTION5H_URL,
+        ),
+        ("inceptionv1", "random", "made on the spot", "", "", "He normal, by seed"),
+        ("filter_bank", "analytic", "made on the spot", "", "", "formulas"),
+    ]
+    for name in torchvision_names():
+        for entry in torchvision.models.get_model_weights(name):
+            path = torchvision_file(entry)
+            if path.is_file():
+                checksum = f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+                rows.append((name, entry.name, "cached", str(path), checksum, entry.url))
+    rows.append(
+        (
+            "any torchvision classifier",
+            "DEFAULT, or random",
+            "to download",
+            str(_weights.cache_folder()),
+            "sha256, its beginning in the file's name",
+            "download.pytorch.org",
+        )
+    )
+    return [AvailableWeights(*row) for row in rows]

@@ -1,0 +1,152 @@
+"""Where weights come from: the package, a file, or a download that is checked and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import os
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+
+from gc_utils.errors import UserError
+
+INCEPTION5H_URL = (
+    "https://github.com/ProGamerGov/pytorch-old-tensorflow-models/raw/master/inception5h.pth"
+)
+INCEPTION5H_BLOB = "119f77db85c8352960933e025312b507d9a96ed7"
+
+
+class Weights(NamedTuple):
+    """A state dict, its name and the sha256 of the file that it came from."""
+
+    name: str
+    state: dict[str, torch.Tensor]
+    sha256: str
+
+
+def git_blob_id(data: bytes) -> str:
+    """The id under which git stores a file: `sha1("blob <size>\\0" + bytes)`."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def state_sha256(state: dict[str, torch.Tensor]) -> str:
+    """sha256 of a state dict's names, types, shapes and bytes: for weights that no file holds."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where torch keeps downloaded weights (`TORCH_HOME` moves it)."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def demo() -> Weights:
+    """The weights that the package carries: InceptionV1's first layers, trained for this project.
+
+    Raises:
+        UserError: if this installation lacks them.
+    """
+    file = resources.files("gc_utils") / "weights" / "demo.safetensors"
+    if not file.is_file():
+        raise UserError(
+            "this installation lacks the demo weights (gc_utils/weights/demo.safetensors); "
+            "install the package again, or use weights='random'."
+        )
+    return _safetensors("demo", file.read_bytes())
+
+
+def inception5h() -> Weights:
+    """The public InceptionV1 weights, from the cache or downloaded with a progress bar.
+
+    A cached file that is not, or no longer, the one expected is fetched again.
+
+    Raises:
+        UserError: if they cannot be had, with the address, the checksum and what to do.
+    """
+    path = cache_folder() / "inception5h.pth"
+    data = path.read_bytes() if path.is_file() else b""
+    if git_blob_id(data) != INCEPTION5H_BLOB:
+        data = download(INCEPTION5H_URL, path, INCEPTION5H_BLOB)
+    return _pickled("inception5h", data)
+
+
+def from_file(file: str | os.PathLike[str]) -> Weights:
+    """Weights from a file at hand.
+
+    Args:
+        file: a copy of `inception5h.pth`, or any `.safetensors` with parameter names of its kind.
+
+    Raises:
+        UserError: if there is no such file, or it is neither; a copy of `inception5h.pth` must be
+            that very file, because a pickle is opened only if we know it.
+    """
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise UserError(f"there is no weights file {str(path)!r}.")
+    data = path.read_bytes()
+    if path.suffix == ".safetensors":
+        return _safetensors(path.name, data)
+    if (found := git_blob_id(data)) != INCEPTION5H_BLOB:
+        raise UserError(
+            f"{str(path)!r} is not inception5h.pth: its git blob id is {found}, expected "
+            f"{INCEPTION5H_BLOB} ({INCEPTION5H_URL}). For weights of your own give a .safetensors "
+            "file with the same parameter names."
+        )
+    return _pickled("inception5h", data)
+
+
+def download(url: str, path: Path, blob: str) -> bytes:
+    """Download a file, check it, and only then give it its name.
+
+    Args:
+        url: its address.
+        path: where to keep it.
+        blob: its git blob id.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        UserError: if it cannot be had or is not the file expected. Nothing is left behind.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    otherwise = (
+        f"Get {url} (git blob id {blob}) where there is a network, then give it with "
+        f"--weights-file FILE (weights_file=...) or put it at {path}. Without it: weights 'demo'."
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(part), progress=True)
+        data = part.read_bytes()
+        if (found := git_blob_id(data)) != blob:
+            raise UserError(
+                f"the download of {path.name} is not the file expected: its git blob id is "
+                f"{found}, not {blob}. {otherwise}"
+            )
+        part.replace(path)
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f"cannot download {path.name} ({error}). {otherwise}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return data
+
+
+def _safetensors(name: str, data: bytes) -> Weights:
+    try:
+        state = safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise UserError(f"the weights {name!r} cannot be read ({error}).") from error
+    return Weights(name, state, hashlib.sha256(data).hexdigest())
+
+
+def _pickled(name: str, data: bytes) -> Weights:
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return Weights(name, dict(state), hashlib.sha256(data).hexdigest())

@@ -1,0 +1,213 @@
+"""Run one notebook with papermill, in this very interpreter, and say how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+KERNEL = "gc_utils"
+# glibc gives the memory of every large tensor back at once, and Linux fills it with zeros when the
+# next one asks: without these a step of the orbit encoder takes half as long again.
+ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How one notebook went.
+
+    `error` is None or the failing cell, its source and the message, ready to print;
+    `peak_memory_mb` is the largest resident size of its kernel and the kernel's own processes.
+    """
+
+    seconds: float
+    cells: int
+    peak_memory_mb: int
+    error: str | None
+
+
+@contextlib.contextmanager
+def own_kernel() -> Iterator[str]:
+    """Offer a kernel that is `sys.executable` with this package; yields its name.
+
+    A virtual environment need not have registered a kernel, and a registered `python3` may be
+    another interpreter altogether.
+    """
+    package_root = str(Path(__file__).resolve().parents[2])
+    with tempfile.TemporaryDirectory(prefix="gc_utils-kernel-") as folder:
+        spec = {
+            "argv": [
+                *[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                "--log-level=ERROR",  # or every kernel warns about its local sockets
+            ],
+            "display_name": "Python 3 (this environment)",
+            "language": "python",
+            "env": {
+                "PYTHONPATH": _prepend(package_root, os.environ.get("PYTHONPATH")),
+                # No start-up files or settings of the user's own IPython.
+                "IPYTHONDIR": folder,
+                **{name: os.environ.get(name, value) for name, value in ALLOCATION.items()},
+            },
+        }
+        home = Path(folder) / "kernels" / KERNEL
+        home.mkdir(parents=True)
+        (home / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+        before = os.environ.get("JUPYTER_PATH")
+        os.environ["JUPYTER_PATH"] = _prepend(folder, before)
+        try:
+            yield KERNEL
+        finally:
+            if before is None:
+                del os.environ["JUPYTER_PATH"]
+            else:
+                os.environ["JUPYTER_PATH"] = before
+
+
+def execute(
+    notebook: Path,
+    output: Path,
+    parameters: dict,
+    on_progress: Callable[[int, int, float], None] = lambda done, cells, seconds: None,
+) -> Execution:
+    """Execute `notebook` into `output`.
+
+    Args:
+        notebook: the notebook to run; it is not changed.
+        output: where the executed copy goes, written after every cell.
+        parameters: values for its `parameters` cell.
+        on_progress: called about four times a second with (cells done, cells, seconds).
+
+    Raises:
+        KeyboardInterrupt: after the kernel was stopped.
+    """
+    state: dict = {"done": 0, "cells": 0, "error": None}
+
+    def work() -> None:
+        try:
+            with own_kernel() as kernel:
+                _papermill(notebook, output, parameters, kernel, state)
+        except BaseException as error:  # noqa: BLE001 - told to the caller below
+            state["error"] = error
+
+    this = psutil.Process()
+    strangers = set(this.children())
+    started = time.monotonic()
+    peak = 0
+    # In a thread of its own, so that Ctrl-C arrives here and not inside nbclient, which would
+    # report it as a kernel that died.
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(0.25)
+            peak = max(peak, sum(map(_resident, set(this.children()) - strangers)))
+            on_progress(state["done"], state["cells"], time.monotonic() - started)
+    except KeyboardInterrupt:
+        _stop(set(this.children()) - strangers, worker)
+        raise
+    return Execution(
+        seconds=round(time.monotonic() - started, 1),
+        cells=state["cells"],
+        peak_memory_mb=peak >> 20,
+        error=None if state["error"] is None else _explain(state),
+    )
+
+
+def _papermill(notebook: Path, output: Path, parameters: dict, kernel: str, state: dict) -> None:
+    import logging
+
+    import papermill
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class Engine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, manager, kernel_name, **options):
+            cell_complete = manager.cell_complete
+            state["cells"] = len(manager.nb.cells)
+
+            def count(cell, cell_index=None, **more):
+                cell_complete(cell, cell_index=cell_index, **more)
+                state["done"] = cell_index + 1
+
+            manager.cell_complete = count
+            return super().execute_managed_notebook(manager, kernel_name, **options)
+
+    papermill_engines.register(KERNEL, Engine)
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what went wrong is told once, by us
+    papermill.execute_notebook(
+        notebook,
+        output,
+        parameters=parameters,
+        engine_name=KERNEL,
+        kernel_name=kernel,
+        language="python",
+        progress_bar=False,
+        cwd=notebook.parent,
+    )
+
+
+def _explain(state: dict) -> str:
+    """The failing cell's number, the lines around the failing one, and the error."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill import PapermillExecutionError
+
+    error = state["error"]
+    if isinstance(error, DeadKernelError):
+        cell = min(state["done"] + 1, state["cells"])
+        return f"cell {cell} of {state['cells']}: the kernel died (was there enough memory?)"
+    if not isinstance(error, PapermillExecutionError):
+        return f"it could not be run: {type(error).__name__}: {error}"
+    colours = re.compile(r"\x1b\[[0-9;]*m")
+    trace = colours.sub("", "\n".join(error.traceback))
+    found = re.search(r"Cell In\[\d+\], line (\d+)", trace)
+    lines = error.source.splitlines()
+    at = min(int(found[1]) if found else 1, len(lines))
+    excerpt = [
+        ("  > " if number == at else "    ") + line
+        for number, line in enumerate(lines, start=1)
+        if at - 2 <= number <= at + 1
+    ]
+    return "\n".join(
+        [
+            f"cell {error.cell_index + 1} of {state['cells']}:",
+            *excerpt,
+            f"{error.ename}: {colours.sub('', error.evalue)}",
+        ]
+    )
+
+
+def _stop(kernels: set[psutil.Process], worker: threading.Thread) -> None:
+    """Interrupt kernels, so that their cells can tidy up, and end those that do not listen."""
+    for kernel in kernels:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            kernel.send_signal(signal.SIGINT)
+    worker.join(5)
+    for kernel in kernels:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in [*kernel.children(recursive=True), kernel]:
+                process.kill()
+    worker.join(5)
+
+
+def _resident(process: psutil.Process) -> int:
+    """Bytes of memory held by a process and its children, 0 when it is gone."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        for member in [process, *process.children(recursive=True)]:
+            total += member.memory_info().rss
+    return total
+
+
+def _prepend(folder: str, path: str | None) -> str:
+    return folder if not path else folder + os.pathsep + path

@@ -1,0 +1,242 @@
+"""Presets, and the runner that executes the notebooks in order into a run folder.
+
+    run("smoke", "runs/first", parameters={"group": "D8"})
+
+A notebook is run again only if something that went into it has changed: its code, its parameters,
+the package, or what the notebooks before it made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from gc_utils.errors import UserError, choose
+from gc_utils.pipeline.execution import execute
+from gc_utils.pipeline.manifest import (
+    Manifest,
+    folder_checksum,
+    needed_numbers,
+    notebook_checksum,
+    package_checksum,
+    short_path,
+    upstream,
+)
+from gc_utils.pipeline.notebooks import (
+    DEFAULT_PRESET,
+    PICTURES,
+    PRESETS,
+    Notebook,
+    default_output,
+    find_notebooks,
+)
+from gc_utils.pipeline.parameters import check_values, defaults_of, parameter_values
+from gc_utils.pipeline.progress import Line, clock, say
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook stopped with an error; the message says where and why."""
+
+
+def run(
+    preset: str = DEFAULT_PRESET,
+    output: str | os.PathLike | None = None,
+    only: Iterable[str] = (),
+    parameters: dict[str, Any] | None = None,
+    force: bool = False,
+    *,
+    notebooks: str | os.PathLike | None = None,
+    stream: TextIO | None = None,
+) -> Path:
+    """Execute the notebooks in order and write `run.json` and `report.html`.
+
+    Args:
+        preset: a name from `PRESETS`.
+        output: the run folder; None for `runs/<preset>`.
+        only: numbers or names of the notebooks to run; none for all.
+        parameters: overrides of the preset, values or texts.
+        force: run also what is up to date.
+        notebooks: the notebooks' folder; None to find it.
+        stream: where progress is told; None for standard output.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: a mistake in what was asked, found before anything runs.
+        NotebookFailed: a notebook stopped; those after it were not run.
+        KeyboardInterrupt: the run folder is in order, and the same call goes on from there.
+    """
+    stream = stream or sys.stdout
+    choose(preset, PRESETS, "preset")
+    found = find_notebooks(notebooks)
+    chosen = _select(found, only)
+    told = parameter_values(found, preset, parameters or {}, [n.name for n in chosen])
+    used = {
+        name: value
+        for notebook in chosen
+        for name, value in (defaults_of(notebook) | told[notebook.name]).items()
+    }
+    check_values(used)
+    run_dir = Path(output).resolve() if output else default_output(preset)
+    if run_dir.exists() and not run_dir.is_dir():
+        raise UserError(f"output {str(run_dir)!r} is a file, not a folder")
+    if run_dir.is_dir() and any(run_dir.iterdir()) and not (run_dir / "run.json").exists():
+        raise UserError(
+            f"folder {str(run_dir)!r} holds other things than a run; name a new one with --output"
+        )
+    manifest = Manifest(run_dir)
+    _check_upstream(manifest, found, chosen, run_dir)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the run folder {str(run_dir)!r}: {error}") from error
+    with _alone(run_dir), _terminate_as_interrupt():
+        from gc_utils.pipeline.staleness import advice, find_stale
+        from gc_utils.reporting.report import write_report
+
+        manifest.begin(preset, used)
+        package = package_checksum()
+        settled: set[str] = set()
+        try:
+            _run_all(manifest, found, chosen, told, force, stream, package, settled)
+        finally:
+            stale = find_stale(manifest, found, settled, package)
+            manifest.mark_stale(stale)
+            report = write_report(run_dir, found)
+            if stale:
+                say(stream, advice(manifest, found, stale, parameters or {}))
+    say(stream, f"Report: {short_path(report)}")
+    return run_dir
+
+
+def _run_all(
+    manifest: Manifest,
+    found: list[Notebook],
+    chosen: list[Notebook],
+    told: dict[str, dict],
+    force: bool,
+    stream: TextIO,
+    package: str,
+    settled: set[str],
+) -> None:
+    """Execute what has to be; `settled` is given the names of what ran or was up to date."""
+    say(stream, f"Run folder: {short_path(manifest.run_dir)}")
+    for place, notebook in enumerate(chosen, start=1):
+        line = Line(stream, f"[{place}/{len(chosen)}] {notebook.name}")
+        inputs = {
+            "notebook": notebook_checksum(notebook.path),
+            "parameters": told[notebook.name],
+            "pictures": "".join(
+                folder_checksum(told[notebook.name].get(name) or "") for name in PICTURES
+            ),
+            "package": package,
+            "upstream": {
+                other.name: manifest.outputs_checksum(other.name)
+                for other in upstream(notebook, found, manifest)
+            },
+        }
+        settled.add(notebook.name)
+        stale = manifest.why_stale(notebook.name, inputs)
+        if stale is None and not force:
+            line.finish("up to date")
+            continue
+        # Said first: nothing is deleted before a person can read why.
+        if stale and manifest.known(notebook.name):
+            line.note(stale)
+        if force or not manifest.resumable(notebook.name, inputs):
+            manifest.clear(notebook.name)
+        manifest.start(notebook.name, inputs)
+        output = manifest.run_dir / f"{notebook.name}.ipynb"
+        try:
+            parameters = dict(told[notebook.name])
+            if "run_dir" in notebook.parameters:
+                parameters["run_dir"] = str(manifest.run_dir)
+            done = execute(notebook.path, output, parameters, line.update)
+        except BaseException:
+            manifest.stop(notebook.name, "interrupted")
+            line.finish("interrupted; the same command goes on from here")
+            raise
+        manifest.stop(notebook.name, "failed" if done.error else "done", done)
+        line.finish(
+            f"{'failed after ' if done.error else ''}{clock(done.seconds)}, "
+            f"{done.peak_memory_mb} MB"
+        )
+        if done.error:
+            later = ", ".join(n.name for n in chosen[place:])
+            raise NotebookFailed(
+                f"{notebook.name} stopped in {done.error}\n"
+                f"The notebook as far as it got: {short_path(output)}"
+                + (f"\nNot run: {later}" if later else "")
+            )
+
+
+def _select(found: list[Notebook], only: Iterable[str]) -> list[Notebook]:
+    """The notebooks named by number, name or file name, in the story's order."""
+    wanted = set()
+    for text in only:
+        name = Path(text).name.removesuffix(".ipynb")
+        if name in {n.number for n in found}:
+            wanted |= {n.name for n in found if n.number == name}
+        elif name.isdecimal() and name.zfill(2) in {n.number for n in found}:
+            wanted |= {n.name for n in found if n.number == name.zfill(2)}
+        else:
+            wanted.add(choose(name, [n.name for n in found], "notebook"))
+    return [n for n in found if not wanted or n.name in wanted]
+
+
+def _check_upstream(
+    manifest: Manifest, found: list[Notebook], chosen: list[Notebook], run_dir: Path
+) -> None:
+    names = {n.name for n in chosen}
+    for notebook in chosen:
+        missing = [
+            other
+            for other in needed_numbers(notebook, found)
+            if other.name not in names and not manifest.complete(other.name)
+        ]
+        if missing:
+            numbers = " ".join(n.number for n in found if n in missing or n in chosen)
+            raise UserError(
+                f"{notebook.name} needs what {', '.join(n.name for n in missing)} makes, and "
+                f"{short_path(run_dir)} does not have it; use --only {numbers}"
+            )
+
+
+@contextlib.contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """Hold the run folder; a second run in it would spoil both."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with (run_dir / ".lock").open("w", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"another run is at work in {short_path(run_dir)}") from error
+        yield
+
+
+@contextlib.contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let a polite `kill` stop a run the way Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,390 @@
+"""Orbit activations with a known dictionary: the ground truth that a method is judged by.
+
+A *family* has a template `T[g]`, a smooth function on the group with values in `C` channels and a
+chosen stabiliser `S`: `T[g·s] = T[g]`. Its features are the template's distinct right translates
+`V_(k,h) = R_h T_k`, one for each coset `h·S`, so `|G| / |S|` of them. Orbits are sparse sums of all
+families' features, with noise:
+
+    A[n] = Σ_i f[n, i] V_i + noise
+
+and have what every set of orbits has: with `A` also `R_h A` is as likely.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gc_utils import groups
+from gc_utils.activations.store import PLANTED, ActivationStore, create_store
+from gc_utils.errors import UserError
+from gc_utils.groups import Group, Subgroup
+from gc_utils.symmetry.report import stabilisers
+
+KINDS = ("C1", "D1", "C2", "D2", "C4", "G")  # chiral, mirror, two-fold, both, four-fold, invariant
+ALIASES = {"chiral": "C1", "mirror": "D1", "2-fold": "C2", "4-fold": "C4", "invariant": "G"}
+FREQUENCIES = 4  # the highest of a template, unless its symmetry leaves nothing below the next
+NEARLY = 0.9  # a template that comes nearer than this to more symmetry is drawn again
+ATTEMPTS = 200
+
+
+@dataclass(frozen=True)
+class PlantedOrbits:
+    """Orbits and what is in them.
+
+    Attributes:
+        group: the group.
+        V: transform blocks of all features, `(m, |G|, C)`, of norm `√|G|`.
+        codes: `(N, m)`.
+        A: orbit activations `(N, |G|, C)`, float32.
+        family: of every feature, int `(m,)`.
+        stabilisers: of every feature, its name (`"D1@45"`).
+        axes: `axis_degrees` of these, float64 `(m,)`.
+        kinds: stabiliser of every family's template up to conjugacy (`"D1"`), one a family.
+        noise: the noise's share of all variance.
+    """
+
+    group: Group
+    V: torch.Tensor = field(repr=False)
+    codes: torch.Tensor = field(repr=False)
+    A: torch.Tensor = field(repr=False)
+    family: torch.Tensor = field(repr=False)
+    stabilisers: tuple[str, ...] = field(repr=False)
+    axes: torch.Tensor = field(repr=False)
+    kinds: tuple[str, ...]
+    noise: float
+
+    @property
+    def templates(self) -> torch.Tensor:
+        """One feature of every family, `(families, |G|, C)`."""
+        first = [int((self.family == k).nonzero()[0]) for k in range(len(self.kinds))]
+        return self.V[first]
+
+    def split(self, held_out: int) -> tuple[PlantedOrbits, PlantedOrbits]:
+        """The samples but for the last `held_out`, and these."""
+        if not 0 < held_out < len(self.A):
+            raise UserError(f"cannot hold out {held_out} of {len(self.A)} samples.")
+        return tuple(
+            replace(self, codes=self.codes[part], A=self.A[part])
+            for part in (slice(None, -held_out), slice(-held_out, None))
+        )
+
+
+def planted_orbits(
+    group: Group | str = "D16",
+    channels: int = 64,
+    families: int | Mapping[str, int] = 8,
+    samples: int = 4096,
+    l0: float = 6.0,
+    noise: float = 0.05,
+    break_equivariance: float = 0.0,
+    seed: int = 0,
+    *,
+    amplitudes: tuple[float, float] = (0.5, 1.5),
+    correlation: float = 0.0,
+    dictionary_seed: int | None = None,
+) -> PlantedOrbits:
+    """Draw a dictionary of known symmetry, and orbits made of it.
+
+    Args:
+        group: the group, or its name.
+        channels: `C`.
+        families: how many of each of `KINDS` that the group has, or how many by stabiliser:
+            `{"C1": 8, "D1": 4}`; a name without an axis takes one of its conjugates at random, one
+            with an axis (`"D2@45"`) is taken as it is.
+        samples: `N`.
+        l0: mean number of active features of a sample.
+        noise: variance of the Gaussian noise, as a share of the signal's.
+        break_equivariance: norm of what is added to every feature's blocks, as a share of theirs:
+            as smooth as they are, and another for each feature of a family, so that these are no
+            longer exact translates of each other. The stabilisers stated are those before.
+        seed: of everything.
+        amplitudes: codes that are on are uniform between these.
+        correlation: of the Gaussian variables behind which features are on, among families that
+            belong together (eight to a set) at the same turn; 0 makes all features independent.
+        dictionary_seed: of the dictionary alone, if it is to be the same for other samples.
+
+    Raises:
+        UserError: a stabiliser that the group does not have, or numbers that make no sense.
+
+    Example:
+        >>> planted = planted_orbits("D4", channels=8, families={"C1": 1, "G": 1}, samples=10)
+        >>> planted.V.shape, planted.A.shape
+        (torch.Size([9, 8, 8]), torch.Size([10, 8, 8]))
+    """
+    g = groups.group(group) if isinstance(group, str) else group
+    for name, value, least in (("channels", channels, 1), ("samples", samples, 1)):
+        if value < least:
+            raise UserError(f"{name} = {value}: expected {least} or more.")
+    for name, value in (("noise", noise), ("break_equivariance", break_equivariance)):
+        if not value >= 0:
+            raise UserError(f"{name} = {value}: expected 0 or more.")
+    if not 0 <= correlation < 1:
+        raise UserError(f"correlation = {correlation}: expected 0 or more, and less than 1.")
+    if not 0 < amplitudes[0] <= amplitudes[1]:
+        raise UserError(f"amplitudes = {amplitudes}: expected 0 < lowest ≤ highest.")
+    of_dictionary = seed if dictionary_seed is None else dictionary_seed
+    rng = np.random.default_rng((1, of_dictionary))
+    chosen = _stabilisers(g, families, rng)
+
+    V, family, owner, turn = [], [], [], []
+    for k, stabiliser in enumerate(chosen):
+        template = draw_template(g, channels, stabiliser, rng)
+        for h, conjugate in _turns(g, stabiliser):
+            block = template[g.right(h).numpy()]
+            if break_equivariance:
+                block = block + break_equivariance * _unit(_smooth(g, channels, rng, FREQUENCIES))
+            V.append(_unit(block))
+            family.append(k)
+            owner.append(conjugate)
+            turn.append(h)
+    V = torch.from_numpy(np.stack(V)).float()
+    codes = _codes(
+        samples, np.array(family), np.array(turn), l0, amplitudes, correlation, g.order,
+        np.random.default_rng((2, seed)),
+    )  # fmt: skip
+    A = (codes @ V.flatten(1)).view(samples, g.order, channels)
+    signal = float((A - A.mean(0)).square().mean())
+    draw = torch.Generator().manual_seed(seed)
+    A = A + (noise * signal) ** 0.5 * torch.randn(A.shape, generator=draw)
+    return PlantedOrbits(
+        group=g,
+        V=V,
+        codes=codes,
+        A=A,
+        family=torch.tensor(family),
+        stabilisers=tuple(s.name for s in owner),
+        axes=torch.tensor([s.axis_degrees for s in owner], dtype=torch.float64),
+        kinds=tuple(s.name.split("@")[0] for s in chosen),
+        noise=noise / (1 + noise),
+    )
+
+
+def draw_template(
+    g: Group, channels: int, stabiliser: Subgroup, rng: np.random.Generator
+) -> np.ndarray:
+    """Random smooth blocks `(|G|, C)`, norm `√|G|`, with exactly this stabiliser.
+
+    Amplitudes fall as `(1 + m)^-1/2` over the angular frequencies `m = 0 … 4` (further, if the
+    stabiliser lets only higher ones through), projected on the functions with `T[g·s] = T[g]`.
+    Drawn again if another element `h` has `ρ(h) > 0.9`, or if little is left of it.
+
+    Raises:
+        UserError: if no such template turns up.
+    """
+    highest = max(FREQUENCIES, 0 if stabiliser.name == "G" else stabiliser.rotation_order)
+    inside = np.zeros(g.order, bool)
+    inside[list(stabiliser.elements)] = True
+    table = g.table.numpy()
+    for _ in range(ATTEMPTS):
+        whole = _smooth(g, channels, rng, highest)
+        T = whole[table[:, inside]].mean(1)
+        if np.sum(T**2) < 0.1 / stabiliser.order * np.sum(whole**2):
+            continue
+        rho = np.einsum("gc,ghc->h", T, T[table]) / np.sum(T**2)
+        if inside.all() or rho[~inside].max() <= NEARLY:
+            return _unit(T)
+    raise UserError(
+        f"no template of {g.name} with {channels} channels has exactly the symmetry "
+        f"{stabiliser.name}: give it more channels, or choose another stabiliser."
+    )
+
+
+def _unit(T: np.ndarray) -> np.ndarray:
+    """Scaled to norm `√|G|`: a block of norm 1 in the mean."""
+    return T * np.sqrt(len(T) / np.sum(T**2))
+
+
+def _smooth(g: Group, channels: int, rng: np.random.Generator, highest: int) -> np.ndarray:
+    """A random function on the group, smooth in the angle, `(|G|, C)`."""
+    angle = np.deg2rad(g.angles.numpy()[: g.n])
+    halves = []
+    for _ in range(1 + g.dihedral):  # turns, and turned mirrors
+        half = np.zeros((g.n, channels))
+        for m in range(min(highest, g.n // 2) + 1):
+            waves = np.stack([np.cos(m * angle), np.sin(m * angle)], 1)
+            half += (1 + m) ** -0.5 * waves @ rng.standard_normal((2, channels))
+        halves.append(half)
+    return np.concatenate(halves)
+
+
+def find_stabilisers(g: Group, name: str) -> list[Subgroup]:
+    """The conjugate subgroups that a name stands for: `"D1"` all mirrors, `"D1@45"` one.
+
+    Raises:
+        UserError: if the group has none; says which there are.
+    """
+    wanted = ALIASES.get(name, name)
+    there = g.subgroups()
+    found = [s for s in there if wanted in (s.name, s.name.split("@")[0])]
+    if wanted == g.name:
+        found = [s for s in there if s.order == g.order]
+    if not found:
+        bases = sorted({s.name.split("@")[0] for s in there}, key=_by_number)
+        raise UserError(
+            f"{g.name} has no stabiliser {name!r}; it has {', '.join(bases)} (G is all of it)."
+        )
+    return found
+
+
+def _by_number(name: str) -> tuple:
+    return (name == "G", name[0], int(re.sub(r"\D", "", name) or 0))
+
+
+def families_of_each(g: Group, count: int) -> dict[str, int]:
+    """So many families of each of `KINDS` that the group has."""
+    names = {s.name.split("@")[0] for s in g.subgroups()}
+    return {kind: count for kind in KINDS if kind in names}
+
+
+def _stabilisers(
+    g: Group, families: int | Mapping[str, int], rng: np.random.Generator
+) -> list[Subgroup]:
+    """One for every family."""
+    if isinstance(families, int):
+        families = families_of_each(g, families)
+    chosen = []
+    for name, count in families.items():
+        if count < 0:
+            raise UserError(f"{count} families of {name!r}: expected 0 or more.")
+        conjugates = find_stabilisers(g, name)
+        chosen += [conjugates[i] for i in rng.integers(len(conjugates), size=count)]
+    if not chosen:
+        raise UserError("no families were asked for: there would be nothing to find.")
+    return chosen
+
+
+def _turns(g: Group, stabiliser: Subgroup) -> list[tuple[int, Subgroup]]:
+    """A turn `h` for every feature of a family, and the stabiliser `h·S·h⁻¹` of `R_h T`."""
+    by_elements = {frozenset(s.elements): s for s in g.subgroups()}
+    found = []
+    for h in g.cosets(stabiliser):
+        back = int(g.inverse[h])
+        turned = {int(g.table[g.table[h, s], back]) for s in stabiliser.elements}
+        found.append((h, by_elements[frozenset(turned)]))
+    return found
+
+
+def _codes(
+    samples: int,
+    family: np.ndarray,
+    turn: np.ndarray,
+    l0: float,
+    amplitudes: tuple[float, float],
+    correlation: float,
+    order: int,
+    rng: np.random.Generator,
+) -> torch.Tensor:
+    """Non-negative codes `(N, m)`, `l0` of them on in the mean and one at least."""
+    from scipy.stats import norm
+
+    m = len(family)
+    if not 0 < l0 <= m:
+        raise UserError(f"l0 = {l0} active features of {m}: expected 0 < l0 ≤ {m}.")
+    z = rng.standard_normal((samples, m))
+    if correlation:
+        # Families of a set share a variable at each turn.
+        sets = rng.permutation(family.max() + 1) // 8
+        shared = rng.standard_normal((samples, sets.max() + 1, order))
+        z = correlation**0.5 * shared[:, sets[family], turn] + (1 - correlation) ** 0.5 * z
+    on = z > norm.isf(l0 / m)
+    empty = np.flatnonzero(~on.any(1))
+    on[empty, rng.integers(m, size=len(empty))] = True
+    return torch.from_numpy(np.where(on, rng.uniform(*amplitudes, size=on.shape), 0.0)).float()
+
+
+# Controls in which there is no symmetry to be found
+
+
+def no_orbits(planted: PlantedOrbits, seed: int = 0) -> PlantedOrbits:
+    """Gaussian data with the same covariance over `(g, c)`, closed under the group, but no sparse
+    features: a dictionary has nothing to find."""
+    g, A = planted.group, planted.A
+    rng = torch.Generator().manual_seed(seed)
+    # Sums of random orbits, started anywhere, tend to a Gaussian of the same covariance.
+    few = torch.randn(len(A), len(A), generator=rng) / len(A) ** 0.5
+    h = torch.randint(g.order, (len(A),), generator=rng)
+    moved = A[torch.arange(len(A))[:, None], g.table[:, h].T]
+    centred = (moved - moved.mean(0)).flatten(1)
+    return replace(planted, A=(few @ centred).view_as(A) + A.mean((0, 1)))
+
+
+def shuffled_blocks(planted: PlantedOrbits, seed: int = 0) -> PlantedOrbits:
+    """Every feature's blocks dealt out anew over `g`: features are still sparse, but no feature is
+    another's translate, nor its own."""
+    rng = torch.Generator().manual_seed(seed)
+    order = torch.rand(planted.V.shape[:2], generator=rng).argsort(1)
+    return _remade(planted, planted.V[torch.arange(len(planted.V))[:, None], order], rng)
+
+
+def single_blocks(planted: PlantedOrbits, seed: int = 0) -> PlantedOrbits:
+    """Features that live in one block only: seen at one turn, and gone at the next."""
+    rng = torch.Generator().manual_seed(seed)
+    m, order, _ = planted.V.shape
+    at = torch.randint(order, (m,), generator=rng)
+    V = torch.zeros_like(planted.V)
+    here = planted.V[torch.arange(m), at]
+    V[torch.arange(m), at] = here / here.norm(dim=1, keepdim=True) * order**0.5
+    return _remade(planted, V, rng)
+
+
+def _remade(planted: PlantedOrbits, V: torch.Tensor, rng: torch.Generator) -> PlantedOrbits:
+    """The same codes with other blocks, and the symmetry that these happen to have."""
+    g = planted.group
+    found = stabilisers(V, g, 0.999)  # blocks of an invariant feature are the same in any order
+    A = (planted.codes @ V.flatten(1)).view_as(planted.A)
+    share = planted.noise / (1 - planted.noise)
+    scale = (share * float((A - A.mean(0)).square().mean())) ** 0.5
+    return replace(
+        planted,
+        V=V,
+        A=A + scale * torch.randn(A.shape, generator=rng),
+        stabilisers=tuple(s.name for s in found),
+        axes=torch.tensor([s.axis_degrees for s in found], dtype=torch.float64),
+        family=torch.arange(len(V)),
+        kinds=tuple(s.name.split("@")[0] for s in found),
+    )
+
+
+def write_store(path: str | Path, planted: PlantedOrbits, *, folds: int = 4) -> ActivationStore:
+    """Write planted orbits as an activation store, which notebooks 02 to 04 run on unchanged.
+
+    There are no pictures: a sample's patch is its activations, an image of elements by channels.
+    Instead of drawings, features are shown the planted templates (see `tuning.stimuli_for`).
+
+    Args:
+        path: folder of the store.
+        planted: the orbits.
+        folds: of the cross-validation; a sample is its own photograph's worth of a fold.
+
+    Raises:
+        UserError: if something is there already.
+    """
+    path, N, size = Path(path), len(planted.A), 48
+    if path.exists():
+        raise UserError(f"{path} is there already: delete it, or choose another path.")
+    settings = {
+        "model": PLANTED, "weights": PLANTED, "weights_sha256": "", "layer": PLANTED,
+        "group": planted.group.name, "images": "photos", "limit": None, "pictures": PLANTED,
+        "samples": N, "size": size, "scales": [1.0], "folds": folds, "blur": 0.0,
+        "window": "none", "dtype": "float16", "seed": 0,
+    }  # fmt: skip
+    of = np.arange(N) * folds // N
+    nothing = np.zeros(N, np.float32)
+    plan = {"photograph": of, "x": nothing, "y": nothing, "scale": nothing + 1, "fold": of}
+    plan = {k: v.astype(np.int32 if v.dtype.kind == "i" else np.float32) for k, v in plan.items()}
+    names = [f"planted {i}" for i in range(folds)]
+    store = create_store(path, settings, plan, names, planted.group, planted.A.shape[2])
+    store.root["A"][:] = planted.A.numpy().astype(np.float16)
+    grey = (0.5 + planted.A / (6 * planted.A.std())).clamp(0, 1)[:, None]
+    grey = torch.nn.functional.interpolate(grey, size=(size, size), mode="nearest")
+    store.root["patch"][:] = (255 * grey[:, 0, :, :, None]).byte().expand(-1, -1, -1, 3).numpy()
+    store.root.create_array("template", data=planted.templates.numpy())
+    store.root.attrs["kinds"] = list(planted.kinds)
+    store.root["filled"][:] = 1
+    return store

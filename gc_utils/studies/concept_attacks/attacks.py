@@ -1,0 +1,175 @@
+"""*Making Corgis Important for Honeycomb Classification*: attacks on concept-based explanations.
+
+Brown and Kvinge 2021-2023, arXiv 2110.07120. TCAV (Kim et al. 2018) says whether a class depends on
+a concept by a direction fitted to example pictures of the concept. Whoever can perturb the examples
+can steer the answer.
+
+    explained = train_head(model, "mixed3a", draw_textured(1500))
+    test = ConceptTest(explained, class_pictures, random_pictures)
+    clean = {(name, c): s for name, x in concepts.items() for c, s in test.scores(x).items()}
+    decide(clean, test.random)                    # important, opposed or irrelevant
+    along = token_direction(explained.below, striped_pictures, other_pictures)
+    attacked = push(x, explained.below, along, bound=8)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import t as t_distribution
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from gc_utils.errors import UserError, choose
+from gc_utils.studies.concept_attacks.directions import ridge_direction
+from gc_utils.studies.concept_attacks.explained import BATCH, Activations, Pair, embed
+from gc_utils.studies.concept_attacks.tcav import ConceptTest, decide
+
+# ------------------------------------------------------------------------------------------ attacks
+
+
+def token_direction(
+    activations: Activations,
+    own: Tensor,
+    others: Tensor,
+    *,
+    kind: str = "probe",
+    weight: float = 30.0,
+) -> Tensor:
+    """Where a class lies in activation space, seen from all else: what tokens are pushed along.
+
+    `"centroid"`: from the others' centroid to the class's. `"probe"`: the same, discounted where
+    pictures vary anyway, which is a ridge classifier with a large weight.
+
+    Args:
+        activations: of the attacked layer, pictures to `(B, C, h, w)`.
+        own: the attacker's pictures of the class.
+        others: and of other things.
+        kind: `"probe"` or `"centroid"`.
+        weight: of the ridge, see `ridge_direction`.
+
+    Returns:
+        `(C·h·w,)`, of unit length.
+    """
+    choose(kind, ("probe", "centroid"), "kind of target")
+    if not len(own) or not len(others):
+        raise UserError("pictures of the class and of other things are needed, one at least.")
+    a, b = embed(own, activations), embed(others, activations)
+    if kind == "centroid":
+        return F.normalize((a.mean(0) - b.mean(0)).flatten(), dim=0)
+    return F.normalize(ridge_direction(a, b, weight=weight), dim=0)
+
+
+def push(
+    pictures: Tensor,
+    activations: Activations,
+    direction: Tensor,
+    bound: float,
+    *,
+    steps: int = 8,
+    batch: int = BATCH,
+    progress: bool = False,
+) -> Tensor:
+    """Token pushing: perturb pictures so that their activations move along a direction.
+
+    Projected gradient ascent of `⟨a(x), direction⟩` under an L∞ bound, in steps of the gradient's
+    sign. Push along the class's direction to make a concept look important, along minus it to hide
+    one.
+
+    Args:
+        pictures: `(N, 3, S, S)` RGB in [0, 1].
+        activations: differentiable, pictures to `(B, C, h, w)`.
+        direction: `(C·h·w,)`.
+        bound: largest change of a pixel, in 255ths.
+        steps: of the gradient.
+        batch: pictures at once.
+        progress: show a progress bar.
+
+    Returns:
+        As `pictures`, in [0, 1], and of eight bits where `pictures` are and the bound is whole.
+    """
+    if not 0 < bound < 255 or steps < 1:
+        raise UserError(f"bound {bound:g}/255, {steps} steps: expected 0 < bound < 255, steps > 0.")
+    eps, found = bound / 255, []
+    with torch.no_grad():
+        length = activations(pictures[:1]).numel()
+    if direction.numel() != length:
+        raise UserError(f"a direction of {direction.numel()} numbers for {length} activations.")
+    for x in tqdm(pictures.split(batch), desc="pushing", disable=not progress, leave=False):
+        low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
+        moved = x.clone()
+        for _ in range(steps):
+            moved.requires_grad_()
+            a = activations(moved).flatten(1)
+            along = (a @ direction.flatten().to(a)).sum()
+            (gradient,) = torch.autograd.grad(along, moved)
+            moved = moved.detach() + 2.5 * eps / steps * gradient.sign()
+            moved = torch.minimum(torch.maximum(moved, low), high)
+        stored = (255 * moved).round() / 255  # as a file would have it
+        found.append(torch.minimum(torch.maximum(stored, low), high))
+    return torch.cat(found)
+
+
+def noise(pictures: Tensor, bound: float, seed: int = 0) -> Tensor:
+    """The control: every pixel changed by the bound (in 255ths), up or down at random."""
+    if not 0 < bound < 255:
+        raise UserError(f"bound {bound:g}/255: expected 0 < bound < 255.")
+    drawn = torch.randint(0, 2, pictures.shape, generator=torch.Generator().manual_seed(seed))
+    return (pictures + bound / 255 * (2 * drawn - 1)).clamp(0, 1)
+
+
+def poison(clean: Tensor, perturbed: Tensor, runs: int, count: int) -> Tensor:
+    """Examples of which the first `count` in every run are perturbed, the others clean."""
+    if runs < 1 or len(clean) % runs or clean.shape != perturbed.shape:
+        raise UserError(
+            f"{len(clean)} and {len(perturbed)} examples do not divide into {runs} runs."
+        )
+    if not 0 <= count <= len(clean) // runs:
+        raise UserError(f"{count} perturbed of {len(clean) // runs} examples a run.")
+    mixed = clean.unflatten(0, (runs, -1)).clone()
+    mixed[:, :count] = perturbed.unflatten(0, (runs, -1))[:, :count]
+    return mixed.flatten(0, 1)
+
+
+def judge(
+    test: ConceptTest,
+    clean: Mapping[Pair, np.ndarray],
+    concept: str,
+    name: str,
+    examples: Tensor,
+    aim: str,
+) -> dict:
+    """What TCAV says of perturbed examples, decided within the clean family of tests.
+
+    Args:
+        test: the concept test, with any recipe.
+        clean: its clean scores; those of (concept, name) are replaced.
+        concept, name: concept and class.
+        examples: perturbed, for `test.scores`.
+        aim: `"induce"` succeeds if it makes important what was not, `"hide"` if what was important
+            no longer is.
+
+    Returns:
+        A row of `decide`, with `was` (the clean decision), `low` and `high` (95 % interval of the
+        mean score), `aim` and `success`.
+    """
+    choose(aim, ("induce", "hide"), "aim")
+    scores = test.scores(examples, [name])[name]
+
+    def row(of: Mapping[Pair, np.ndarray]) -> dict:
+        table = decide(of, test.random)
+        return table[(table.concept == concept) & (table["class"] == name)].iloc[0].to_dict()
+
+    was, now = row(clean)["decision"], row({**clean, (concept, name): scores})
+    half = t_distribution.ppf(0.975, len(scores) - 1) * scores.std(ddof=1) / len(scores) ** 0.5
+    changed = (was == "important", now["decision"] == "important")
+    return now | {
+        "low": max(now["score"] - half, 0.0),
+        "high": min(now["score"] + half, 1.0),
+        "was": was,
+        "aim": aim,
+        "success": changed == ((False, True) if aim == "induce" else (True, False)),
+    }

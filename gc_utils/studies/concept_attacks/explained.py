@@ -1,0 +1,221 @@
+"""Classifiers whose decisions are explained by concepts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import trange
+
+from gc_utils._torchvision import torchvision
+from gc_utils.errors import UserError
+from gc_utils.images.photographs import load_images
+from gc_utils.models.architecture import LAYERS
+from gc_utils.models.base import Model
+from gc_utils.models.inception import InceptionModel, InceptionV1
+from gc_utils.studies.concept_attacks.textured import CLASSES, TexturedPictures
+
+BATCH = 24  # pictures at once: what they need stays small enough to be kept and used again
+Activations = Callable[[Tensor], Tensor]
+Direction = Callable[[Tensor, Tensor], Tensor]
+Pair = tuple[str, str]  # concept, class
+
+
+# ------------------------------------------------------------------------ a classifier to explain
+
+
+class Below(nn.Module):
+    """A model up to a layer, as a module: RGB in [0, 1] to activations `(B, C, h, w)`."""
+
+    def __init__(self, model: Model, layer: str) -> None:
+        super().__init__()
+        self.network, self.model, self.layer = model.network, model, model.check_layer(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model.activations(x, self.layer)
+
+
+class Explained(nn.Module):
+    """A classifier to explain: a model up to a layer, `below`, and the `head` above it.
+
+    Attributes:
+        below: RGB in [0, 1] to the activations `(B, C, h, w)` that are explained.
+        classes: names of the classes, in the order of the logits.
+    """
+
+    def __init__(self, model: Model, layer: str, classes: Iterable[str]) -> None:
+        super().__init__()
+        self.below = Below(model, layer).requires_grad_(False)
+        self.classes = tuple(classes)
+
+    def head(self, a: Tensor) -> Tensor:
+        """Logits from activations."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, `(B, classes)`."""
+        return self.head(self.below(x))
+
+
+class TrainedHead(Explained):
+    """A frozen model with a head of its own: convolution, ReLU, mean over places, linear.
+
+    The head mixes places and has a hidden layer: with a linear head on pooled activations every
+    picture would have the same gradient, and every TCAV score would be 0 or 1.
+
+    Args:
+        model: the backbone.
+        layer: whose activations are explained.
+        classes: their names.
+        hidden: channels of the head's convolution.
+        seed: of the head's weights.
+    """
+
+    def __init__(
+        self, model: Model, layer: str, classes: Iterable[str], *, hidden: int = 64, seed: int = 0
+    ) -> None:
+        super().__init__(model, layer, classes)
+        channels = model.channels(layer)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.mix = nn.Conv2d(channels, hidden, 3)
+            self.logits = nn.Linear(hidden, len(self.classes))
+        # Centred, so that the hidden units' thresholds lie amid the data from the start.
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("scale", torch.ones(()))
+        self.to(model.device)
+
+    def head(self, a: Tensor) -> Tensor:
+        """Logits from activations `(B, C, h, w)`."""
+        return self.logits(F.relu(self.mix((a - self.mean) / self.scale)).mean((2, 3)))
+
+
+class OwnLogits(Explained):
+    """A whole InceptionV1, explained at one of its layers by its own logits, as in the paper.
+
+    Args:
+        model: InceptionV1 with weights up to the logits.
+        layer: whose activations are explained.
+
+    Raises:
+        UserError: another model, or weights that end below the logits.
+    """
+
+    def __init__(self, model: Model, layer: str) -> None:
+        if not isinstance(model, InceptionModel) or "logits" not in model.layers:
+            raise UserError(
+                f"{model.name!r} with weights {model.weights!r} has no logits to explain: take "
+                "'inceptionv1' with weights 'inception5h', or train a head."
+            )
+        if layer == "logits" or layer not in LAYERS:
+            raise UserError(
+                f"layer {layer!r} cannot be explained by the logits: choose a whole layer below "
+                "them, such as 'mixed4c', and no branch."
+            )
+        super().__init__(model, layer, [str(i) for i in range(model.channels("logits"))])
+        self.network: InceptionV1 = model.network
+
+    def head(self, a: Tensor) -> Tensor:
+        """Logits from activations, averaged over places where the picture has several."""
+        return self.network.above(a, self.below.layer, "logits").mean((2, 3))
+
+
+def train_head(
+    model: Model,
+    layer: str,
+    pictures: TexturedPictures,
+    *,
+    classes: Mapping[str, str] | None = None,
+    epochs: int = 12,
+    lr: float = 3e-3,
+    batch: int = 64,
+    seed: int = 0,
+    progress: bool = True,
+) -> TrainedHead:
+    """Train a head on a frozen model's activations (Adam, half a cosine).
+
+    Args:
+        model, layer: what lies below.
+        pictures: to learn from.
+        classes: texture → class, for classes of several textures (default: one each).
+        epochs, lr, batch: of the training.
+        seed: of weights and order.
+        progress: show a progress bar.
+    """
+    table = classes or {texture: texture for texture in CLASSES}
+    names = list(dict.fromkeys(table[t] for t in CLASSES))
+    y = torch.tensor([names.index(table[t]) for t in pictures.table.texture]).to(model.device)
+    explained = TrainedHead(model, layer, names, seed=seed)
+    a = embed(pictures.x, explained.below)
+    if min(a.shape[-2:]) < 3:
+        raise UserError(
+            f"layer {layer!r} has {a.shape[-2]}x{a.shape[-1]} units on pictures of "
+            f"{pictures.x.shape[-1]} pixels; the head needs 3x3: explain a lower layer."
+        )
+    explained.mean.copy_(a.mean((0, 2, 3))[:, None, None])
+    explained.scale.fill_(float((a - explained.mean).square().mean().sqrt().clamp_min(1e-12)))
+    parameters = [p for p in explained.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(parameters, lr=lr)
+    steps = max(1, epochs * -(-len(a) // batch))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        adam, lambda t: (1 + math.cos(math.pi * t / steps)) / 2
+    )
+    order = torch.Generator().manual_seed(seed)
+    for _ in trange(epochs, desc=f"head on {layer}", disable=not progress):
+        for at in torch.randperm(len(a), generator=order).split(batch):
+            adam.zero_grad()
+            F.cross_entropy(explained.head(a[at]), y[at]).backward()
+            adam.step()
+            schedule.step()
+    return explained.requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def embed(pictures: Tensor, activations: Activations, *, batch: int = BATCH) -> Tensor:
+    """Activations of pictures, a batch at a time."""
+    return torch.cat([activations(x) for x in pictures.split(batch)])
+
+
+@torch.no_grad()
+def predict(explained: Explained, pictures: Tensor) -> list[str]:
+    """Names of the classes that pictures are put into."""
+    return [explained.classes[i] for i in embed(pictures, explained).argmax(1).tolist()]
+
+
+class Above(nn.Module):
+    """A classifier's head, with the explained layer's activations as its input and first module."""
+
+    def __init__(self, explained: Explained) -> None:
+        super().__init__()
+        self.below, self.head = nn.Identity(), explained.head
+
+    def forward(self, a: Tensor) -> Tensor:
+        return self.head(self.below(a))
+
+
+# ------------------------------------------------------------------------------- people's pictures
+
+
+def cropped_pictures(spec: str, count: int, side: int, *, seed: int = 0) -> Tensor:
+    """Random crops of photographs, as examples of a concept or a class.
+
+    Args:
+        spec: as for `gc_utils.images.load_images`: `"folder:PATH"`, `"photos"`, …
+        count: crops, the photographs taken in turn.
+        side: pixels.
+        seed: of the crops.
+
+    Returns:
+        `(count, 3, side, side)` float32 in [0, 1].
+    """
+    if count < 1 or side < 1:
+        raise UserError(f"{count} crops of {side} pixels: expected one or more.")
+    found = load_images(spec, seed=seed)
+    crop = torchvision.transforms.v2.RandomResizedCrop(side, scale=(0.3, 1.0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        crops = [crop(found[i % len(found)].load()) for i in range(count)]
+    return torch.stack(crops).clamp(0, 1)

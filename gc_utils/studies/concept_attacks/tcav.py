@@ -1,0 +1,211 @@
+"""TCAV in memory, with tests over many runs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from captum.concept import TCAV, Classifier, Concept
+from captum.concept._core.cav import CAV
+from torch import Tensor
+
+from gc_utils.errors import UserError, choose
+from gc_utils.statistics import welch
+from gc_utils.studies.concept_attacks.directions import Recipe, ridge_direction
+from gc_utils.studies.concept_attacks.explained import Above, Direction, Explained, Pair, embed
+
+DECISIONS = ("important", "opposed", "irrelevant")
+LEVEL = 0.05  # share of families of tests with any false positive, after Holm's correction
+
+
+# -------------------------------------------------------------------------------------------- TCAV
+
+
+class _Directed(Classifier):
+    """captum's classifier of concepts, from a function of positive and negative activations."""
+
+    def __init__(self, direction: Direction) -> None:
+        self.direction = direction
+
+    def train_and_eval(self, dataloader, **options) -> dict:
+        """Fit on `(activations, number of the concept)`, the concept's own examples first."""
+        (x, y) = next(iter(dataloader))
+        self.numbers = [int(y[0]), int(y[-1])]
+        w = self.direction(x[y == self.numbers[0]], x[y == self.numbers[1]])
+        self.fitted = torch.stack([w, -w])
+        return {}
+
+    def weights(self) -> Tensor:
+        return self.fitted
+
+    def classes(self) -> list[int]:
+        return self.numbers
+
+
+class MemoryTCAV(TCAV):
+    """captum's TCAV with activations and directions in memory, none of them kept on disk.
+
+    Concepts and the class's pictures are given by their activations, which are the same for all
+    concepts; `interpret` is captum's.
+
+    Args:
+        explained: the classifier; its `below` is the layer.
+        direction: how positive and negative activations make a direction.
+    """
+
+    def __init__(self, explained: Explained, direction: Direction = ridge_direction) -> None:
+        with tempfile.TemporaryDirectory() as folder:  # captum makes one, and this is its end
+            above, fit = Above(explained), _Directed(direction)
+            super().__init__(above, ["below"], classifier=fit, save_path=folder)
+        self.activations: dict[int, Tensor] = {}
+
+    def concept(self, name: str, activations: Tensor) -> Concept:
+        """A concept from the activations of its examples, `(N, C, h, w)`."""
+        number = len(self.activations)
+        self.activations[number] = activations
+        return Concept(number, name, None)
+
+    def compute_cavs(self, experimental_sets, force_train=False, processes=None):
+        """The direction of every pair of concepts that has none yet."""
+        for concepts in experimental_sets:
+            known = self.cavs["-".join(str(c.id) for c in concepts)]
+            if "below" in known and not force_train:
+                continue
+            x = [self.activations[c.id] for c in concepts]
+            y = [torch.full((len(a),), c.id) for a, c in zip(x, concepts, strict=True)]
+            self.classifier.train_and_eval([(torch.cat(x), torch.cat(y))])
+            stats = {"weights": self.classifier.weights(), "classes": self.classifier.classes()}
+            known["below"] = CAV(concepts, "below", stats)
+        return self.cavs
+
+
+class ConceptTest:
+    """TCAV scores of concepts over many runs, each with its own examples and random pictures.
+
+    Run `r` fits a direction to the `r`-th part of a concept's examples against the `r`-th set of
+    random pictures. A score is the share of a class's pictures whose logit rises along it. Random
+    directions come from random against other random pictures; as neither comes first, each counts
+    both ways.
+
+    No two runs share examples: with one pool to draw from, the runs are not independent, and
+    Welch's test finds much that is not there.
+
+    Args:
+        explained: the classifier.
+        class_pictures: class → pictures `(n, 3, S, S)` whose sensitivity is asked.
+        random_pictures: `(3 · runs · n, 3, S, S)`, `n` a set: `runs` sets to set examples against,
+            and twice as many to set against each other.
+        runs: how many.
+        recipe: how a direction is made.
+
+    Attributes:
+        random: class → scores of random directions, `(2 · runs,)`.
+    """
+
+    def __init__(
+        self,
+        explained: Explained,
+        class_pictures: Mapping[str, Tensor],
+        random_pictures: Tensor,
+        *,
+        runs: int = 20,
+        recipe: Recipe | None = None,
+    ) -> None:
+        if runs < 2:
+            raise UserError(f"{runs} runs: a test needs two or more.")
+        for name in class_pictures:
+            choose(name, explained.classes, "class")
+        if len(random_pictures) < 3 * runs or len(random_pictures) % (3 * runs):
+            raise UserError(
+                f"{len(random_pictures)} random pictures: expected a multiple of 3 x {runs} runs."
+            )
+        self.explained, self.runs, self.recipe = explained, runs, recipe or Recipe()
+        self.class_activations = {n: embed(x, explained.below) for n, x in class_pictures.items()}
+        sets = self.embed(random_pictures).chunk(3 * runs)
+        self.against = sets[:runs]
+        pairs = zip(sets[runs : 2 * runs], sets[2 * runs :], strict=True)
+        scores = self._interpret(list(pairs), self.class_activations)
+        self.random = {name: np.r_[s, 1 - s] for name, s in scores.items()}
+
+    def embed(self, pictures: Tensor) -> Tensor:
+        """What stands for pictures: their activations, or what the recipe makes of them."""
+        return embed(pictures, self.recipe.seen(self.explained.below))
+
+    def scores(
+        self, examples: Tensor, classes: Iterable[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Scores of a concept for classes, one a run.
+
+        Args:
+            examples: pictures of the concept, `runs` equal parts one after another.
+            classes: names (default: all that pictures were given for).
+
+        Returns:
+            class → `(runs,)` in [0, 1].
+
+        Raises:
+            UserError: examples that do not divide into the runs, or an unknown class.
+        """
+        if len(examples) < self.runs or len(examples) % self.runs:
+            raise UserError(f"{len(examples)} examples do not divide into {self.runs} runs.")
+        known = self.class_activations
+        names = list(known if classes is None else classes)
+        wanted = {n: known[choose(n, known, "class")] for n in names}
+        parts = self.embed(examples).chunk(self.runs)
+        return self._interpret(list(zip(parts, self.against, strict=True)), wanted)
+
+    def _interpret(
+        self, pairs: list[tuple[Tensor, Tensor]], wanted: Mapping[str, Tensor]
+    ) -> dict[str, np.ndarray]:
+        tcav = MemoryTCAV(self.explained, self.recipe.direction)
+        sets = [[tcav.concept("concept", p), tcav.concept("random", n)] for p, n in pairs]
+        keys = ["-".join(str(c.id) for c in concepts) for concepts in sets]
+        found = {}
+        for name, activations in wanted.items():
+            number = self.explained.classes.index(name)
+            scores = tcav.interpret(activations, sets, target=number)
+            found[name] = np.array([float(scores[k]["below"]["sign_count"][0]) for k in keys])
+        return found
+
+
+def decide(
+    scores: Mapping[Pair, np.ndarray],
+    random: Mapping[str, np.ndarray],
+    *,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """Which concepts are important for which classes.
+
+    Welch's test of every pair's scores against those of random directions, Holm's correction over
+    all pairs. *Important*: significant and above the random mean; *opposed*: significant and below;
+    else *irrelevant*.
+
+    Args:
+        scores: (concept, class) → scores `(runs,)`.
+        random: class → scores of random directions.
+        level: of the family of tests.
+
+    Returns:
+        One row a pair: `concept`, `class`, `score`, `random` (means), `p`, `holm`, `decision`.
+    """
+    if not scores:
+        raise UserError("no scores to decide on.")
+    for _, name in scores:
+        choose(name, random, "class with scores of random directions")
+    rows = [
+        {"concept": concept, "class": name, "score": s.mean(), "random": random[name].mean(),
+         "p": welch(s, random[name])}
+        for (concept, name), s in scores.items()
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    order = np.argsort(table.p.to_numpy(), kind="stable")
+    stepped = table.p.to_numpy()[order] * np.arange(len(table), 0, -1)
+    holm = np.empty(len(table))
+    holm[order] = np.maximum.accumulate(stepped).clip(max=1)
+    table["holm"] = holm
+    above = np.where(table.score > table.random, *DECISIONS[:2])
+    table["decision"] = np.where(holm <= level, above, DECISIONS[2])
+    return table

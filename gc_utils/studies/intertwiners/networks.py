@@ -1,0 +1,131 @@
+"""Small networks to stitch, trained here on labelled images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gc_utils.errors import UserError, choose
+from gc_utils.images.labelled import Task
+
+HIDDEN = ("conv1", "conv2", "conv3", "conv4")
+BATCH = 128  # samples a step of a map that is learnt
+
+
+class SmallNet(nn.Module):
+    """Four convolutions of one width with ReLU, pooling after the first, and a linear layer.
+
+    Args:
+        channels: of the pictures.
+        width: of every hidden layer.
+        classes: of the logits.
+        side: of the pictures; those over 16 pixels are pooled once more.
+        seed: of the weights.
+    """
+
+    def __init__(
+        self, channels: int, width: int, classes: int, *, side: int = 8, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.pooled = ("conv2",) if side <= 16 else ("conv2", "conv3")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for i, name in enumerate(HIDDEN):
+                self.add_module(name, nn.Conv2d(width if i else channels, width, 3, padding=1))
+            self.head = nn.Linear(width, classes)
+        self.relu = nn.ReLU()
+        self.pool = nn.MaxPool2d(2)
+        self.mean = nn.AdaptiveAvgPool2d(1)
+
+    @property
+    def width(self) -> int:
+        """Units of every hidden layer."""
+        return self.head.in_features
+
+    def upto(self, x: Tensor, layer: str) -> Tensor:
+        """Activations of a hidden layer after its ReLU, `(B, width, h, w)`."""
+        for name in HIDDEN[: HIDDEN.index(choose(layer, HIDDEN, "layer")) + 1]:
+            x = self._step(x, name)
+        return x
+
+    def onward(self, a: Tensor, layer: str) -> Tensor:
+        """Logits from a hidden layer's activations."""
+        for name in HIDDEN[HIDDEN.index(layer) + 1 :]:
+            a = self._step(a, name)
+        return self.head(torch.flatten(self.mean(a), 1))
+
+    def _step(self, x: Tensor, name: str) -> Tensor:
+        x = self.pool(x) if name in self.pooled else x
+        return self.relu(getattr(self, name)(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, `(B, classes)`."""
+        return self.onward(self.upto(x, HIDDEN[0]), HIDDEN[0])
+
+
+def train_net(
+    task: Task, width: int, *, epochs: int = 30, lr: float = 5e-3, batch: int = 64, seed: int = 0
+) -> SmallNet:
+    """Train a network from scratch: Adam; weights and order of samples by `seed`.
+
+    No epochs give the network before training.
+    """
+    channels, side = task.x.shape[1:3]
+    net = SmallNet(channels, width, task.classes, side=side, seed=seed)
+    minimise(
+        net.parameters(),
+        lambda at: F.cross_entropy(net(task.x[at]), task.y[at]),
+        len(task.x), epochs=epochs, lr=lr, batch=batch, seed=seed,
+    )  # fmt: skip
+    return net.requires_grad_(False).eval()
+
+
+def minimise(
+    parameters: Iterable[Tensor],
+    loss: Callable[[Tensor], Tensor],
+    count: int,
+    *,
+    epochs: int,
+    lr: float,
+    batch: int,
+    seed: int,
+    after: Callable[[], None] = lambda: None,
+) -> None:
+    """Adam over shuffled batches, step size up and down in half a cosine; `after` every step."""
+    optimiser = torch.optim.Adam(list(parameters), lr=lr)
+    steps = max(1, epochs * -(-count // batch))
+    rise = max(1, steps // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda t: min(1, (t + 1) / rise) * (1 + math.cos(math.pi * t / steps)) / 2
+    )
+    order = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        for at in torch.randperm(count, generator=order).split(batch):
+            optimiser.zero_grad()
+            loss(at).backward()
+            optimiser.step()
+            after()
+            schedule.step()
+
+
+@torch.no_grad()
+def accuracy(net: SmallNet, task: Task, layer: str | None = None, a: Tensor | None = None) -> float:
+    """Share of test pictures classified rightly, from the pictures or a layer's activations."""
+    logits = net(task.test_x) if layer is None else net.onward(a, layer)
+    return float((logits.argmax(1) == task.test_y).float().mean())
+
+
+def read_widths(text: str | int) -> list[int]:
+    """Widths of networks from a parameter, `"16 32"`, smallest first.
+
+    Raises:
+        UserError: if it is no list of whole numbers of 4 or more.
+    """
+    words = str(text).split()
+    if not words or not all(w.isascii() and w.isdigit() and int(w) >= 4 for w in words):
+        raise UserError(f"widths {text!r}: expected whole numbers of 4 or more, as '16 32 64'.")
+    return sorted({int(w) for w in words})

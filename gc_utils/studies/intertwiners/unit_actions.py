@@ -1,0 +1,220 @@
+"""Turning the input against permuting the units.
+
+Our group acts on pictures, intertwiner groups (Godfrey et al. 2022, arXiv 2205.14258) on hidden
+units. If a layer had a unit for every orientation of every pattern, turning the picture would
+permute its units. Here the permutation with scales that comes nearest to each turn is found, and
+compared with the best linear map and with leaving things as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from gc_utils.activations.store import ActivationStore
+from gc_utils.errors import UserError
+from gc_utils.groups import Group
+from gc_utils.images.photographs import Photograph
+from gc_utils.inspection.responses import unit_responses
+from gc_utils.models.architecture import STEPS
+from gc_utils.models.base import Model
+from gc_utils.models.inception import InceptionModel
+from gc_utils.studies.intertwiners.activation_basis import live_units
+from gc_utils.studies.intertwiners.similarity import best_member
+
+
+def negated(model: Model, layer: str) -> InceptionModel:
+    """The same network with a layer's weights negated.
+
+    Its units answer `ReLU(-z)` where the model's answer `ReLU(z)`: the difference of both is the
+    pre-activation `z`.
+
+    Raises:
+        UserError: a model that is not InceptionV1, or a layer that is no convolution (or several
+            side by side).
+    """
+    if not isinstance(model, InceptionModel):
+        raise UserError(f"pre-activations are read from 'inceptionv1' only, not {model.name!r}.")
+    step = STEPS[model.check_layer(layer)]
+    writers = step.inputs if step.kind == "concat" else (layer,)
+    if any(STEPS[name].kind != "conv" for name in writers):
+        raise UserError(f"layer {layer!r} has no pre-activations: expected a convolution.")
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        for name in writers:
+            module = changed.network.get_submodule(changed.network.module_name(name))
+            for weight in module.parameters():
+                weight.neg_()
+    return changed
+
+
+@torch.inference_mode()
+def layer_answers(
+    store: ActivationStore,
+    images: Sequence[Photograph],
+    places: Mapping[Hashable, tuple[Model, str]],
+    *,
+    batch: int = 128,
+    progress: bool = True,
+) -> dict[Hashable, torch.Tensor]:
+    """What layers of several networks answer to the same orbits.
+
+    Pictures are loaded and turned once for all of them; a layer that sees less is shown the centre
+    of the crop, which is its own crop.
+
+    Args:
+        store: of the layer with the largest crop.
+        images: the store's photographs.
+        places: key → model and layer.
+        batch: crops a forward pass.
+        progress: show a bar.
+
+    Returns:
+        key → orbit activations `(N, |G|, C)`, float32.
+
+    Raises:
+        UserError: a layer whose crop is not the centre of the store's.
+    """
+    size = store.settings["size"]
+    margins = {}
+    for key, (model, layer) in places.items():
+        margins[key], odd = divmod(size - model.crop_size(layer), 2)
+        if odd or margins[key] < 0:
+            raise UserError(
+                f"{layer} of {model.name!r} sees {model.crop_size(layer)} pixels, which is no "
+                f"centre of the store's crops of {size}."
+            )
+    found: dict[Hashable, list[torch.Tensor]] = {key: [] for key in places}
+    of = store.samples["photograph"]  # sorted
+    for i in tqdm(np.unique(of), desc="orbits", unit="picture", disable=not progress):
+        crops = store.crops(np.flatnonzero(of == i), images)
+        for key, (model, layer) in places.items():
+            inner = slice(margins[key], size - margins[key])
+            answers = unit_responses(model, layer, crops.flatten(0, 1)[..., inner, inner], batch)
+            found[key].append(answers.unflatten(0, crops.shape[:2]))
+    return {key: torch.cat(parts) for key, parts in found.items()}
+
+
+@dataclass(frozen=True)
+class UnitActions:
+    """How well maps of units do what turning the picture does.
+
+    Attributes:
+        table: one row an element but the identity and a map (`unchanged`, `permutation`,
+            `orthogonal`, `linear`): `element`, `angle` (degrees), `mirrored`, `map`, `explained`
+            (share of the variance of held-out turned activations).
+        orders: for each element and unit the unit that stands for it when turned, `(|G|, C)`.
+        units: share of the variance of each unit that the permutation explains, over all elements
+            but the identity, `(C,)`; NaN for a unit that does not vary.
+        composes: share of live units for which the permutation of a product of two elements is
+            the product of their permutations.
+        composes_by_chance: the same if the permutations are drawn at random.
+    """
+
+    table: pd.DataFrame
+    orders: np.ndarray
+    units: np.ndarray
+    composes: float
+    composes_by_chance: float
+
+
+def unit_actions(
+    A: torch.Tensor,
+    g: Group,
+    held_out: np.ndarray,
+    *,
+    signed: bool = False,
+    ridge: float = 1e-3,
+    seed: int = 0,
+) -> UnitActions:
+    """Fit maps `M_h` with `A[h·g] ≈ M_h A[g]` on some samples, and measure them on others.
+
+    Maps are products of a permutation and positive scales (of either sign if `signed`),
+    orthogonal, or any linear ones (ridge regression). None has an offset: a member of an
+    intertwiner group has none.
+
+    Args:
+        A: orbit activations `(N, |G|, C)`.
+        g: their group.
+        held_out: which samples to measure on, `(N,)`; the others are fitted to.
+        signed: allow scales of either sign, for pre-activations.
+        ridge: relative to the mean square of a channel.
+        seed: of the random permutations for comparison.
+
+    Raises:
+        UserError: activations of another group, or nothing held out, or everything.
+    """
+    held = torch.as_tensor(np.asarray(held_out, dtype=bool))
+    if A.ndim != 3 or A.shape[1] != g.order or held.shape != A.shape[:1]:
+        raise UserError(
+            f"activations of shape {tuple(A.shape)} and a choice of {tuple(held.shape)}: expected "
+            f"(samples, {g.order}, channels) and (samples,)."
+        )
+    if not torch.isfinite(A).all():
+        raise UserError("activations that are not finite: expected numbers.")
+    if g.order < 2:
+        raise UserError(f"group {g.name} has no element but the identity: choose a larger one.")
+    if not live_units(A.flatten(0, 1)).any():
+        raise UserError("no unit varies: there is nothing for a turn to do.")
+    if held.all() or not held.any():
+        raise UserError("samples to fit to and samples held out are both needed.")
+    fit, test = A.double()[~held], A.double()[held]
+    x, given = fit.flatten(0, 1), test.flatten(0, 1)
+    gram = x.T @ x
+    power = gram.diagonal().numpy()
+    inverse = torch.linalg.inv(
+        gram + ridge * gram.diagonal().mean() * torch.eye(len(gram)).double()
+    )
+    spread = (given - given.mean(0)).square().sum(0)  # the same for every element
+    live = spread > 1e-9 * spread.max()
+    orders, rows, missed = [np.arange(A.shape[2])], [], torch.zeros(A.shape[2]).double()
+    for h in range(1, g.order):
+        product = x.T @ fit[:, g.table[h]].flatten(0, 1)
+        wanted = test[:, g.table[h]].flatten(0, 1)
+        order, scale = best_member(product.numpy(), power, signed=signed)
+        orders.append(order)
+        left, _, right = torch.linalg.svd(product)
+        made = {
+            "unchanged": given,
+            "permutation": given[:, order] * torch.from_numpy(scale),
+            "orthogonal": given @ (left @ right),
+            "linear": given @ (inverse @ product),
+        }
+        for name, value in made.items():
+            error = (value - wanted).square().sum(0)
+            if name == "permutation":
+                missed += error
+            rows.append(
+                {
+                    "element": h,
+                    "angle": float(g.angles[h]),
+                    "mirrored": bool(g.mirrored[h]),
+                    "map": name,
+                    "explained": float(1 - error.sum() / spread.sum()),
+                }
+            )
+    orders = np.stack(orders)
+    units = torch.where(live, 1 - missed / spread / max(1, g.order - 1), torch.nan)
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([np.arange(A.shape[2]), *(rng.permuted(o) for o in orders[1:])])
+    alive = live.numpy()
+    composes, by_chance = (_composes(o, g, alive) for o in (orders, drawn))
+    return UnitActions(pd.DataFrame(rows), orders, units.numpy(), composes, by_chance)
+
+
+def _composes(orders: np.ndarray, g: Group, live: np.ndarray) -> float:
+    table = g.table.numpy()
+    agree = [
+        # A[a·b] = M_a A[b]: unit i of it is unit orders[a][i] of A[b], which is …
+        (orders[b][orders[a]] == orders[table[a, b]])[live].mean()
+        for a in range(1, g.order)
+        for b in range(1, g.order)
+        if table[a, b] != 0
+    ]
+    return float(np.mean(agree)) if agree else float("nan")

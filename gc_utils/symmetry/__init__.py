@@ -1,0 +1,50 @@
+"""The symmetry of features: stabilisers, spectra, calibration."""
+
+from gc_utils.symmetry.calibration import (
+    SLACK,
+    SymmetryNull,
+    calibrated_report,
+    null_features,
+    unrelated_cut,
+)
+from gc_utils.symmetry.elements import family_elements, relative_element
+from gc_utils.symmetry.equivariance import Equivariance, equivariance, fitted_action, free_action
+from gc_utils.symmetry.latent_scaling import latent_scaling, refit_blocks
+from gc_utils.symmetry.report import clearest, stabilisers, symmetry_report
+from gc_utils.symmetry.spectra import (
+    autocorrelation,
+    block_profile,
+    chirality,
+    frequency_spectrum,
+    invariance,
+    irrep_spectrum,
+    norm_profile,
+)
+from gc_utils.symmetry.variance import variance
+
+__all__ = [
+    "Equivariance",
+    "SLACK",
+    "SymmetryNull",
+    "autocorrelation",
+    "block_profile",
+    "calibrated_report",
+    "chirality",
+    "clearest",
+    "equivariance",
+    "family_elements",
+    "fitted_action",
+    "free_action",
+    "frequency_spectrum",
+    "invariance",
+    "irrep_spectrum",
+    "latent_scaling",
+    "norm_profile",
+    "null_features",
+    "refit_blocks",
+    "relative_element",
+    "stabilisers",
+    "symmetry_report",
+    "unrelated_cut",
+    "variance",
+]

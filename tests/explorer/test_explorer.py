@@ -1,0 +1,195 @@
+"""Moving a slider shows another picture; what is shown is what the model and crosscoder say."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from matplotlib.figure import Figure
+from PIL import Image
+
+from gc_utils.activations import ActivationStore
+from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.errors import UserError
+from gc_utils.explorer.exhibit import Exhibit, embed, finer_group, turned_codes
+from gc_utils.explorer.panels import explore, has_front_end
+from gc_utils.groups import group
+from gc_utils.images import turn
+from gc_utils.models import load_model
+from gc_utils.symmetry import symmetry_report
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("filter_bank", group="D4")
+
+
+@pytest.fixture(scope="module")
+def coder(model):
+    """The crosscoder that knows the filters: feature `i` is filter `i`."""
+    V = model.network.transform_blocks()
+    coder = GroupCrosscoder("D4", V.shape[2], len(V), sparsity="l1")
+    with torch.no_grad():
+        coder.V.copy_(V)
+        coder.W_enc.copy_(torch.eye(len(V))[:, None])
+    return coder
+
+
+@pytest.fixture(scope="module")
+def patches(model):
+    return (model.network.patterns * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def codes_of(model, coder, patches):
+    x = torch.from_numpy(patches).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        return coder.encode(model.unit(x, model.layers[-1])[:, None])
+
+
+@pytest.fixture
+def widget(model, coder, patches):
+    report = symmetry_report(coder.V.detach(), "D4", labels=model.network.kinds)
+    codes = codes_of(model, coder, patches)
+    return explore(
+        model, model.layers[-1], patches, coder, report, codes=codes, interactive=True, least=8
+    )
+
+
+@pytest.mark.parametrize(("name", "n"), [("C1", 48), ("D4", 48), ("D16", 48), ("D32", 64)])
+def test_the_finer_group_contains_the_group(name, n):
+    g = group(name)
+    fine = finer_group(g)
+    assert fine.n == n
+    index = embed(g, fine)
+    torch.testing.assert_close(fine.matrices[index], g.matrices)
+    torch.testing.assert_close(fine.table[index][:, index], index[g.table])
+
+
+@pytest.mark.parametrize("encode_from", ["identity", "orbit"])
+def test_codes_are_those_of_the_turned_picture(model, encode_from):
+    """Either encoder: turn the picture by hand, take its whole orbit, and encode that."""
+    g, fine, layer = group("D4"), group("D8"), model.layers[-1]
+    coder = GroupCrosscoder("D4", model.channels(layer), 6, sparsity="l1", encode_from=encode_from)
+    size = model.crop_size(layer)
+    picture = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0))
+    codes = turned_codes(model, layer, coder, turn(picture, fine, blur=0), fine)
+    for element, turned in [(0, picture), (2, picture.rot90(1, (-2, -1))), (8, picture.flip(-1))]:
+        A = model.unit(turn(turned, g, blur=0), layer)[None]
+        torch.testing.assert_close(
+            codes[element], coder.encode(A)[0].detach(), atol=1e-4, rtol=1e-4
+        )
+
+
+def test_a_filter_answers_most_to_its_pattern_upright(widget, model):
+    feature = model.network.kinds.index("curved_gabor")
+    widget.feature.value = feature
+    assert widget._response.argmax() in (0, 8)  # upright, or in its own mirror
+    assert widget._response[0] > 0.9
+    assert widget._response[4] < 0.1  # upside down
+
+
+def shown(image):
+    return np.asarray(Image.open(io.BytesIO(image.value)))
+
+
+def test_turning_shows_the_turned_patch(widget):
+    upright = shown(widget.picture)
+    before = widget.panel.value
+    widget.angle.value = 90
+    np.testing.assert_array_equal(shown(widget.picture), np.rot90(upright))
+    assert widget.panel.value != before
+    widget.angle.value = 0
+    widget.mirror.value = True
+    np.testing.assert_array_equal(shown(widget.picture), upright[:, ::-1])
+
+
+def test_feature_and_patch_redraw(widget):
+    seen = {widget.panel.value}
+    for feature in (9, 3):
+        widget.feature.value = feature
+        seen.add(widget.panel.value)
+    widget.patch.value = 1
+    seen.add(widget.panel.value)
+    assert len(seen) == 4
+    widget.feature.value = 9
+    assert widget.patch.value == 0  # another feature begins with its own strongest patch
+    np.testing.assert_array_equal(
+        shown(widget.picture), widget.exhibit.patches[widget.exhibit.ranked(9)[0]]
+    )
+
+
+def test_the_value_told_is_the_code_at_that_angle(widget):
+    widget.angle.value = 45
+    element = widget.exhibit.element(45, False)
+    assert f"<b>{widget._response[element]:.2f}</b>" in widget.said.value
+
+
+def test_features_are_offered_by_number_kind_and_symmetry(widget):
+    titles = [title for title, _ in widget.feature.options]
+    assert any(t.startswith("0 · even gabor · D2") for t in titles)
+    assert any("invariant" in t for t in titles)
+
+
+def test_angles_beyond_the_slider_wrap(model, coder, patches):
+    exhibit = Exhibit(model, model.layers[-1], coder, patches, least=8)
+    assert exhibit.fine.n == 8
+    assert exhibit.element(-180, False) == exhibit.element(180, False) == 4
+    assert exhibit.element(-45, True) == 15
+
+
+def test_turned_patches_are_kept_and_forgotten(model, coder, patches, monkeypatch):
+    monkeypatch.setattr("gc_utils.explorer.exhibit.KEPT", 2)
+    exhibit = Exhibit(model, model.layers[-1], coder, patches, least=4)
+    first = exhibit.turns(0)
+    assert exhibit.turns(0) is first
+    for patch in (1, 2):
+        exhibit.turns(patch)
+    assert len(exhibit._seen) == 2 and 0 not in exhibit._seen
+
+
+def test_without_a_front_end_there_is_a_figure(model, coder, patches):
+    """The test runner is no front end: a saved page gets a figure, not a blank widget."""
+    assert not has_front_end()
+    codes = codes_of(model, coder, patches)
+    figure = explore(model, model.layers[-1], patches, coder, codes=codes, least=8)
+    assert isinstance(figure, Figure)
+    titles = {ax.get_title(loc="left") for ax in figure.axes}
+    assert {"One patch, turned, and the feature's code", "Patches that excite it most"} <= titles
+    plain = explore(model, model.layers[-1], patches, coder, least=8)
+    assert len(plain.axes) == len(figure.axes) - 1  # no codes, no top patches
+
+
+def test_widgets_without_codes_take_patches_in_order(model, coder, patches):
+    widget = explore(
+        model, model.layers[-1], patches, coder, features=[3], interactive=True, least=4
+    )
+    assert widget.patch.max == len(patches) - 1
+    assert widget.strip.layout.display == "none"
+    widget.patch.value = 2
+    np.testing.assert_array_equal(shown(widget.picture), patches[2])
+
+
+def test_a_store_brings_its_patches_and_photographs(model, coder, patches, tmp_path):
+    root = zarr.open_group(tmp_path / "activations.zarr", mode="w")
+    root["patch"] = patches
+    for name in ("photograph", "x", "y", "scale", "fold"):
+        root[name] = np.arange(len(patches)) // 2
+    store = ActivationStore(tmp_path, root)
+    widget = explore(model, model.layers[-1], store, coder, interactive=True, least=4)
+    np.testing.assert_array_equal(widget.exhibit.patches, patches)
+    np.testing.assert_array_equal(widget.exhibit.photograph, np.arange(len(patches)) // 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features": [999]}, "no feature 999"),
+        ({"features": []}, "no feature to explore"),
+        ({"interactive": "yes"}, "auto"),
+        ({"codes": torch.zeros(1, 5)}, "1 codes for"),
+    ],
+)
+def test_mistakes_are_named(model, coder, patches, options, message):
+    with pytest.raises(UserError, match=message):
+        explore(model, model.layers[-1], patches, coder, **options)

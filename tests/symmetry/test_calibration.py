@@ -1,0 +1,141 @@
+"""Null features have the dictionary's spectra and no symmetry; thresholds keep the stated rate."""
+
+import numpy as np
+import pytest
+import torch
+
+from gc_utils.errors import UserError
+from gc_utils.families import orbit_distance
+from gc_utils.groups import group
+from gc_utils.planted import planted_orbits
+from gc_utils.symmetry import (
+    SymmetryNull,
+    autocorrelation,
+    calibrated_report,
+    irrep_spectrum,
+    null_features,
+    symmetry_report,
+    unrelated_cut,
+)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return planted_orbits("D8", 48, 6, samples=1, l0=1, seed=0)
+
+
+@pytest.fixture(scope="module")
+def chiral():
+    return planted_orbits("D8", 48, {"C1": 12}, samples=1, l0=1, seed=1).V
+
+
+def noisy(V, amount, seed):
+    noise = torch.randn(V.shape, generator=torch.Generator().manual_seed(seed))
+    return V + amount * noise * V.flatten(1).norm(dim=1)[:, None, None] / noise[0].norm()
+
+
+@pytest.mark.parametrize("name", ["D8", "C6"])
+def test_null_features_have_the_mean_spectrum(name):
+    V = planted_orbits(name, 32, {"C1": 12}, samples=1, l0=1, seed=2).V
+    drawn = null_features(V, name, 500)
+    spectrum, mean = irrep_spectrum(drawn, name).mean(0), irrep_spectrum(V, name).mean(0)
+    assert torch.allclose(spectrum, mean, atol=0.02)
+    assert drawn.shape == (500, group(name).order, 32)
+    assert not torch.equal(drawn, null_features(V, name, 500, seed=1))
+
+
+def test_the_rate_is_kept_on_features_without_symmetry(chiral):
+    """Fresh null features, of other random numbers, pass as often as stated."""
+    null = SymmetryNull(chiral, "D8", count=2000)
+    fresh = null_features(chiral, "D8", 2000, seed=7)
+    for rate in (0.05, 0.2):
+        named = symmetry_report(fresh, "D8", null.thresholds(rate)).stabiliser
+        assert (named != "C1").mean() == pytest.approx(rate, abs=0.025)
+        # No kind is favoured: each alone is reached about as often as another.
+        each = []
+        for kind in ("C2", "D1", "G"):
+            where = [  # out of reach for the others
+                t if s.name.split("@")[0] == kind else 2.0
+                for s, t in zip(
+                    group("D8").subgroups(), null.thresholds(rate).tolist(), strict=True
+                )
+            ]
+            named = symmetry_report(fresh, "D8", torch.tensor(where)).stabiliser
+            each.append((named != "C1").mean())
+        assert 0 < min(each) and max(each) < rate and max(each) - min(each) < 0.4 * rate + 0.01
+
+
+def test_p_values_are_uniform_without_symmetry_and_small_with_it(planted, chiral):
+    null = SymmetryNull(chiral, "D8")
+    fresh = null_features(chiral, "D8", 2000, seed=3)
+    best = {k: v.numpy() for k, v in null._best(autocorrelation(fresh, "D8")).items()}
+    each = [null.p_values([k] * 2000, v) for k, v in best.items() if k != "C1"]
+    p = np.min(each, 0)  # of the symmetry that suits a feature best
+    assert np.quantile(p, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.05)
+    report = calibrated_report(planted.V, "D8", replicates=[planted.V])
+    symmetric = report.stabiliser != "C1"
+    assert report.p_value[symmetric].max() < 0.05
+    assert (report.p_value[~symmetric] == 1).all()
+
+
+@pytest.mark.parametrize("amount", [0.0, 0.3, 0.6])
+def test_noise_does_not_hide_symmetry_that_is_measured_twice(planted, amount):
+    one, two = noisy(planted.V, amount, 0), noisy(planted.V, amount, 1)
+    report = calibrated_report(one, "D8", replicates=[two])
+    right = (report.stabiliser == list(planted.stabilisers)).mean()
+    fixed = (symmetry_report(one, "D8", 0.9).stabiliser == list(planted.stabilisers)).mean()
+    assert right > 0.95 - amount / 3  # less is beyond chance
+    assert right >= fixed - 0.02
+    assert report.reproducibility.mean() == pytest.approx(1 / (1 + amount**2), abs=0.03)
+
+
+def test_a_copy_in_another_dictionary_is_found_whatever_its_turn(planted):
+    turned = planted.V[:, planted.group.right(5)]
+    report = calibrated_report(planted.V, "D8", replicates=[turned, turned])
+    assert np.allclose(report.reproducibility, 1, atol=1e-5)
+    # Every feature has the vote of both copies, of their own turned copies, and of its own.
+    assert (report.relatives >= 2).all()
+    assert (report.confidence > 0.7).all() and report.confidence.mean() > 0.85
+
+
+def test_siblings_are_relatives_and_singles_have_no_vote(planted):
+    report = calibrated_report(planted.V, "D8")
+    sizes = planted.family.bincount()[planted.family].numpy()
+    assert (report.relatives == sizes - 1).all()
+    assert (report.confidence > 0.99).all()  # all agree: singles are believed like the others
+    assert report.reproducibility[sizes == 1].isna().all()
+    tied = calibrated_report(planted.V, "D8", siblings=False)
+    assert (tied.confidence == 0.5).all() and (tied.relatives == 0).all()
+
+
+@pytest.mark.parametrize("amount", [0.2, 0.5, 0.6])
+def test_confidence_falls_with_correctness(planted, amount):
+    """Stated and measured agree, from always right to often wrong."""
+    copies = [noisy(planted.V, amount, seed) for seed in range(4)]
+    report = calibrated_report(copies[0], "D8", replicates=copies[1:])
+    right = report.stabiliser == list(planted.stabilisers)
+    assert report.confidence.mean() == pytest.approx(right.mean(), abs=0.12)
+    if right.mean() < 0.95:
+        assert report.confidence[right].mean() > report.confidence[~right].mean() + 0.1
+
+
+def test_half_noise_is_not_believed(planted):
+    """More is wrong than is admitted there, but less is claimed than of clean features."""
+    copies = [noisy(planted.V, 1.0, seed) for seed in range(4)]
+    report = calibrated_report(copies[0], "D8", replicates=copies[1:])
+    assert report.confidence.mean() < 0.8
+
+
+def test_unrelated_features_lie_beyond_the_cut(chiral):
+    cut = unrelated_cut(chiral, "D8", rate=0.05)
+    assert 0.1 < cut < 0.9
+    other = planted_orbits("D8", 48, {"C1": 12}, samples=1, l0=1, seed=9).V
+    near = orbit_distance(chiral[:1], "D8", other=other)
+    assert float(near.median()) > cut
+
+
+def test_mistakes_are_named(chiral):
+    with pytest.raises(UserError, match="rate 0: expected"):
+        SymmetryNull(chiral, "D8", count=100).thresholds(0)
+    with pytest.raises(UserError, match="1 features with a norm"):
+        null_features(chiral[:1], "D8")
