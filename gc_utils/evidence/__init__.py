@@ -1,19 +1,28 @@
-"""Findings, one a claim."""
+"""Findings, one a claim, and the one rule that decides each verdict."""
 
 from gc_utils.evidence.findings import (
     COLUMNS,
-    VERDICTS,
+    Claim,
+    Finding,
     Findings,
     finding_cells,
     load_findings,
+    measured,
     sentence,
 )
+from gc_utils.evidence.verdicts import VERDICTS, Evidence, network_evidence, verdict
 
 __all__ = [
     "COLUMNS",
+    "Claim",
+    "Evidence",
+    "Finding",
     "Findings",
     "VERDICTS",
     "finding_cells",
     "load_findings",
+    "measured",
+    "network_evidence",
     "sentence",
+    "verdict",
 ]

@@ -1,17 +1,15 @@
-"""What a notebook leaves behind for the report: findings, one a claim, and figures with captions.
+"""What a notebook leaves behind: findings, one a claim.
 
-findings = Findings(run_dir, "03_cluster")
-findings.record(
+SEPARATION = Claim(
     "GC2",
-    claim="separates feature families better than standard sparse autoencoders",
-    source="Gorton 2024, section 4",
-    value={"crosscoder": 0.41, "SAE": 0.22},
-    interval=(0.12, 0.26),
-    verdict="only on the embedded default",
-    why="with the paper's network there was no data to train on",
+    short="Families are separated better than a sparse autoencoder's",
+    claim="families are separated more precisely than a standard sparse autoencoder's",
+    words="more precise separation than standard sparse autoencoders",
+    source="Gorton 2024, abstract",
+    figure="03_separation",
 )
-print(findings.sentence("GC2"))
-save_figure(figure, run_dir, "03_umap", "Features of the crosscoder, coloured by label.")
+finding = Finding(SEPARATION, {"crosscoder": 0.41, "SAE": 0.22}, verdict(True, evidence), "…")
+print(Findings(run_dir, "03_cluster").record(finding))
 """
 
 from __future__ import annotations
@@ -19,14 +17,64 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gc_utils.errors import UserError, choose
+from gc_utils.evidence.verdicts import VERDICTS, Evidence
 from gc_utils.files import write_json
 
-VERDICTS = ("reproduced", "only on the embedded default", "not reproduced")
 COLUMNS = ("claim", "source", "measured", "verdict", "notebook")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed, whoever looks at it; constants of `studies/<paper>/claims.py`.
+
+    Attributes:
+        id: the claim's id (`"GC1"`).
+        short: the claim in about ten words, for the README.
+        claim: what is claimed, so that it reads on after "The paper claims that …".
+        words: the paper's own words, quoted as they stand; empty for claims of our own.
+        source: where the paper says it (`"Gorton 2024, abstract"`); `"ours"` for our own.
+        figure: the name of the figure that shows it best (`"03_separation"`), or empty.
+    """
+
+    id: str
+    short: str
+    claim: str
+    source: str
+    words: str = ""
+    figure: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether the claim is our own and not a paper's."""
+        return self.source.startswith("our")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was measured about a claim, and the verdict.
+
+    Attributes:
+        claim: the claim.
+        value: what was measured: a number, a string, or a small dictionary of them, whose keys say
+            what each is, with its unit. Numbers are kept as they are; readers round them.
+        verdict: from `evidence.verdict`.
+        why: the reason for the verdict, at most 25 words, without its full stop; computed from the
+            numbers, so that it changes when they do.
+        interval: low and high end of the number's interval, in the number's unit.
+        evidence: what was looked at, an `Evidence`.
+    """
+
+    claim: Claim
+    value: Any
+    verdict: str
+    why: str
+    interval: Sequence[float] | None = None
+    evidence: Evidence | None = None
 
 
 class Findings:
@@ -43,25 +91,20 @@ class Findings:
 
     def record(
         self,
-        id: str,
-        claim: str,
-        source: str,
-        value: Any,
+        finding: Finding | str,
+        claim: str = "",
+        source: str = "",
+        value: Any = None,
         interval: Sequence[float] | None = None,
         *,
-        verdict: str,
-        why: str,
+        verdict: str = "",
+        why: str = "",
     ) -> str:
         """Write one finding; an earlier one of the same id is replaced.
 
         Args:
-            id: the claim's id (`"GC1"`).
-            claim: what is claimed, so that it reads on after "The paper claims that features …".
-            source: where the paper says it.
-            value: what was measured: a number, a string, or a small dictionary of them.
-            interval: low and high end of the number's interval, in the number's unit.
-            verdict: one of `VERDICTS`.
-            why: the reason for the verdict, a sentence without its full stop.
+            finding: what was found, a `Finding`.
+            claim, source, value, interval, verdict, why: the same in parts, `finding` being the id.
 
         Returns:
             The finding as a sentence.
@@ -70,23 +113,11 @@ class Findings:
             UserError: unknown verdict, an interval that is not (low, high), a value that is not
                 finite, an empty text.
         """
-        for name, text in {"id": id, "claim": claim, "source": source, "why": why}.items():
-            if not text.strip():
-                raise UserError(f"finding {id!r}: {name} is empty")
-        entry = {
-            "id": id,
-            "claim": claim.strip().rstrip("."),
-            "source": source.strip().rstrip("."),
-            "value": _plain(value, id),
-            "interval": None if interval is None else [_plain(end, id) for end in interval],
-            "verdict": choose(verdict, VERDICTS, "verdict"),
-            "why": why.strip().rstrip("."),
-            "notebook": self.notebook,
-        }
-        ends = entry["interval"]
-        if ends is not None and not (len(ends) == 2 and ends[0] <= ends[1]):
-            raise UserError(f"finding {id!r}: an interval is (low, high), not {tuple(ends)}")
-        others = [old for old in self.load() if old["id"] != id]
+        if isinstance(finding, str):
+            stated = Claim(finding, claim, claim, source)
+            finding = Finding(stated, value, verdict, why, interval)
+        entry = _entry(finding) | {"notebook": self.notebook}
+        others = [old for old in self.load() if old["id"] != entry["id"]]
         write_json(self.path, [*others, entry])
         return sentence(entry)
 
@@ -124,6 +155,31 @@ def measured(entry: dict) -> str:
 def finding_cells(entry: dict) -> list[str]:
     verdict = f"{entry['verdict']}: {entry['why']}"
     return [entry["claim"], entry["source"], measured(entry), verdict, entry["notebook"]]
+
+
+def _entry(finding: Finding) -> dict[str, Any]:
+    """A finding as it is written, refused if anything is missing or cannot be."""
+    claim, id, ends = finding.claim, finding.claim.id, finding.interval
+    texts = {"id": id, "claim": claim.claim, "source": claim.source, "why": finding.why}
+    for name, text in texts.items():
+        if not text.strip():
+            raise UserError(f"finding {id!r}: {name} is empty")
+    ends = None if ends is None else [_plain(end, id) for end in ends]
+    if ends is not None and not (len(ends) == 2 and ends[0] <= ends[1]):
+        raise UserError(f"finding {id!r}: an interval is (low, high), not {tuple(ends)}")
+    return {
+        "id": id,
+        "short": claim.short.strip().rstrip("."),
+        "claim": claim.claim.strip().rstrip("."),
+        "words": claim.words,
+        "source": claim.source.strip().rstrip("."),
+        "value": _plain(finding.value, id),
+        "interval": ends,
+        "verdict": choose(finding.verdict, VERDICTS, "verdict"),
+        "why": finding.why.strip().rstrip("."),
+        "evidence": finding.evidence.value if finding.evidence else "",
+        "figure": claim.figure,
+    }
 
 
 def _plain(value: Any, id: str) -> Any:

@@ -48,7 +48,7 @@ table { border-collapse: collapse; font-size: .9rem; margin: .75rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; min-width: 4rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.v0 { color: var(--good); } .v1 { color: var(--part); } .v2 { color: var(--bad); }
+.v0 { color: var(--good); } .v1, .v2 { color: var(--part); } .v3 { color: var(--bad); }
 .stale { color: var(--bad); }
 p.stale { padding: .6rem .8rem; border: 1px solid; border-left-width: 4px; }
 span.stale { font-size: .85em; font-weight: 600; }
