@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import gc_utils
 from gc_utils.errors import UserError
+
+if TYPE_CHECKING:
+    from gc_utils.pipeline import Record
 
 EXAMPLES = """\
 examples:
@@ -46,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=plain,
     )
     run.add_argument(
-        "--preset", default="demo", metavar="NAME", help="smoke, demo (default), paper"
+        "--preset", default="demo", metavar="NAME", help="one that `list` shows (default demo)"
     )
     run.add_argument("--output", metavar="DIR", help="the run folder (default runs/PRESET)")
     run.add_argument(
@@ -76,14 +80,23 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out a command line; returns its exit code."""
-    from gc_utils.pipeline import NotebookFailed, never_raise
+def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | None = None) -> int:
+    """Carry out a command line.
+
+    Args:
+        arguments: the words behind the program's name; None for those that were typed.
+        records: what is known about the notebooks; None for the project's.
+
+    Returns:
+        Its exit code.
+    """
+    from gc_utils.pipeline import RECORDS, NotebookFailed, never_raise
 
     never_raise(sys.stdout, sys.stderr)
     options = parser().parse_args(arguments)
+    chapters = list(RECORDS if records is None else records)
     try:
-        {"run": _run, "list": _list, "weights": _weights}[options.command](options)
+        {"run": _run, "list": _list, "weights": _weights}[options.command](options, chapters)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
@@ -97,8 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.pipeline import run
+    from gc_utils.reporting import write_report
 
     parameters = dict(options.parameter)
     if options.weights_file:
@@ -110,19 +124,22 @@ def _run(options: argparse.Namespace) -> None:
         parameters,
         options.force,
         notebooks=options.notebooks,
+        records=records,
+        finish=write_report,
     )
 
 
-def _list(options: argparse.Namespace) -> None:
-    from gc_utils.pipeline import ABOUT, DEFAULT_PRESET, PRESETS, find_notebooks
+def _list(options: argparse.Namespace, records: list[Record]) -> None:
+    from gc_utils.pipeline import DEFAULT_PRESET, PRESETS, find_notebooks, preset_values
 
     print("Presets (python -m gc_utils run --preset NAME)\n")
-    for name, values in PRESETS.items():
+    for name, preset in PRESETS.items():
         mark = " (default)" if name == DEFAULT_PRESET else ""
-        print(f"  {name}{mark}: {ABOUT[name]}")
+        print(f"  {name}{mark}: {preset.about}")
+        values = preset_values(name, records)
         print("    " + ", ".join(f"{key} {value}" for key, value in values.items()))
     print("\nNotebooks, and what -p NAME VALUE can set in them")
-    for notebook in find_notebooks(options.notebooks):
+    for notebook in find_notebooks(options.notebooks, records):
         print(f"\n  {notebook.name}: {notebook.title}")
         for name, parameter in notebook.parameters.items():
             if name != "run_dir":
@@ -130,7 +147,7 @@ def _list(options: argparse.Namespace) -> None:
                 print(f"{start:<36}  {parameter.help}".rstrip())
 
 
-def _weights(options: argparse.Namespace) -> None:
+def _weights(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.models import available_weights
 
     for row in available_weights():

@@ -35,3 +35,23 @@ def choose(value: str, choices: Iterable[str], what: str) -> str:
     close = near is not None and likeness(near)[0] >= 0.4
     hint = f"; did you mean {near!r}?" if close else "."
     raise UserError(f"unknown {what} {value!r}{hint} Choices: {', '.join(choices)}.")
+
+
+def whole_numbers(text: str | int, what: str, *, least: int, example: str) -> list[int]:
+    """Read several whole numbers from a text, `"16 32"`, smallest first and each once.
+
+    Args:
+        text: what the user gave.
+        what: what the numbers are, for the message (`"widths"`).
+        least: the smallest that makes sense.
+        example: a text that would do, for the message.
+
+    Raises:
+        UserError: names the text and what is expected.
+    """
+    words = str(text).split()
+    if not words or not all(w.isascii() and w.isdigit() and int(w) >= least for w in words):
+        raise UserError(
+            f"{what} {text!r}: expected whole numbers of {least} or more, as {example!r}."
+        )
+    return sorted({int(w) for w in words})

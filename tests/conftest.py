@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,16 @@ import pytest
 # Tests and the kernels they start run side by side, a core each. Nothing above imports torch.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose runs take minutes go first, so that no core is left waiting for one at the end.
+
+    With `-n 2 --dist loadfile --no-loadscope-reorder` a file goes to the next free process, in this
+    order.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
 
 KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -36,6 +47,59 @@ def make_notebook(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def record() -> Callable[..., str]:
+    """Record a finding, some of its entries changed; returns its sentence."""
+    import numpy as np
+
+    def write(findings, id: str = "GC1", **changes) -> str:
+        entry = {
+            "claim": "features cluster into families",
+            "source": "Gorton 2024, section 4",
+            "value": np.float32(0.25),
+            "interval": (np.float64(0.125), 0.5),
+            "verdict": "reproduced",
+            "why": "on held-out photographs.",
+        }
+        return findings.record(id, **entry | changes)
+
+    return write
+
+
+@pytest.fixture
+def figure() -> Callable:
+    """Draw a small figure."""
+
+    def draw():
+        import numpy as np
+        from matplotlib.figure import Figure
+
+        drawing = Figure(figsize=(7, 3), layout="constrained")
+        axes = drawing.subplots()
+        axes.plot(np.sin(np.linspace(0, 6, 99)), label="a block")
+        axes.set(xlabel="angle", ylabel="response")
+        axes.legend()
+        return drawing
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess]:
+    """Run `python -m gc_utils` in another folder than the notebooks', as a new user may have it."""
+    notebooks = Path(__file__).parents[1] / "notebooks"
+
+    def go(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "gc_utils", *arguments, "--notebooks", str(notebooks)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+        )
+
+    return go
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +18,9 @@ import gc_utils
 from gc_utils.errors import UserError
 from gc_utils.files import is_hidden, write_json
 from gc_utils.pipeline.execution import Execution
-from gc_utils.pipeline.notebooks import NEEDS, PRODUCTS, USES, Notebook
+from gc_utils.pipeline.notebooks import Notebook
+from gc_utils.pipeline.record import ALWAYS, Record, number_of, record_of
+from gc_utils.pipeline.records import RECORDS
 
 PACKAGES = (
     "captum gc_utils jupyterlab matplotlib numpy pandas papermill pillow safetensors scikit-image "
@@ -28,12 +31,18 @@ _RUNNERS = {"__main__.py", "pipeline", "reporting"}
 
 
 class Manifest:
-    """`run.json`: what was run with what, how long it took, and what it made."""
+    """`run.json`: what was run with what, how long it took, and what it made.
 
-    def __init__(self, run_dir: Path):
+    Args:
+        run_dir: the run folder.
+        chapters: the notebooks' records, which say what each makes.
+    """
+
+    def __init__(self, run_dir: Path, chapters: Iterable[Record] = RECORDS):
         import json
 
         self.run_dir = run_dir
+        self.chapters = list(chapters)
         self.path = run_dir / "run.json"
         self.content: dict[str, Any] = {"notebooks": {}}
         if self.path.exists():
@@ -45,10 +54,10 @@ class Manifest:
                     f"{short_path(self.path)} cannot be read; delete it or name a new --output"
                 ) from error
         self.records: dict[str, dict] = self.content["notebooks"]
-        for record in self.records.values():
+        for name, record in self.records.items():
             if record["status"] == "running":  # it was killed and could not say what it had made
                 record["status"] = "interrupted"
-                record["outputs"] = self._made_since(record["started_ns"], {})
+                record["outputs"] = self._made_since(name, record["started_ns"], {})
 
     def begin(self, preset: str, parameters: dict[str, Any]) -> None:
         """Note what was asked and on what machine.
@@ -96,7 +105,7 @@ class Manifest:
             }
             if done.error:
                 record["error"] = done.error
-        record["outputs"] = self._made_since(record["started_ns"], record["outputs"])
+        record["outputs"] = self._made_since(name, record["started_ns"], record["outputs"])
         self._write()
 
     def why_stale(self, name: str, inputs: dict) -> str | None:
@@ -179,10 +188,11 @@ class Manifest:
                 return f"{product} was changed since"
         return None
 
-    def _made_since(self, started_ns: int, before: dict) -> dict:
-        """Products written since then, and those of `before` that are still there."""
+    def _made_since(self, name: str, started_ns: int, before: dict) -> dict:
+        """A notebook's products written since then, and those of `before` that are still there."""
         made = {}
-        for pattern in PRODUCTS:
+        makes = record_of(number_of(name), self.chapters).makes
+        for pattern in dict.fromkeys((*makes, *ALWAYS)):
             for path in sorted(self.run_dir.glob(pattern)):
                 product = path.relative_to(self.run_dir).as_posix()
                 if is_hidden(product):
@@ -228,13 +238,12 @@ def package_checksum() -> str:
 
 
 def needed_numbers(notebook: Notebook, found: list[Notebook]) -> list[Notebook]:
-    return [other for other in found if other.number in NEEDS.get(notebook.number, ())]
+    return [other for other in found if other.number in notebook.record.needs]
 
 
 def upstream(notebook: Notebook, found: list[Notebook], manifest: Manifest) -> list[Notebook]:
-    """The notebooks whose products a notebook reads: `NEEDS`, and of `USES` what is there."""
-    numbers = USES.get(notebook.number, ())
-    used = [n for n in found if n.number in numbers and manifest.complete(n.name)]
+    """The notebooks whose products a notebook reads: what it needs, and what is there to use."""
+    used = [n for n in found if n.number in notebook.record.uses and manifest.complete(n.name)]
     return [*needed_numbers(notebook, found), *used]
 
 

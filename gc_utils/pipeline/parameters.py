@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from gc_utils.errors import UserError, choose
-from gc_utils.pipeline.notebooks import LEAST, PICTURES, PRESETS, SIZES, Notebook, literal
+from gc_utils.pipeline.notebooks import Notebook, literal
+from gc_utils.pipeline.presets import preset_values
+from gc_utils.pipeline.record import Record, rules_of
+from gc_utils.pipeline.records import RECORDS
+from gc_utils.pipeline.rules import Asked
 
 
 def parameter_values(
@@ -15,6 +19,7 @@ def parameter_values(
     preset: str,
     given: dict[str, Any],
     selected: Iterable[str] | None = None,
+    records: Iterable[Record] = RECORDS,
 ) -> dict[str, dict[str, Any]]:
     """What each notebook is told: of the preset and of what was given, the names it declares.
 
@@ -24,6 +29,7 @@ def parameter_values(
         given: parameters by name; texts, as from a command line, are read as the type of the
             notebook's default.
         selected: names of the notebooks to run, None for all.
+        records: with the values of presets and the rules.
 
     Returns:
         For each selected notebook, values by parameter name.
@@ -32,8 +38,8 @@ def parameter_values(
         UserError: an unknown preset or parameter, a value of the wrong type, a value that the
             preset leaves to the person.
     """
-    values = dict(PRESETS[choose(preset, PRESETS, "preset")])
-    notebooks = list(notebooks)
+    records, notebooks = list(records), list(notebooks)
+    values = preset_values(preset, records)
     selected = [n.name for n in notebooks] if selected is None else list(selected)
     defaults: dict[str, Any] = {}
     owners: dict[str, list[str]] = {}
@@ -52,11 +58,9 @@ def parameter_values(
         values[name] = convert(name, value, defaults[name])
     if "model" in given and "weights" not in given and "weights" in values:
         values["weights"] = ""  # a preset's weights are InceptionV1's: take the model's own
-    for name in PICTURES:
-        if isinstance(values.get(name), str) and values[name]:
-            values[name] = _absolute_images(values[name])
-    if values.get("weights_file"):
-        values["weights_file"] = str(Path(values["weights_file"]).expanduser().resolve())
+    for name, rule in rules_of(records).items():
+        if rule.holds and isinstance(values.get(name), str) and values[name]:
+            values[name] = _ABSOLUTE[rule.holds](values[name])
     told = {
         n.name: {name: values[name] for name in n.parameters if name in values}
         for n in notebooks
@@ -113,114 +117,37 @@ def convert(name: str, value: Any, default: Any) -> Any:
     return result
 
 
-def check_values(values: dict[str, Any]) -> None:
-    """Find a person's mistakes in the names before anything is computed.
+def check_values(values: dict[str, Any], records: Iterable[Record] = RECORDS) -> None:
+    """Find a person's mistakes before anything is computed.
 
     Args:
         values: parameters by name; those that are not there are not looked at.
+        records: with the rules.
 
     Raises:
-        UserError: unknown group, model, weights or layer; images that are not there or too small.
+        UserError: a value out of bounds; an unknown group, model, weights, layer or other name;
+            images that are not there or too small.
     """
-    for name, least in LEAST.items():
-        if name in values and values[name] < least:
-            raise UserError(f"parameter {name!r} is {values[name]}: expected {least} or more.")
-    if "k" in values and values.get("features", values["k"]) < values["k"]:
-        raise UserError(f"k = {values['k']} active features of {values['features']}: lower k.")
-    if "sparsity" in values:
-        from gc_utils.crosscoder.untied import SPARSITY
-
-        choose(values["sparsity"], SPARSITY, "sparsity")
-    if values.get("group") == "C1":
-        raise UserError("group 'C1' has no symmetry to study: choose C2 or more, or D1 or more.")
-    # Imported here: `--help` and a misspelt preset should not wait for torch.
-    if "group" in values:
-        from gc_utils.groups import group
-
-        group(values["group"])
-    smallest = 0
-    if "model" in values or "layer" in values:
-        from gc_utils.models.load import load_model
-
-        # Weights are loaded, fetched even: a download that fails should fail now.
-        name = values.get("model", "inceptionv1")
-        model = load_model(
-            name,
-            values.get("weights") or None,
-            values.get("weights_file") or None,
-            device="cpu",
-            group=values.get("group"),
-        )
-        if "layer" in values:
-            model.check_layer(values["layer"])
-            smallest = model.crop_size(values["layer"])
-        _check_explained(model, values)
-        for name in ("study_layers", "dimension_layers", "action_layers"):
-            for layer in str(values.get(name, "")).split():
-                model.check_layer(layer)
-    if "size" in values:
-        choose(values["size"], SIZES, "size")
-    if "task" in values:
-        from gc_utils.images.labelled import check_task
-
-        check_task(values["task"])
-    if "widths" in values:
-        from gc_utils.studies.intertwiners.networks import read_widths
-
-        read_widths(values["widths"])
-    if "entries" in values and values["entries"] & (values["entries"] - 1):
-        raise UserError(
-            f"parameter 'entries' is {values['entries']}: expected a power of two, as 1024."
-        )
-    if "method" in values:
-        from gc_utils.inspection.decompositions import METHODS
-
-        choose(values["method"], METHODS, "method")
-    if "images" in values:
-        from gc_utils.images.photographs import load_images
-
-        load_images(values["images"], seed=values.get("seed", 0), limit=8, min_size=smallest)
-
-
-def _check_explained(model: Any, values: dict[str, Any]) -> None:
-    """Find mistakes in what is to be explained by concepts."""
-    layer = values.get("explained_layer", "")
-    if layer and min(model.map_size(layer, 63)) < 3:  # the pictures' side, and the head's kernel
-        raise UserError(
-            f"parameter 'explained_layer' is {layer!r}, which has fewer than 3x3 units on pictures "
-            "of 63 pixels: choose a lower layer."
-        )
-    specs = {n: values[n] for n in ("concept_pictures", "class_pictures") if values.get(n)}
-    if not specs:
-        return
-    if len(specs) < 2:
-        raise UserError(
-            f"parameter {next(iter(specs))!r} is given alone: 'concept_pictures' and "
-            "'class_pictures' belong together."
-        )
-    if "logits" not in model.layers:
-        raise UserError(
-            "parameter 'concept_pictures' needs the logits of InceptionV1 with weights "
-            f"'inception5h'; these are {model.name!r}, {model.weights!r}."
-        )
-    if "_" in layer:
-        raise UserError(
-            f"parameter 'explained_layer' is {layer!r}: with your own pictures expected a whole "
-            "layer, such as 'mixed4c', and no branch."
-        )
-    count = model.channels("logits")
-    if values.get("class_number", 0) >= count:
-        raise UserError(
-            f"parameter 'class_number' is {values['class_number']}: expected 0 to {count - 1}."
-        )
-    from gc_utils.images.photographs import load_images
-
-    for spec in specs.values():
-        load_images(spec, seed=values.get("seed", 0), limit=8)
+    rules = {name: rule for name, rule in rules_of(records).items() if name in values}
+    for name, rule in rules.items():
+        rule.check_bounds(name, values[name])
+    asked = Asked(values)
+    for name, rule in rules.items():
+        if rule.check:
+            rule.check(name, values[name], asked)
 
 
 def defaults_of(notebook: Notebook) -> dict[str, Any]:
     return {name: p.default for name, p in notebook.parameters.items() if name != "run_dir"}
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+def _absolute_data(name: str) -> str:
+    kind, colon, folder = name.partition(":")
+    return f"{kind}:{_absolute(folder)}" if folder else kind + colon
 
 
 def _absolute_images(spec: str) -> str:
@@ -230,6 +157,9 @@ def _absolute_images(spec: str) -> str:
     parts = []
     for kind, value in _parse(spec):
         if kind in ("folder", "imagenet"):
-            value = str(Path(value).expanduser().resolve())
+            value = _absolute(value)
         parts.append(f"{kind}:{value}" if value else kind)
     return "+".join(parts)
+
+
+_ABSOLUTE = {"images": _absolute_images, "path": _absolute, "data": _absolute_data}

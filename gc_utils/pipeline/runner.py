@@ -1,4 +1,4 @@
-"""Presets, and the runner that executes the notebooks in order into a run folder.
+"""The runner, which executes the notebooks in order into a run folder.
 
     run("smoke", "runs/first", parameters={"group": "D8"})
 
@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,16 +28,13 @@ from gc_utils.pipeline.manifest import (
     short_path,
     upstream,
 )
-from gc_utils.pipeline.notebooks import (
-    DEFAULT_PRESET,
-    PICTURES,
-    PRESETS,
-    Notebook,
-    default_output,
-    find_notebooks,
-)
+from gc_utils.pipeline.notebooks import Notebook, default_output, find_notebooks
 from gc_utils.pipeline.parameters import check_values, defaults_of, parameter_values
+from gc_utils.pipeline.presets import DEFAULT_PRESET, PRESETS
 from gc_utils.pipeline.progress import Line, clock, say
+from gc_utils.pipeline.record import Record, image_parameters
+from gc_utils.pipeline.records import RECORDS
+from gc_utils.pipeline.staleness import advice, find_stale
 
 
 class NotebookFailed(RuntimeError):
@@ -53,8 +50,10 @@ def run(
     *,
     notebooks: str | os.PathLike | None = None,
     stream: TextIO | None = None,
+    records: Iterable[Record] = RECORDS,
+    finish: Callable[[Path, list[Notebook]], Path] | None = None,
 ) -> Path:
-    """Execute the notebooks in order and write `run.json` and `report.html`.
+    """Execute the notebooks in order and write `run.json`.
 
     Args:
         preset: a name from `PRESETS`.
@@ -64,6 +63,9 @@ def run(
         force: run also what is up to date.
         notebooks: the notebooks' folder; None to find it.
         stream: where progress is told; None for standard output.
+        records: what is known about the notebooks.
+        finish: writes the run's report, and returns where it is; called with the run folder and
+            all notebooks when the run ends, after a failure or an interruption too.
 
     Returns:
         The run folder.
@@ -75,15 +77,16 @@ def run(
     """
     stream = stream or sys.stdout
     choose(preset, PRESETS, "preset")
-    found = find_notebooks(notebooks)
+    records = list(records)
+    found = find_notebooks(notebooks, records)
     chosen = _select(found, only)
-    told = parameter_values(found, preset, parameters or {}, [n.name for n in chosen])
+    told = parameter_values(found, preset, parameters or {}, [n.name for n in chosen], records)
     used = {
         name: value
         for notebook in chosen
         for name, value in (defaults_of(notebook) | told[notebook.name]).items()
     }
-    check_values(used)
+    check_values(used, records)
     run_dir = Path(output).resolve() if output else default_output(preset)
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"output {str(run_dir)!r} is a file, not a folder")
@@ -91,16 +94,13 @@ def run(
         raise UserError(
             f"folder {str(run_dir)!r} holds other things than a run; name a new one with --output"
         )
-    manifest = Manifest(run_dir)
+    manifest = Manifest(run_dir, records)
     _check_upstream(manifest, found, chosen, run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run folder {str(run_dir)!r}: {error}") from error
     with _alone(run_dir), _terminate_as_interrupt():
-        from gc_utils.pipeline.staleness import advice, find_stale
-        from gc_utils.reporting.report import write_report
-
         manifest.begin(preset, used)
         package = package_checksum()
         settled: set[str] = set()
@@ -109,10 +109,11 @@ def run(
         finally:
             stale = find_stale(manifest, found, settled, package)
             manifest.mark_stale(stale)
-            report = write_report(run_dir, found)
+            report = finish(run_dir, found) if finish else None
             if stale:
                 say(stream, advice(manifest, found, stale, parameters or {}))
-    say(stream, f"Report: {short_path(report)}")
+    if report:
+        say(stream, f"Report: {short_path(report)}")
     return run_dir
 
 
@@ -128,13 +129,14 @@ def _run_all(
 ) -> None:
     """Execute what has to be; `settled` is given the names of what ran or was up to date."""
     say(stream, f"Run folder: {short_path(manifest.run_dir)}")
+    images = image_parameters(manifest.chapters)
     for place, notebook in enumerate(chosen, start=1):
         line = Line(stream, f"[{place}/{len(chosen)}] {notebook.name}")
         inputs = {
             "notebook": notebook_checksum(notebook.path),
             "parameters": told[notebook.name],
             "pictures": "".join(
-                folder_checksum(told[notebook.name].get(name) or "") for name in PICTURES
+                folder_checksum(told[notebook.name].get(name) or "") for name in images
             ),
             "package": package,
             "upstream": {

@@ -17,7 +17,9 @@ from gc_utils.pipeline.manifest import (
     short_path,
     upstream,
 )
-from gc_utils.pipeline.notebooks import DEFAULT_PRESET, PICTURES, PRESETS, Notebook, default_output
+from gc_utils.pipeline.notebooks import Notebook, default_output
+from gc_utils.pipeline.presets import DEFAULT_PRESET, preset_values
+from gc_utils.pipeline.record import image_parameters
 
 CODE = "code changed"
 
@@ -47,7 +49,7 @@ def find_stale(
         reads = upstream(notebook, notebooks, manifest)
         found = _disagreements(notebook, reads, manifest, notebook.name in settled)
         if notebook.name not in settled:
-            found += _pictures(record["inputs"], folders)
+            found += _pictures(record["inputs"], image_parameters(manifest.chapters), folders)
         found = found or _inherited(reads, reasons, code=False)
         # Whoever runs one notebook while working on the code knows that what it reads is older.
         if notebook.name not in settled:
@@ -77,10 +79,11 @@ def advice(
     """
     stale = [n for n in notebooks if n.name in reasons]
     asked, preset = manifest.content["parameters"], manifest.content["preset"]
+    values = preset_values(preset, manifest.chapters)
     options = {}
     for notebook in stale:
         told = manifest.records[notebook.name]["inputs"]["parameters"]
-        usual = {n: p.default for n, p in notebook.parameters.items()} | PRESETS[preset]
+        usual = {n: p.default for n, p in notebook.parameters.items()} | values
         for name in notebook.parameters:
             if name in given:
                 options[name] = given[name]
@@ -140,9 +143,9 @@ def _inherited(reads: list[Notebook], reasons: dict[str, str], code: bool) -> li
     return [f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} stale"]
 
 
-def _pictures(inputs: dict, folders: dict[str, str]) -> list[str]:
+def _pictures(inputs: dict, names: Iterable[str], folders: dict[str, str]) -> list[str]:
     """Whether the folders that a notebook's images came from hold something else now."""
-    specs = [inputs["parameters"].get(name) or "" for name in PICTURES]
+    specs = [inputs["parameters"].get(name) or "" for name in names]
     for spec in specs:
         if spec not in folders:
             folders[spec] = folder_checksum(spec)

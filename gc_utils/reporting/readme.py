@@ -9,16 +9,7 @@ from pathlib import Path
 
 from gc_utils.errors import UserError
 from gc_utils.evidence.findings import VERDICTS, finding_cells, load_findings
-
-# Papers whose claims are tested: title, arXiv number, beginning of the claims' ids, notebooks.
-PAPERS = (
-    ("Group Crosscoders for Mechanistic Analysis of Symmetry", "2410.24184", "GC", "01 to 05"),
-    ("The Missing Curve Detectors of InceptionV1", "2406.03662", "MC", "06"),
-    ("Identifying and interpreting tuning dimensions in deep networks", "2011.03043", "TD", "07"),
-    ("On the Symmetries of Deep Learning Models", "2205.14258", "IG", "08"),
-    ("The Persian Rug", "2410.12101", "PR", "09"),
-    ("Making Corgis Important for Honeycomb Classification", "2110.07120", "CA", "10"),
-)
+from gc_utils.pipeline import RECORDS, Record, papers
 
 
 def markdown_table(findings: Iterable[dict]) -> str:
@@ -33,21 +24,25 @@ def markdown_table(findings: Iterable[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def papers_table(findings: Iterable[dict]) -> str:
+def papers_table(findings: Iterable[dict], records: Iterable[Record] = RECORDS) -> str:
     """One row a paper: its notebooks, and its claims by verdict (the README's table of papers).
 
-    Claims of our own, which the findings' `source` says, are left out.
+    Args:
+        findings: the findings of a run; those of claims of our own are left out.
+        records: which notebooks are about which paper and its claims.
     """
-    entries = [e for e in findings if not e["source"].startswith("our")]
+    entries = list(findings)
     heads = ["paper", "notebooks", *VERDICTS]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for title, number, prefix, notebooks in PAPERS:
-        mine = [e for e in entries if re.fullmatch(rf"{prefix}\d+", e["id"])]
+    for paper, chapters in papers(records).items():
+        claims = {id for record in chapters for id in record.claims}
+        mine = [e for e in entries if e["id"] in claims]
         by_verdict = [
             ", ".join(e["id"] for e in mine if e["verdict"] == verdict) or "–"
             for verdict in VERDICTS
         ]
-        link = f"[{title}](https://arxiv.org/abs/{number})"
+        link = f"[{paper.title}](https://arxiv.org/abs/{paper.arxiv})"
+        notebooks = " to ".join(dict.fromkeys([chapters[0].number, chapters[-1].number]))
         lines.append("| " + " | ".join([link, notebooks, *by_verdict]) + " |")
     return "\n".join(lines) + "\n"
 

@@ -13,7 +13,7 @@ import pytest
 
 from gc_utils.evidence import Findings
 from gc_utils.pipeline import Line, encodable, never_raise, say
-from gc_utils.pipeline.notebooks import PRESETS
+from gc_utils.pipeline.presets import PRESETS, Preset
 from gc_utils.pipeline.runner import run
 
 ROOT = str(Path(__file__).parents[2])
@@ -117,7 +117,7 @@ def test_nothing_is_deleted_before_it_is_said(make_notebook, tmp_path, monkeypat
             return super().write(text)
 
     make_notebook("01_first", PARAMETERS, WRITE)
-    monkeypatch.setitem(PRESETS, "demo", {"seed": 0})
+    monkeypatch.setitem(PRESETS, "demo", Preset("demo", "of this test", {"seed": 0}))
     monkeypatch.chdir(tmp_path)
     run(output="out", notebooks="notebooks", stream=io.StringIO())
     with pytest.raises(OSError, match="full"):

@@ -12,8 +12,9 @@ import pytest
 from gc_utils.__main__ import main
 from gc_utils.evidence import Findings
 from gc_utils.pipeline import CODE
-from gc_utils.pipeline.notebooks import PRESETS
+from gc_utils.pipeline.presets import PRESETS, Preset
 from gc_utils.pipeline.runner import NotebookFailed, run
+from gc_utils.reporting import write_report
 
 pytestmark = pytest.mark.slow
 
@@ -41,12 +42,12 @@ def go(make_notebook, tmp_path, monkeypatch):
     """Four notebooks, the second and third reading those before, run once; `go(...)` runs again."""
     for name, (parameters, code) in NOTEBOOKS.items():
         make_notebook(name, RUN_DIR + parameters, MAKE + READ + code, heading=f"{name}?")
-    monkeypatch.setitem(PRESETS, "demo", {"group": "D4", "seed": 0})
+    monkeypatch.setitem(PRESETS, "demo", Preset("demo", "of this test", {"group": "D4", "seed": 0}))
     monkeypatch.chdir(tmp_path)
 
     def again(**options) -> str:
         stream = io.StringIO()
-        run(output="out", notebooks="notebooks", stream=stream, **options)
+        run(output="out", notebooks="notebooks", stream=stream, finish=write_report, **options)
         return stream.getvalue()
 
     told = again(parameters={"group": "D8", "steps": 7})

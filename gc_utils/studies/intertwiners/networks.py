@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import choose, whole_numbers
 from gc_utils.images.labelled import Task
 
 HIDDEN = ("conv1", "conv2", "conv3", "conv4")
@@ -125,7 +125,4 @@ def read_widths(text: str | int) -> list[int]:
     Raises:
         UserError: if it is no list of whole numbers of 4 or more.
     """
-    words = str(text).split()
-    if not words or not all(w.isascii() and w.isdigit() and int(w) >= 4 for w in words):
-        raise UserError(f"widths {text!r}: expected whole numbers of 4 or more, as '16 32 64'.")
-    return sorted({int(w) for w in words})
+    return whole_numbers(text, "widths", least=4, example="16 32 64")

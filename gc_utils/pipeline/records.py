@@ -1,0 +1,292 @@
+"""The project's records, one a notebook.
+
+A further chapter is a notebook, a record here and, for what can be tested, a study.
+"""
+
+from __future__ import annotations
+
+from gc_utils.pipeline import rules as r
+from gc_utils.pipeline.record import Paper, Record
+from gc_utils.pipeline.rules import Rule
+
+GROUP_CROSSCODERS = Paper(
+    "Group Crosscoders for Mechanistic Analysis of Symmetry", "2410.24184", "group_crosscoders"
+)
+NETWORK = {"model": r.MODEL, "weights": r.WEIGHTS, "weights_file": r.WEIGHTS_FILE}
+TRAINING = {
+    "features": r.COUNT,
+    "k": r.ACTIVE,
+    "steps": r.COUNT,
+    "batch_size": r.COUNT,
+    "learning_rate": r.POSITIVE,
+    "device": r.DEVICE,
+    "precision": r.PRECISION,
+}
+
+RECORDS = (
+    Record(
+        "01",
+        makes=("activations.zarr",),
+        paper=GROUP_CROSSCODERS,
+        ours=("EX1",),
+        rules=NETWORK
+        | {
+            "layer": r.LAYER,
+            "group": r.GROUP,
+            "images": r.IMAGES,
+            "limit": r.COUNT_OR_NONE,
+            "samples": r.COUNT,
+            "window": r.WINDOW,
+            "blur": Rule(least=0),
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "02",
+        needs=("01",),
+        makes=("crosscoder.safetensors", "sae.safetensors", "*_per_picture.csv", "checkpoints/*"),
+        paper=GROUP_CROSSCODERS,
+        ours=("TR1", "TR2"),
+        presets={"smoke": {"folds": 2}},
+        rules=TRAINING
+        | {
+            "tied": r.TIED,
+            "sparsity": r.SPARSITY,
+            "l1": Rule(least=0),
+            "seeds": r.COUNT,
+            "folds": Rule(least=2),
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "03",
+        needs=("01", "02"),
+        makes=("families.csv", "separation.csv"),
+        paper=GROUP_CROSSCODERS,
+        claims=("GC1", "GC2"),
+        rules={
+            "seeds": r.COUNT,
+            "min_cluster_size": Rule(least=2),
+            "ratio": Rule(least=1),
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "04",
+        needs=("01", "02", "03"),
+        makes=("features.csv", "family_elements.csv", "filter_bank.zarr", "checkpoints/*"),
+        paper=GROUP_CROSSCODERS,
+        claims=("GC3",),
+        ours=("FB1", "FB2"),
+        presets={"smoke": {"visualise_steps": 16, "bank_samples": 160, "bank_steps": 100}},
+        rules={
+            "rate": Rule(over=0, most=0.5),
+            "visualise_steps": r.COUNT_OR_NONE,
+            "bank_samples": r.COUNT_OR_NONE,
+            "bank_steps": r.COUNT,
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "04b",
+        makes=("ground_truth_*.csv",),  # and trials, which outlive a change of the notebook
+        paper=GROUP_CROSSCODERS,
+        ours=("GC4",),
+        presets={"smoke": {"trial_seeds": 1, "trial_steps": 40}, "paper": {"size": "full"}},
+        rules={
+            "size": r.SIZE,
+            "trial_seeds": r.COUNT_OR_NONE,
+            "trial_steps": r.COUNT,
+            "workers": r.COUNT,
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "04c",
+        needs=("01", "02"),
+        makes=("tied.csv", "equivariance/*.zarr", "checkpoints/*"),
+        paper=GROUP_CROSSCODERS,
+        ours=("TC1", "EQ1"),
+        presets={"smoke": {"layer_samples": 60}},
+        rules=TRAINING
+        | {
+            "layers": r.LAYERS,
+            "layer_samples": Rule(least=8),
+            "sizes": r.POSITIVE,
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "05",
+        needs=("01", "02", "03", "04"),
+        paper=GROUP_CROSSCODERS,
+        rules={"feature": Rule(least=-1)},
+    ),
+    Record(
+        "06",
+        uses=("04",),
+        makes=("missing_curves.csv", "hidden_curves.csv", "curve_tuning.csv", "double_curves.csv"),
+        paper=Paper("The Missing Curve Detectors of InceptionV1", "2406.03662", "missing_curves"),
+        claims=("MC1", "MC2"),
+        presets={
+            "smoke": {
+                "positions": 1500,
+                "sae_steps": 60,
+                "resamples": 40,
+                "visualise_steps": 16,
+                "bank_seeds": 1,
+            },
+            "paper": {"positions": 200_000, "sae_steps": 40_000},
+        },
+        rules=NETWORK
+        | {
+            "images": r.IMAGES,
+            "layer": r.LAYER,
+            "study_layers": r.LAYERS,
+            "positions": Rule(least=100),
+            "expansion": Rule(least=1),
+            "sae_k": r.COUNT,
+            "sae_steps": r.COUNT,
+            "resamples": Rule(least=2),
+            "visualise_steps": r.COUNT_OR_NONE,
+            "bank_seeds": r.COUNT,
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "07",
+        makes=(
+            "tuning_methods.csv",
+            "tuning_dimensions.csv",
+            "gabor_bank.csv",
+            "dimensions/*.zarr",
+        ),
+        paper=Paper(
+            "Identifying and interpreting tuning dimensions in deep networks",
+            "2011.03043",
+            "tuning_dimensions",
+        ),
+        claims=("TD1", "TD2"),
+        presets={
+            "smoke": {
+                "dimensions": 6,
+                "orbits": 150,
+                "patches_shown": 800,
+                "trial_seeds": 1,
+                "visualise_steps": 16,
+            },
+            "paper": {"orbits": 5000},
+        },
+        rules=NETWORK
+        | {
+            "images": r.IMAGES,
+            "group": r.GROUP,
+            "layer": r.LAYER,
+            "dimension_layers": r.LAYERS,
+            "dimensions": Rule(least=2),
+            "method": r.METHOD,
+            "orbits": Rule(least=100),
+            "patches_shown": Rule(least=100),
+            "bank_dimensions": Rule(least=2),
+            "trial_seeds": r.COUNT_OR_NONE,
+            "visualise_steps": r.COUNT_OR_NONE,
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "08",
+        makes=("intertwiner_*.csv", "intertwiners/*.zarr"),
+        paper=Paper("On the Symmetries of Deep Learning Models", "2205.14258", "intertwiners"),
+        claims=("IG1", "IG2", "IG3", "IG4"),
+        ours=("IG5",),
+        presets={
+            "smoke": {
+                "turned_crops": 100,
+                "widths": "8 16",
+                "net_pairs": 2,
+                "net_epochs": 8,
+                "stitch_epochs": 1,
+                "rotations": 2,
+            },
+            "paper": {"turned_crops": 5000},
+        },
+        rules=NETWORK
+        | {
+            "images": r.IMAGES,
+            "group": r.GROUP,
+            "layer": r.LAYER,
+            "action_layers": r.LAYERS,
+            "turned_crops": r.COUNT,
+            "task": r.TASK,
+            "widths": r.WIDTHS,
+            "net_pairs": r.COUNT,
+            "net_epochs": r.COUNT,
+            "stitch_epochs": r.COUNT,
+            "rotations": r.COUNT,
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "09",
+        makes=("rug_*.csv", "rugs/*.safetensors"),
+        paper=Paper("The Persian Rug", "2410.12101", "persian_rug"),
+        claims=("PR1", "PR2", "PR3", "PR4", "PR5"),
+        presets={
+            "smoke": {"entries": 512, "loss_samples": 2000, "train_steps": 300},
+            "paper": {"size": "full"},
+        },
+        rules={
+            "size": r.SIZE,
+            "entries": r.ENTRIES,
+            "loss_samples": Rule(least=100),
+            "train_steps": r.COUNT_OR_NONE,
+            "seed": r.SEED,
+        },
+    ),
+    Record(
+        "10",
+        makes=(
+            "concept_*.csv",
+            "concepts/*.zarr",
+            "concepts/*.safetensors",
+            "concepts/*.csv",
+            "concepts/*.json",
+        ),
+        paper=Paper(
+            "Making Corgis Important for Honeycomb Classification", "2110.07120", "concept_attacks"
+        ),
+        claims=("CA1", "CA2", "CA3"),
+        ours=("CT1", "CT2", "CT3"),
+        presets={
+            "smoke": {
+                "head_pictures": 200,
+                "examples": 5,
+                "concept_runs": 4,
+                "attack_steps": 2,
+                "dictionary_samples": 200,
+                "dictionary_steps": 40,
+                "facet_starts": 2,
+                "facet_steps": 6,
+            },
+            "paper": {"size": "full"},
+        },
+        rules=NETWORK
+        | {
+            "size": r.SIZE,
+            "layer": r.LAYER,
+            "explained_layer": r.EXPLAINED_LAYER,
+            "head_pictures": Rule(least=100),
+            "examples": Rule(least=5),
+            "concept_runs": Rule(least=2),
+            "attack_steps": r.COUNT,
+            "dictionary_samples": Rule(least=50),
+            "dictionary_steps": r.COUNT,
+            "facet_starts": r.COUNT,
+            "facet_steps": r.COUNT,
+            "concept_pictures": r.OWN_PICTURES,
+            "class_pictures": r.OWN_PICTURES,
+            "class_number": r.CLASS_NUMBER,
+            "seed": r.SEED,
+        },
+    ),
+)

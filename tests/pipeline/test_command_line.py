@@ -1,0 +1,58 @@
+"""The command line: mistakes in one line, what it lists, what it teaches."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gc_utils.__main__ import main
+
+MISTAKES = {
+    "--preset dmo": "unknown preset 'dmo'; did you mean 'demo'?",
+    "-p sed 1": "unknown parameter 'sed'; did you mean 'seed'?",
+    "-p seed one": "parameter 'seed' takes a whole number (default 0), not 'one'",
+    "-p run_dir x": "set with --output",
+    "--only 07": "unknown notebook '07'",
+    "--only 02_secnd": "did you mean '02_second'?",
+    "--only 02 -p k 4": "parameter 'k' is for 01_first, which would not run",
+    "--only 02": "02_second needs what 01_first makes, and out does not have it; use --only 01 02",
+    "--output notebooks": "holds other things than a run",
+    "--output notebooks/01_first.ipynb": "is a file",
+    "--notebooks nowhere": "no notebooks in 'nowhere'",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_said_in_one_line_before_anything_runs(words, story, capsys, tmp_path):
+    arguments = ["run", "--notebooks", "notebooks", "--output", "out", *words.split()]
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert MISTAKES[words] in told.err
+    assert told.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_list_shows_presets_questions_and_parameters(story, capsys):
+    assert main(["list", "--notebooks", "notebooks"]) == 0
+    told = capsys.readouterr().out
+    assert "demo (default)" in told
+    assert "01_first: What is there?" in told
+    assert re.search(r"k = 3 +how many", told)
+    assert "run_dir" not in told
+
+
+def test_weights_are_shown_with_their_checksums(capsys):
+    assert main(["weights"]) == 0
+    told = capsys.readouterr().out
+    assert "inception5h" in told
+    assert "119f77db85c8352960933e025312b507d9a96ed7" in told
+
+
+def test_help_teaches_by_examples(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--help"])
+    assert stop.value.code == 0
+    assert "python -m gc_utils run --only 03 04" in capsys.readouterr().out

@@ -1,0 +1,70 @@
+"""The report: one page that tells the story of a run and needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gc_utils.evidence import Findings
+from gc_utils.figures import save_figure
+from gc_utils.pipeline.manifest import Manifest
+from gc_utils.pipeline.notebooks import find_notebooks
+
+PARAMETERS = 'run_dir = "out"  # the run folder\nseed = 0  # of everything random\n'
+
+
+@pytest.fixture
+def report(tmp_path, make_notebook, record, figure) -> Path:
+    """The report of a run that was made by hand."""
+    from gc_utils.reporting import write_report
+
+    lead = "with $$x_n < y$$\n\n- as a list\n\nand <b>an end</b>."
+    heading = f"What is *there*, in `mixed3b`?\n\nAll of it,\n{lead}"
+    make_notebook("01_first", PARAMETERS, "", heading=heading)
+    make_notebook("02_second", PARAMETERS, 'figure("02_zebra"); figure("02_ant")')
+    run_dir = tmp_path / "out"
+    manifest = Manifest(run_dir)
+    manifest.begin("demo", {"group": "D16", "images": "photos+scenes:64", "seed": 0})
+    for name, status in {"01_first": "done", "02_second": "failed"}.items():
+        manifest.start(name, {"parameters": {}})
+        manifest.stop(name, status)
+    manifest.records["02_second"]["error"] = "cell 3 of 9:\n  > x = <b>\nValueError: no"
+    manifest._write()
+    for name in ("01_orbit", "02_ant", "02_zebra"):
+        save_figure(figure(), run_dir, name, f"The caption of {name}, with a < b.")
+    record(Findings(run_dir, "01_first"))
+    record(Findings(run_dir, "01_first"), "GC2", verdict="only on the embedded default")
+    record(Findings(run_dir, "02_second"), "GC3", verdict="not reproduced")
+    return write_report(run_dir, find_notebooks(tmp_path / "notebooks"))
+
+
+def test_the_report_tells_the_story_and_needs_nothing_else(report):
+    page = report.read_text(encoding="utf-8")
+    assert "What is <em>there</em>, in <code>mixed3b</code>?" in page
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    outside = [s for s in sources if not s.startswith(("data:image/png;base64,", "#"))]
+    assert outside == ["run.json"], "no executed notebook is there to link to"
+    assert page.index("The caption of 02_zebra") < page.index("The caption of 02_ant"), "as told"
+    assert "with a &lt; b" in page
+    assert "x = &lt;b&gt;" in page
+    assert page.count('class="verdict') == 3
+    lead = page[page.index("All of it,") : page.index("A first paragraph.")]
+    assert "<msub><mi>x</mi><mi>n</mi></msub>" in lead
+    assert "<li>as a list</li>" in lead
+    assert "&lt;b&gt;an end&lt;/b&gt;" in lead
+    assert "images photos+scenes:64" in page
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1200, 500])
+def test_the_report_can_be_read_in_a_browser(report, screenshot, width):
+    from PIL import Image
+
+    with Image.open(screenshot(report, width)) as picture:
+        pixels = np.asarray(picture.convert("L"), dtype=float)
+    # Text and figures are there, and nothing reaches the right edge of the page.
+    assert pixels.std() > 10
+    assert np.ptp(pixels[:, -4:]) == 0
