@@ -343,6 +343,22 @@ def test_figures_leave_what_does_not_draw_them_fresh(stale_after):
     assert "02" not in stale_after("figures/extraction.py", CODE)
 
 
+def test_trials_depend_on_the_methods_and_not_on_figures(copied):
+    def digest_after(file: str) -> str:
+        path = copied / file
+        before = path.read_bytes()
+        path.write_bytes(before + CODE.encode())
+        try:
+            return code_digest("gc_utils.planted.trials", copied)
+        finally:
+            path.write_bytes(before)
+
+    now = code_digest("gc_utils.planted.trials", copied)
+    assert digest_after("figures/planted.py") == digest_after("studies/__init__.py") == now
+    for file in ("groups.py", "crosscoder/training.py", "symmetry/calibration.py"):
+        assert digest_after(file) != now, file
+
+
 def test_what_all_use_concerns_all(stale_after):
     assert stale_after("figures/saving.py", CODE) == ALL
 
