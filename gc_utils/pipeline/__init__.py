@@ -1,7 +1,6 @@
 """Running the notebooks in order."""
 
 from gc_utils.pipeline.execution import execute
-from gc_utils.pipeline.manifest import package_checksum
 from gc_utils.pipeline.notebooks import (
     ABOUT,
     DEFAULT_PRESET,
@@ -27,7 +26,6 @@ __all__ = [
     "execute",
     "find_notebooks",
     "never_raise",
-    "package_checksum",
     "ran_with",
     "run",
     "say",
