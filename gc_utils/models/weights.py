@@ -54,6 +54,7 @@ def demo() -> Weights:
     Raises:
         UserError: if this installation lacks them.
     """
+    # The name in full: `gc_utils.closure` sees by it that results depend on this file.
     file = resources.files("gc_utils") / "weights" / "demo.safetensors"
     if not file.is_file():
         raise UserError(

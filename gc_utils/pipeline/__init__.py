@@ -1,7 +1,6 @@
 """Running the notebooks in order: their records, parameters, run folder and what is stale."""
 
 from gc_utils.pipeline.execution import execute
-from gc_utils.pipeline.manifest import package_checksum
 from gc_utils.pipeline.notebooks import Notebook, find_notebooks
 from gc_utils.pipeline.presets import DEFAULT_PRESET, PRESETS, Preset, preset_values
 from gc_utils.pipeline.progress import Line, encodable, never_raise, say
@@ -27,7 +26,6 @@ __all__ = [
     "execute",
     "find_notebooks",
     "never_raise",
-    "package_checksum",
     "papers",
     "preset_values",
     "ran_with",

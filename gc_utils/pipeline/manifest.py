@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import gc_utils
+from gc_utils.closure import cells_digest, changed_parts, code_digests
 from gc_utils.errors import UserError
 from gc_utils.files import is_hidden, write_json
 from gc_utils.pipeline.execution import Execution
@@ -26,8 +27,6 @@ PACKAGES = (
     "captum gc_utils jupyterlab matplotlib numpy pandas papermill pillow safetensors scikit-image "
     "scikit-learn scipy torch torchvision umap-learn zarr"
 ).split()
-# Changes here cannot change what a notebook computes.
-_RUNNERS = {"__main__.py", "pipeline", "reporting"}
 
 
 class Manifest:
@@ -125,14 +124,12 @@ class Manifest:
                 if before.get(n) != now.get(n)
             ]
             return "changed: " + ", ".join(changed)
-        whole = {
-            "notebook": "the notebook",
-            "package": "gc_utils",
-            "pictures": "the picture folder",
-        }
-        for part, what in whole.items():
-            if then.get(part) != inputs[part]:
-                return f"{what} changed"
+        if then.get("notebook") != inputs["notebook"]:
+            return "the notebook changed"
+        if changed := changed_parts(then.get("code", {}), inputs["code"]):
+            return f"changed: {changed}"
+        if then.get("pictures") != inputs["pictures"]:
+            return "the picture folder changed"
         for other, checksum in inputs["upstream"].items():
             if then["upstream"].get(other) != checksum:
                 return f"{other} made something else"
@@ -217,24 +214,13 @@ def checksum(path: Path) -> str:
 
 
 def notebook_checksum(path: Path) -> str:
-    """SHA-256 of a notebook's cells, whatever outputs or metadata it carries."""
-    import nbformat
-
-    cells = nbformat.read(path, as_version=4).cells
-    text = "\0".join(f"{cell.cell_type}\0{cell.source}" for cell in cells)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of a notebook's code, whatever words, outputs or metadata it carries."""
+    return cells_digest(path)
 
 
-def package_checksum() -> str:
-    """SHA-256 of the package's code and weights, less what only runs notebooks."""
-    root = Path(gc_utils.__file__).parent
-    total = hashlib.sha256()
-    for path in sorted([*root.rglob("*.py"), *root.glob("weights/*.safetensors")]):
-        inside = path.relative_to(root)
-        if inside.parts[0] in _RUNNERS or is_hidden(inside):
-            continue
-        total.update(f"{inside.as_posix()} {checksum(path)}\n".encode())
-    return total.hexdigest()
+def code_of(path: Path) -> dict[str, str]:
+    """A digest for each module and data file of the package that a notebook depends on."""
+    return code_digests(path)
 
 
 def needed_numbers(notebook: Notebook, found: list[Notebook]) -> list[Notebook]:

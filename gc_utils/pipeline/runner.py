@@ -3,7 +3,7 @@
     run("smoke", "runs/first", parameters={"group": "D8"})
 
 A notebook is run again only if something that went into it has changed: its code, its parameters,
-the package, or what the notebooks before it made.
+the modules that it imports, or what the notebooks before it made.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from gc_utils.errors import UserError, choose
 from gc_utils.pipeline.execution import execute
 from gc_utils.pipeline.manifest import (
     Manifest,
+    code_of,
     folder_checksum,
     needed_numbers,
     notebook_checksum,
-    package_checksum,
     short_path,
     upstream,
 )
@@ -102,12 +102,11 @@ def run(
         raise UserError(f"cannot make the run folder {str(run_dir)!r}: {error}") from error
     with _alone(run_dir), _terminate_as_interrupt():
         manifest.begin(preset, used)
-        package = package_checksum()
         settled: set[str] = set()
         try:
-            _run_all(manifest, found, chosen, told, force, stream, package, settled)
+            _run_all(manifest, found, chosen, told, force, stream, settled)
         finally:
-            stale = find_stale(manifest, found, settled, package)
+            stale = find_stale(manifest, found, settled)
             manifest.mark_stale(stale)
             report = finish(run_dir, found) if finish else None
             if stale:
@@ -124,7 +123,6 @@ def _run_all(
     told: dict[str, dict],
     force: bool,
     stream: TextIO,
-    package: str,
     settled: set[str],
 ) -> None:
     """Execute what has to be; `settled` is given the names of what ran or was up to date."""
@@ -138,7 +136,7 @@ def _run_all(
             "pictures": "".join(
                 folder_checksum(told[notebook.name].get(name) or "") for name in images
             ),
-            "package": package,
+            "code": code_of(notebook.path),
             "upstream": {
                 other.name: manifest.outputs_checksum(other.name)
                 for other in upstream(notebook, found, manifest)

@@ -10,8 +10,10 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
+from gc_utils.closure import changed_parts
 from gc_utils.pipeline.manifest import (
     Manifest,
+    code_of,
     folder_checksum,
     notebook_checksum,
     short_path,
@@ -25,7 +27,7 @@ CODE = "code changed"
 
 
 def find_stale(
-    manifest: Manifest, notebooks: Iterable[Notebook], settled: Iterable[str], package: str
+    manifest: Manifest, notebooks: Iterable[Notebook], settled: Iterable[str]
 ) -> dict[str, str]:
     """Which notebooks of a run folder are stale, and why.
 
@@ -34,7 +36,6 @@ def find_stale(
         notebooks: all notebooks, in the story's order.
         settled: names of those that this run executed or found up to date. Whether the code or the
             parameters asked for have changed is looked at for the others only.
-        package: the package's checksum now.
 
     Returns:
         Reasons by name, in the story's order. A reason that is the code alone begins with `CODE`.
@@ -53,7 +54,7 @@ def find_stale(
         found = found or _inherited(reads, reasons, code=False)
         # Whoever runs one notebook while working on the code knows that what it reads is older.
         if notebook.name not in settled:
-            found = found or _code(notebook, record["inputs"], package)
+            found = found or _code(notebook, record["inputs"])
             found = found or _inherited(reads, reasons, code=True)
         if found:
             reasons[notebook.name] = "; ".join(found)
@@ -153,13 +154,13 @@ def _pictures(inputs: dict, names: Iterable[str], folders: dict[str, str]) -> li
     return [] if inputs.get("pictures", now) == now else ["the folder of its images changed since"]
 
 
-def _code(notebook: Notebook, inputs: dict, package: str) -> list[str]:
-    """Whether a notebook's own code, or the package, is another one than when it ran."""
+def _code(notebook: Notebook, inputs: dict) -> list[str]:
+    """Whether a notebook's own code, or the modules it imports, are others than when it ran."""
     changed = []
     if inputs.get("notebook", "") != notebook_checksum(notebook.path):
         changed.append("the notebook")
-    if inputs.get("package", "") != package:
-        changed.append("gc_utils")
+    if modules := changed_parts(inputs.get("code", {}), code_of(notebook.path)):
+        changed.append(modules)
     return [f"{CODE} since it ran: {' and '.join(changed)}"] if changed else []
 
 

@@ -7,7 +7,6 @@ side by side, writes each to a file as it ends, and skips what is there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import time
@@ -22,6 +21,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from gc_utils.closure import code_digest
 from gc_utils.errors import choose
 from gc_utils.planted.methods import METHODS, Problem
 from gc_utils.planted.recovery import FOUND, cosines, oracle_fvu, recovery
@@ -131,13 +131,8 @@ def _key(row: dict) -> tuple:
 
 @lru_cache
 def _code() -> str:
-    """A digest of the modules that trials depend on."""
-    package, digest = Path(__file__).parents[1], hashlib.sha256()
-    for name in ("crosscoder", "families", "planted", "symmetry"):
-        for path in sorted((package / name).glob("*.py")):
-            digest.update(path.read_bytes())
-    digest.update((package / "groups.py").read_bytes())
-    return digest.hexdigest()[:12]
+    """A digest of the code that trials depend on, as it was when first asked for."""
+    return code_digest(__name__)[:12]
 
 
 def grid(

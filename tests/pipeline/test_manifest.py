@@ -11,7 +11,7 @@ from gc_utils.pipeline.manifest import Manifest, checksum, folder_checksum
 
 def test_a_killed_run_leaves_a_record_that_can_be_resumed(tmp_path):
     manifest = Manifest(tmp_path)
-    inputs = {"notebook": "n", "parameters": {}, "package": "p", "upstream": {}}
+    inputs = {"notebook": "n", "parameters": {}, "code": {"m": "p"}, "upstream": {}}
     manifest.begin("demo", {})
     manifest.start("01_a", inputs)
     time.sleep(0.02)
@@ -54,7 +54,7 @@ def test_only_images_that_are_read_make_a_run_stale(tmp_path, kind):
 
 
 def test_what_a_file_browser_leaves_in_a_product_does_not_make_it_stale(tmp_path):
-    inputs = {"notebook": "n", "parameters": {}, "package": "p", "pictures": "", "upstream": {}}
+    inputs = {"notebook": "n", "parameters": {}, "code": {"m": "p"}, "pictures": "", "upstream": {}}
     manifest = Manifest(tmp_path)
     manifest.begin("demo", {})
     manifest.start("01_a", inputs)

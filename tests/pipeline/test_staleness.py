@@ -122,7 +122,7 @@ def test_a_notebook_that_was_not_selected_is_not_stale_for_that(go, tmp_path):
 
 def test_changed_code_is_said_in_other_words(go, tmp_path, make_notebook, monkeypatch):
     parameters, code = NOTEBOOKS["02_second"]
-    make_notebook("02_second", RUN_DIR + parameters, MAKE + READ + code + "  # edited")
+    make_notebook("02_second", RUN_DIR + parameters, MAKE + READ + code + "\nedited = 1")
     told = go(only=["07"])
     assert stale(tmp_path) == {
         "02_second": f"{CODE} since it ran: the notebook",
@@ -131,12 +131,14 @@ def test_changed_code_is_said_in_other_words(go, tmp_path, make_notebook, monkey
     assert f"02_second ({CODE} since it ran: the notebook)" in told
     assert "the code may make something else now" in report(tmp_path)
     for module in ("runner", "staleness"):
-        monkeypatch.setattr(f"gc_utils.pipeline.{module}.package_checksum", lambda: "another")
+        monkeypatch.setattr(
+            f"gc_utils.pipeline.{module}.code_of", lambda path: {"gc_utils.groups": "another"}
+        )
     go(only=["01"], parameters={"group": "D8"})
     found = stale(tmp_path)
     assert "01_first" not in found, "it ran with the code of today"
-    assert found["02_second"] == f"{CODE} since it ran: the notebook and gc_utils"
-    assert found["07_alone"] == f"{CODE} since it ran: gc_utils"
+    assert found["02_second"] == f"{CODE} since it ran: the notebook and gc_utils.groups"
+    assert found["07_alone"] == f"{CODE} since it ran: gc_utils.groups"
     go(only=["02"], parameters={"steps": 7})
     assert "02_second" not in stale(tmp_path)
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
+from gc_utils.closure import code_digest
 from gc_utils.errors import UserError
 from gc_utils.studies.persian_rug.models import Rug, check_units, sparse_data
 
@@ -19,7 +20,7 @@ from gc_utils.studies.persian_rug.models import Rug, check_units, sparse_data
 class _Checkpoint:
     """What the next step of a training depends on, in one file named by the settings."""
 
-    def __init__(self, folder: Path, settings: dict[str, float]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, float | str]) -> None:
         named = json.dumps(settings, sort_keys=True)
         digest = hashlib.sha256(named.encode()).hexdigest()[:12]
         self.path = folder / f"{settings['n_s']}_{settings['n_d']}_{digest}.safetensors"
@@ -110,6 +111,7 @@ def train_rug(
     settings = {
         **{"n_s": n_s, "n_d": n_d, "p": p, "steps": steps, "lr": lr},
         **{"batch": batch, "seed": seed, "every": every},
+        "code": code_digest(__name__),  # steps of other code are not gone on from
     }
     checkpoint = keep and _Checkpoint(Path(keep), settings)
     done = checkpoint.read(parameters, adam, draw, rows, seen) if checkpoint else 0

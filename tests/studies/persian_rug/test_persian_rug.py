@@ -140,7 +140,12 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, monkeyp
     assert len(calls) == 67 and len(list(tmp_path.iterdir())) == 1
     pr.train_rug(16, 8, 0.3, keep=tmp_path, **options)  # another one
     assert len(calls) == 127 and len(list(tmp_path.iterdir())) == 2
-    next(tmp_path.iterdir()).write_bytes(b"not one")
+    with monkeypatch.context() as changed:
+        changed.setattr(training, "code_digest", lambda name: "another")
+        pr.train_rug(16, 8, 0.3, keep=tmp_path, **options)  # by other code
+    assert len(calls) == 187 and len(list(tmp_path.iterdir())) == 3
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"not one")
     with pytest.raises(UserError, match="delete it"):
         for p in (0.2, 0.3):
             pr.train_rug(16, 8, p, keep=tmp_path, **options)
