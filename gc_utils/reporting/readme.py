@@ -1,68 +1,89 @@
-"""The tables of papers and claims in the README, from a run's findings."""
+"""The generated tables of the README: its notebooks, and one line a claim."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gc_utils.errors import UserError
-from gc_utils.evidence.findings import VERDICTS, finding_cells, load_findings
-
-# Papers whose claims are tested: title, arXiv number, beginning of the claims' ids, notebooks.
-PAPERS = (
-    ("Group Crosscoders for Mechanistic Analysis of Symmetry", "2410.24184", "GC", "01 to 05"),
-    ("The Missing Curve Detectors of InceptionV1", "2406.03662", "MC", "06"),
-    ("Identifying and interpreting tuning dimensions in deep networks", "2011.03043", "TD", "07"),
-    ("On the Symmetries of Deep Learning Models", "2205.14258", "IG", "08"),
-    ("The Persian Rug", "2410.12101", "PR", "09"),
-    ("Making Corgis Important for Honeycomb Classification", "2110.07120", "CA", "10"),
+from gc_utils.evidence.findings import load_findings
+from gc_utils.files import write_whole
+from gc_utils.reporting.claims import (
+    arxiv_link,
+    cell,
+    read_manifest,
+    reduce_figure,
+    setting,
+    write_claims,
 )
 
+if TYPE_CHECKING:
+    from gc_utils.pipeline.notebooks import Notebook
 
-def markdown_table(findings: Iterable[dict]) -> str:
-    """Findings as a Markdown table, one row a claim (the README's table)."""
-    lines = [
-        "| id | claim | source | measured | verdict | notebook |",
-        "|---|---|---|---|---|---|",
-    ]
+CARDS = "04_telling"  # the figure at the top of the README
+
+
+def claims_table(findings: Iterable[dict]) -> str:
+    """One line a claim, with a link to its section in `docs/claims.md`."""
+    lines = ["| id | claim | verdict | |", "|---|---|---|---|"]
     for entry in findings:
-        cells = [entry["id"], *finding_cells(entry)]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        link = f"[numbers](docs/claims.md#{entry['id'].lower()})"
+        cells = [entry["id"], entry.get("short") or entry["claim"], entry["verdict"], link]
+        lines.append("| " + " | ".join(map(cell, cells)) + " |")
     return "\n".join(lines) + "\n"
 
 
-def papers_table(findings: Iterable[dict]) -> str:
-    """One row a paper: its notebooks, and its claims by verdict (the README's table of papers).
-
-    Claims of our own, which the findings' `source` says, are left out.
-    """
-    entries = [e for e in findings if not e["source"].startswith("our")]
-    heads = ["paper", "notebooks", *VERDICTS]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for title, number, prefix, notebooks in PAPERS:
-        mine = [e for e in entries if re.fullmatch(rf"{prefix}\d+", e["id"])]
-        by_verdict = [
-            ", ".join(e["id"] for e in mine if e["verdict"] == verdict) or "–"
-            for verdict in VERDICTS
-        ]
-        link = f"[{title}](https://arxiv.org/abs/{number})"
-        lines.append("| " + " | ".join([link, notebooks, *by_verdict]) + " |")
+def notebooks_table(notebooks: Iterable[Notebook]) -> str:
+    """One line a notebook: the question it answers, and its paper."""
+    lines = ["| notebook | answers | paper |", "|---|---|---|"]
+    for notebook in notebooks:
+        paper = notebook.record.paper
+        link = arxiv_link(paper) if paper else ""
+        question = notebook.title.partition("·")[2].strip() or notebook.title
+        lines.append(f"| `{notebook.name}` | {cell(question)} | {link} |")
     return "\n".join(lines) + "\n"
 
 
-def update_readme(readme: str | os.PathLike, run_dir: str | os.PathLike) -> None:
-    """Put a run's tables of papers and claims between the README's marks.
+def update_readme(
+    root: str | os.PathLike, run_dir: str | os.PathLike, notebooks: Sequence[Notebook]
+) -> list[Path]:
+    """Write what the repository says of a run: the README's tables, `docs/claims.md`, its figures.
+
+    Args:
+        root: The repository's folder, with `README.md`.
+        run_dir: A finished run.
+        notebooks: The notebooks, with their records, in their order.
+
+    Returns:
+        The files that were written.
 
     Raises:
-        UserError: no `<!-- papers -->` or `<!-- claims -->` marks.
+        UserError: The README lacks the marks `<!-- notebooks -->` or `<!-- claims -->` with their
+            ends, or the run has no findings. Nothing is written then.
     """
-    path = Path(readme)
-    text, found = path.read_text(encoding="utf-8"), load_findings(run_dir)
-    for name, table in (("papers", papers_table(found)), ("claims", markdown_table(found))):
+    root, run_dir = Path(root), Path(run_dir)
+    manifest = read_manifest(run_dir)
+    readme = root / "README.md"
+    if not readme.is_file():
+        raise UserError(f"there is no README.md in {root.resolve()}: name the repository's folder.")
+    text, found = readme.read_text(encoding="utf-8"), load_findings(run_dir)
+    tables = {
+        "notebooks": notebooks_table(notebooks),
+        "claims": f"From one run: {setting(manifest)}.\n\n{claims_table(found)}",
+    }
+    for name, table in tables.items():
         marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marks.search(text):
-            raise UserError(f"{path} has no <!-- {name} --> and <!-- /{name} --> marks")
+            raise UserError(f"{readme} has no <!-- {name} --> and <!-- /{name} --> marks")
         text = marks.sub(lambda place, table=table: place[1] + table + place[2], text)
-    path.write_text(text, encoding="utf-8")
+    written = [write_claims(root / "docs", run_dir, notebooks)]
+    cards = run_dir / "figures" / f"{CARDS}.png"
+    if cards.is_file():
+        written.append(root / "docs" / "telling.png")
+        reduce_figure(cards, written[-1])
+    with write_whole(readme) as draft:
+        draft.write_text(text, encoding="utf-8")
+    return [readme, *written]
