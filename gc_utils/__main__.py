@@ -22,6 +22,7 @@ examples:
   python -m gc_utils run --only 03 04                    two notebooks, from what is there
   python -m gc_utils list                                presets, notebooks, their parameters
   python -m gc_utils weights                             weights and where they are kept
+  python -m gc_utils readme                              README and docs/claims.md from runs/demo
 
 A run that was stopped goes on from there when the same command is given again; notebooks whose
 code, parameters and inputs have not changed are not run a second time.
@@ -40,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=plain,
     )
     top.add_argument("--version", action="version", version=gc_utils.__version__)
-    commands = top.add_subparsers(dest="command", required=True, metavar="{run,list,weights}")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="{run,list,weights,readme}"
+    )
 
     run = commands.add_parser(
         "run",
@@ -72,7 +75,14 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--force", action="store_true", help="run also what is up to date")
 
     listing = commands.add_parser("list", help="show presets, notebooks and their parameters")
-    for command in (run, listing):
+    readme = commands.add_parser(
+        "readme",
+        help="rewrite what the repository says of a run",
+        description="Rewrite the tables of README.md, docs/claims.md and its figures from a run.",
+    )
+    readme.add_argument("--run", metavar="DIR", help="the run folder (default runs/demo)")
+    readme.add_argument("--root", metavar="DIR", default=".", help="the repository (default: here)")
+    for command in (run, listing, readme):
         command.add_argument(
             "--notebooks", metavar="DIR", help="where the notebooks are (default: the repository's)"
         )
@@ -96,7 +106,8 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
     options = parser().parse_args(arguments)
     chapters = list(RECORDS if records is None else records)
     try:
-        {"run": _run, "list": _list, "weights": _weights}[options.command](options, chapters)
+        commands = {"run": _run, "list": _list, "weights": _weights, "readme": _readme}
+        commands[options.command](options, chapters)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
@@ -127,6 +138,18 @@ def _run(options: argparse.Namespace, records: list[Record]) -> None:
         records=records,
         finish=write_report,
     )
+
+
+def _readme(options: argparse.Namespace, records: list[Record]) -> None:
+    from gc_utils.files import find_run
+    from gc_utils.pipeline import find_notebooks
+    from gc_utils.pipeline.notebooks import default_output
+    from gc_utils.pipeline.presets import DEFAULT_PRESET
+    from gc_utils.reporting import update_readme
+
+    run_dir = find_run(options.run or default_output(DEFAULT_PRESET))
+    for path in update_readme(options.root, run_dir, find_notebooks(options.notebooks, records)):
+        print(path)
 
 
 def _list(options: argparse.Namespace, records: list[Record]) -> None:

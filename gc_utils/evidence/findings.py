@@ -148,8 +148,8 @@ def sentence(entry: dict) -> str:
 def measured(entry: dict) -> str:
     """The value of a finding with its interval, as text."""
     ends = entry["interval"]
-    text = _show(entry["value"])
-    return text if ends is None else f"{text} [{_show(ends[0])}, {_show(ends[1])}]"
+    text = shown(entry["value"])
+    return text if ends is None else f"{text} [{shown(ends[0])}, {shown(ends[1])}]"
 
 
 def finding_cells(entry: dict) -> list[str]:
@@ -197,11 +197,12 @@ def _plain(value: Any, id: str) -> Any:
     return value
 
 
-def _show(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value for a reader: three significant digits, integers and texts as they are."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_show(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {shown(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_show, value))
+        return ", ".join(map(shown, value))
     if isinstance(value, float):
         # Three significant digits, but integers above 1000 keep theirs.
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -9,7 +9,15 @@ ELSEWHERE = "reproduced on another network trained on photographs"
 EMBEDDED = "only on the embedded default"
 NOT_REPRODUCED = "not reproduced"
 NOT_TESTED = "not tested here"
-VERDICTS = (REPRODUCED, ELSEWHERE, EMBEDDED, NOT_REPRODUCED, NOT_TESTED)
+MEANINGS = {
+    REPRODUCED: "it holds for the paper's own subject, or for data whose truth is known where the "
+    "claim itself is about such data",
+    ELSEWHERE: "it holds for another network, trained on photographs by others",
+    EMBEDDED: "it holds for the networks that were trained for this project, and only there",
+    NOT_REPRODUCED: "what was measured does not agree with it",
+    NOT_TESTED: "it could not be asked of what was looked at",
+}
+VERDICTS = tuple(MEANINGS)
 
 
 class Evidence(Enum):

@@ -1,6 +1,8 @@
-"""The report of a run, and the tables of the README."""
+"""What a run leaves for readers: its report, the page of claims, the tables of the README."""
 
+from gc_utils.reporting.claims import write_claims
 from gc_utils.reporting.markdown import formula, markdown_to_html
+from gc_utils.reporting.readme import update_readme
 from gc_utils.reporting.report import write_report
 
-__all__ = ["formula", "markdown_to_html", "write_report"]
+__all__ = ["formula", "markdown_to_html", "update_readme", "write_claims", "write_report"]

@@ -1,63 +1,89 @@
-"""The tables of papers and claims in the README, from a run's findings."""
+"""The generated tables of the README: its notebooks, and one line a claim."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gc_utils.errors import UserError
-from gc_utils.evidence.findings import VERDICTS, finding_cells, load_findings
-from gc_utils.pipeline import RECORDS, Record, papers
+from gc_utils.evidence.findings import load_findings
+from gc_utils.files import write_whole
+from gc_utils.reporting.claims import (
+    arxiv_link,
+    cell,
+    read_manifest,
+    reduce_figure,
+    setting,
+    write_claims,
+)
+
+if TYPE_CHECKING:
+    from gc_utils.pipeline.notebooks import Notebook
+
+CARDS = "04_telling"  # the figure at the top of the README
 
 
-def markdown_table(findings: Iterable[dict]) -> str:
-    """Findings as a Markdown table, one row a claim (the README's table)."""
-    lines = [
-        "| id | claim | source | measured | verdict | notebook |",
-        "|---|---|---|---|---|---|",
-    ]
+def claims_table(findings: Iterable[dict]) -> str:
+    """One line a claim, with a link to its section in `docs/claims.md`."""
+    lines = ["| id | claim | verdict | |", "|---|---|---|---|"]
     for entry in findings:
-        cells = [entry["id"], *finding_cells(entry)]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        link = f"[numbers](docs/claims.md#{entry['id'].lower()})"
+        cells = [entry["id"], entry.get("short") or entry["claim"], entry["verdict"], link]
+        lines.append("| " + " | ".join(map(cell, cells)) + " |")
     return "\n".join(lines) + "\n"
 
 
-def papers_table(findings: Iterable[dict], records: Iterable[Record] = RECORDS) -> str:
-    """One row a paper: its notebooks, and its claims by verdict (the README's table of papers).
+def notebooks_table(notebooks: Iterable[Notebook]) -> str:
+    """One line a notebook: the question it answers, and its paper."""
+    lines = ["| notebook | answers | paper |", "|---|---|---|"]
+    for notebook in notebooks:
+        paper = notebook.record.paper
+        link = arxiv_link(paper) if paper else ""
+        question = notebook.title.partition("·")[2].strip() or notebook.title
+        lines.append(f"| `{notebook.name}` | {cell(question)} | {link} |")
+    return "\n".join(lines) + "\n"
+
+
+def update_readme(
+    root: str | os.PathLike, run_dir: str | os.PathLike, notebooks: Sequence[Notebook]
+) -> list[Path]:
+    """Write what the repository says of a run: the README's tables, `docs/claims.md`, its figures.
 
     Args:
-        findings: the findings of a run; those of claims of our own are left out.
-        records: which notebooks are about which paper and its claims.
-    """
-    entries = list(findings)
-    heads = ["paper", "notebooks", *VERDICTS]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for paper, chapters in papers(records).items():
-        claims = {id for record in chapters for id in record.claims}
-        mine = [e for e in entries if e["id"] in claims]
-        by_verdict = [
-            ", ".join(e["id"] for e in mine if e["verdict"] == verdict) or "–"
-            for verdict in VERDICTS
-        ]
-        link = f"[{paper.title}](https://arxiv.org/abs/{paper.arxiv})"
-        notebooks = " to ".join(dict.fromkeys([chapters[0].number, chapters[-1].number]))
-        lines.append("| " + " | ".join([link, notebooks, *by_verdict]) + " |")
-    return "\n".join(lines) + "\n"
+        root: The repository's folder, with `README.md`.
+        run_dir: A finished run.
+        notebooks: The notebooks, with their records, in their order.
 
-
-def update_readme(readme: str | os.PathLike, run_dir: str | os.PathLike) -> None:
-    """Put a run's tables of papers and claims between the README's marks.
+    Returns:
+        The files that were written.
 
     Raises:
-        UserError: no `<!-- papers -->` or `<!-- claims -->` marks.
+        UserError: The README lacks the marks `<!-- notebooks -->` or `<!-- claims -->` with their
+            ends, or the run has no findings. Nothing is written then.
     """
-    path = Path(readme)
-    text, found = path.read_text(encoding="utf-8"), load_findings(run_dir)
-    for name, table in (("papers", papers_table(found)), ("claims", markdown_table(found))):
+    root, run_dir = Path(root), Path(run_dir)
+    manifest = read_manifest(run_dir)
+    readme = root / "README.md"
+    if not readme.is_file():
+        raise UserError(f"there is no README.md in {root.resolve()}: name the repository's folder.")
+    text, found = readme.read_text(encoding="utf-8"), load_findings(run_dir)
+    tables = {
+        "notebooks": notebooks_table(notebooks),
+        "claims": f"From one run: {setting(manifest)}.\n\n{claims_table(found)}",
+    }
+    for name, table in tables.items():
         marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marks.search(text):
-            raise UserError(f"{path} has no <!-- {name} --> and <!-- /{name} --> marks")
+            raise UserError(f"{readme} has no <!-- {name} --> and <!-- /{name} --> marks")
         text = marks.sub(lambda place, table=table: place[1] + table + place[2], text)
-    path.write_text(text, encoding="utf-8")
+    written = [write_claims(root / "docs", run_dir, notebooks)]
+    cards = run_dir / "figures" / f"{CARDS}.png"
+    if cards.is_file():
+        written.append(root / "docs" / "telling.png")
+        reduce_figure(cards, written[-1])
+    with write_whole(readme) as draft:
+        draft.write_text(text, encoding="utf-8")
+    return [readme, *written]

@@ -10,7 +10,7 @@ import pytest
 from gc_utils.__main__ import main
 from gc_utils.evidence import load_findings
 from gc_utils.pipeline import RECORDS, Paper, Record, Rule
-from gc_utils.reporting.readme import markdown_table, papers_table
+from gc_utils.reporting.claims import papers_table
 
 STUDY = """\
 def total(numbers):
@@ -128,12 +128,18 @@ def test_it_runs_and_is_reported(go, tmp_path):
     page = (out / "report.html").read_text(encoding="utf-8")
     for words in ("Do toys add up?", "What was there before, and the total", "TO1", "they were"):
         assert words in page
-    # What it found is in the tables of claims and of papers.
-    found = load_findings(out)
-    assert "| TO1 | toys add up | Toymaker 2030 |" in markdown_table(found)
-    row = papers_table(found, CHAPTERS).splitlines()[-1]
+    # What it found is in the README, on the page of claims, and in its table of papers.
+    marks = "<!-- notebooks -->\n<!-- /notebooks -->\n<!-- claims -->\n<!-- /claims -->\n"
+    (tmp_path / "README.md").write_text(marks)
+    assert go("readme", "--run", "out")[0] == 0
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| TO1 | toys add up | reproduced | [numbers](docs/claims.md#to1) |" in readme
+    assert "| `11_toy` | Do toys add up? | [arXiv 3001.00001]" in readme
+    claims = (tmp_path / "docs" / "claims.md").read_text(encoding="utf-8")
+    assert "Toymaker 2030" in claims and "--preset smoke --only 00 11`" in claims
+    row = papers_table(load_findings(out), CHAPTERS).splitlines()[-1]
     link = "[The Sum of All Toys](https://arxiv.org/abs/3001.00001)"
-    assert row == f"| {link} | 11 | TO1 | – | – |"
+    assert row == f"| {link} | 11 | TO1 | – | – | – | – |"
     # A second run has nothing to do; a product that is gone is made again.
     assert go(*run())[1].count("up to date") == 2
     made.unlink()
