@@ -28,7 +28,6 @@ LAYERS = (
     + ("symmetry", "inspection", "planted", "figures", "explorer", "pipeline", "evidence")
     + ("studies", "reporting", "__main__")
 )
-KNOWN = pytest.mark.xfail(strict=True, reason="until notebooks have records of their own")
 
 
 def imports(tree: ast.AST, package: str = "") -> Iterator[str]:
@@ -90,10 +89,7 @@ def test_every_module_has_its_layer():
     assert {layer(module) for module in MODULES} <= {"", *LAYERS}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=KNOWN if name == "pipeline" else ()) for name in LAYERS],
-)
+@pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_imports_from_those_before_it(name):
     above = set(LAYERS[LAYERS.index(name) + 1 :])
     assert [e for e in sorted(EDGES) if layer(e[0]) == name and layer(e[1]) in above] == []
@@ -119,13 +115,11 @@ def test_studies_do_not_import_each_other():
     assert found == []
 
 
-@KNOWN
 def test_studies_are_for_notebooks_and_reports():
     importers = {layer(module) for module, other in EDGES if layer(other) == "studies"}
     assert importers <= {"studies", "reporting"}
 
 
-@KNOWN
 def test_notebooks_leave_the_pipeline_and_reports_to_the_command_line():
     assert [
         edge for edge in sorted(NOTEBOOK_EDGES) if layer(edge[1]) in ("pipeline", "reporting")

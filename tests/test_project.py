@@ -22,6 +22,7 @@ from gc_utils.pipeline.notebooks import read_notebook
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = (ROOT / "README.md").read_text()
+CLAIMS = (ROOT / "docs" / "claims.md").read_text()
 FIRST_CELL = (ROOT / "notebooks" / "_first_cell.py").read_text().strip()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -173,25 +174,45 @@ def readme_command(name: str) -> str:
 
 
 def test_every_claim_of_every_paper_is_in_the_table_of_papers():
-    """Papers' claims with their verdicts, as the table of claims has them."""
-    rows = re.findall(r"^\| ([A-Z]{2}\d+) \|[^|]*\| ([^|]*) \|.*$", README, re.MULTILINE)
-    claims = {id for id, source in rows if not source.startswith("our")}
-    table = re.search(r"<!-- papers -->\n(.*?)<!-- /papers -->", README, re.DOTALL)[1]
-    lines = [line.split(" | ") for line in table.splitlines()[2:]]
+    """Papers' claims with their verdicts, as the README and the claims' own sections have them."""
+    table = CLAIMS[CLAIMS.index("| paper |") : CLAIMS.index("\n\n## ")]
+    lines = [line.split(" | ") for line in table.strip().splitlines()[2:]]
     assert len(lines) == len(papers(RECORDS))
     listed = {}
     for _, _, *by_verdict in lines:
         for verdict, cell in zip(VERDICTS, by_verdict, strict=True):
             listed |= dict.fromkeys(re.findall(r"[A-Z]{2}\d+", cell), verdict)
-    theirs = {id for record in RECORDS for id in record.claims}
-    assert theirs <= claims
-    assert listed.keys() == theirs
+    assert listed.keys() == {id for record in RECORDS for id in record.claims}
     for id, verdict in listed.items():
         row = next(line for line in README.splitlines() if line.startswith(f"| {id} |"))
-        assert f"| {verdict}: " in row, id
+        assert row.split(" | ")[2] == verdict, id
+        assert f"**{verdict}**: " in section(id), id
+
+
+def section(id: str) -> str:
+    """What `docs/claims.md` says of a claim."""
+    start = CLAIMS.index(f'<a id="{id.lower()}"></a>')
+    return CLAIMS[start : CLAIMS.find("<a id=", start + 1)]
 
 
 def test_every_claim_is_in_the_table_of_claims():
     table = re.search(r"<!-- claims -->\n(.*?)<!-- /claims -->", README, re.DOTALL)[1]
     listed = re.findall(r"^\| ([A-Z]{2}\d+) \|", table, re.MULTILINE)
     assert sorted(listed) == sorted(id for r in RECORDS for id in (*r.claims, *r.ours))
+    assert sorted(re.findall(r"claims.md#(\w+)", table)) == sorted(id.lower() for id in listed)
+    for id in listed:
+        verdict, why = re.search(r"^\*\*(.+?)\*\*: (.+)$", section(id), re.MULTILINE).groups()
+        assert verdict in VERDICTS
+        assert len(why.split()) <= 25, f"{id}: a reason is at most 25 words"
+        assert "| number | value |" in section(id) or "|  | " in section(id), "a table of numbers"
+    for row in re.findall(r"^\| [A-Z]{2}\d+ \| ([^|]*) \|", table, re.MULTILINE):
+        assert len(row.split()) <= 14, f"{row!r}: about ten words"
+
+
+def test_every_figure_of_the_page_of_claims_is_there_and_no_other():
+    shown = set(re.findall(r"\]\((claims/[^)]+)\)", CLAIMS))
+    assert shown and shown == {f"claims/{p.name}" for p in (ROOT / "docs" / "claims").iterdir()}
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) < 150
