@@ -102,7 +102,7 @@ def test_orbit_figure_shows_every_angle(name, rows, columns):
     angles = {"0°", "90°", "180°", "270°"}
     assert angles <= texts(figure)
     assert ("turned" in texts(figure)) and (
-        ("mirrored,\nthen turned" in texts(figure)) == (rows == 2)
+        ("mirrored,\nthen rotated" in texts(figure)) == (rows == 2)
     )
 
 
