@@ -152,8 +152,8 @@ def wins_sentence(scores: pd.DataFrame) -> str:
     Args:
         scores: from `competitor_scores`.
     """
-    wins = ", ".join(f"{name} in {count}" for name, count in seed_wins(scores).items())
+    wins = "; ".join(f"{name}: {count}" for name, count in seed_wins(scores).items())
     return (
-        f"Of {scores.seed.nunique()} seeds, the crosscoder leads on all {len(JUDGED)} scores "
-        f"judged against: {wins}."
+        f"Seeds, of {scores.seed.nunique()}, in which the crosscoder leads on all {len(JUDGED)} "
+        f"scores judged, by competitor: {wins}."
     )

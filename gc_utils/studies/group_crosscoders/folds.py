@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import (
     GroupCrosscoder,
     Metrics,
@@ -56,7 +57,7 @@ class Folds:
     count: int
 
     @classmethod
-    def of_store(cls, store, folds: int) -> Folds:
+    def of_store(cls, store: ActivationStore, folds: int) -> Folds:
         """The folds of an activation store, at most `folds` of them.
 
         Raises:
@@ -268,8 +269,8 @@ def image_means(by_image: pd.DataFrame) -> str:
     """
     scene = by_image.index.str.startswith("scene")
     parts = []
-    for name, here in (("photographs", by_image[~scene]), ("drawn scenes", by_image[scene])):
+    for name, here in (("photograph", by_image[~scene]), ("drawn scene", by_image[scene])):
         if len(here):
             means = ", ".join(f"{encoder} encoder {here[encoder].mean():.3f}" for encoder in here)
-            parts.append(f"{len(here)} {name}: {means}")
+            parts.append(f"{len(here)} {name}{'s' * (len(here) > 1)}: {means}")
     return "Mean FVU of unseen images. " + "; ".join(parts) + "."

@@ -14,7 +14,7 @@ from gc_utils.crosscoder import TrainConfig
 from gc_utils.errors import UserError
 from gc_utils.families import separation
 from gc_utils.families.clusters import Clusters
-from gc_utils.figures.extraction import spread
+from gc_utils.figures.extraction import image_sheet, spread
 from gc_utils.groups import group
 from gc_utils.images import load_images
 from gc_utils.inspection import stimuli_for
@@ -60,6 +60,13 @@ def coders(trainer):
 def test_images_shown_are_of_every_source():
     assert spread(["a"] * 9 + ["b"] * 2, 6) == [0, 4, 8, 9, 10]
     assert spread(list("abc"), 2) == [0, 1, 2]
+
+
+def test_the_sheet_of_images_names_each():
+    figure = image_sheet(load_images("scenes:3", min_size=32), most=2)
+    (ax,) = figure.axes
+    assert len(ax.images) == 2
+    assert [text.get_text() for text in ax.texts] == ["scene-0-0", "scene-0-2"]
 
 
 def test_the_low_pass_is_compared_on_the_same_orbits():
@@ -183,7 +190,7 @@ def test_every_image_is_judged_by_a_crosscoder_that_never_saw_it(trainer, coders
 def test_scenes_and_photographs_have_means_of_their_own():
     table = pd.DataFrame({"orbit": [0.1, 0.2, 0.6]}, index=["cat", "scene 0", "scene 1"])
     assert folds.image_means(table) == (
-        "Mean FVU of unseen images. 1 photographs: orbit encoder 0.100; "
+        "Mean FVU of unseen images. 1 photograph: orbit encoder 0.100; "
         "2 drawn scenes: orbit encoder 0.400."
     )
     assert "scenes" not in folds.image_means(table[:1])
@@ -310,6 +317,6 @@ def test_a_seed_is_won_on_all_scores_or_not():
         [{"competitor": c, "seed": s} | dict.fromkeys(competitors.JUDGED, v) for c, s, v in values]
     )
     assert competitors.seed_wins(scores) == {"SAE, cosine": 1}
-    assert competitors.wins_sentence(scores).endswith("against: SAE, cosine in 1.")
+    assert competitors.wins_sentence(scores).endswith("by competitor: SAE, cosine: 1.")
     scores.loc[(scores.seed == 0) & (scores.competitor == "SAE, cosine"), "knn_gain"] = 0.9
     assert competitors.seed_wins(scores) == {"SAE, cosine": 0}
