@@ -2,7 +2,7 @@
 
 from gc_utils.figures.cards import Card, feature_card, feature_cards
 from gc_utils.figures.equivariance import dictionary_growth, equivariance_by_layer
-from gc_utils.figures.extraction import orbit_figure, orbit_variance
+from gc_utils.figures.extraction import image_sheet, orbit_figure, orbit_variance, spread
 from gc_utils.figures.families import embedding, family_rows, separation_table
 from gc_utils.figures.parts import (
     KINDS,
@@ -39,6 +39,7 @@ __all__ = [
     "feature_cards",
     "fvu_comparison",
     "fvu_per_element",
+    "image_sheet",
     "irrep_spectra",
     "label_styles",
     "orbit_figure",
@@ -53,6 +54,7 @@ __all__ = [
     "recovery_scores",
     "save_figure",
     "separation_table",
+    "spread",
     "stabiliser_counts",
     "stabiliser_table",
     "style",

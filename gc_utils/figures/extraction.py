@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.figure import Figure
+from torch.nn.functional import interpolate
 
 from gc_utils.figures.parts import degrees, pictures, thumbnails
 from gc_utils.figures.style import OKABE_ITO, PALE, styled
 from gc_utils.groups import Group
+from gc_utils.images import Photograph
+
+# ----------------------------------------------------------------------------- 01: the images
+
+
+def spread(sources: Sequence[str], most: int = 10) -> list[int]:
+    """A few items that stand for all, as many of every source.
+
+    Args:
+        sources: where each item comes from.
+        most: items wanted; each source gives at least one.
+
+    Returns:
+        Item numbers, evenly spaced within each source, sources in the order of their first item.
+    """
+    by_source: dict[str, list[int]] = {}
+    for i, source in enumerate(sources):
+        by_source.setdefault(source, []).append(i)
+    each = max(1, most // max(1, len(by_source)))
+    return [
+        some[j]
+        for some in by_source.values()
+        for j in np.unique(np.linspace(0, len(some) - 1, each).round().astype(int))
+    ]
+
+
+@styled
+def image_sheet(images: Sequence[Photograph], *, most: int = 10, columns: int = 5) -> Figure:
+    """Some of the images of a set, as many of every source, each with its name.
+
+    Args:
+        images: the set.
+        most: images at most, but at least one of every source.
+        columns: images a row.
+    """
+    chosen = [images[i] for i in spread([image.source for image in images], most)]
+    small = []
+    for image in chosen:
+        side = min(image.height, image.width)
+        square = image.load()[None, :, :side, :side]
+        small.append(interpolate(square, size=(160, 160), mode="bilinear", antialias=True)[0])
+    figure, ax = plt.subplots(figsize=(9, 0.2 + 2 * -(-len(chosen) // columns)))
+    names = [image.name[:22] for image in chosen]
+    thumbnails(ax, torch.stack(small), columns, captions=names, disc=False)
+    return figure
+
 
 # ------------------------------------------------------------------------------ 01: the orbit
 
@@ -20,12 +70,12 @@ def orbit_figure(crops, group: Group, *, most: int = 16) -> Figure:
     Args:
         crops: `(|G|, 3, S, S)`, the orbit of one patch.
         group: its group; `r^k` at index `k`, `r^k s` at `n + k`.
-        most: at most so many rotations are drawn, evenly spaced.
+        most: rotations drawn at most, evenly spaced.
     """
     images = pictures(crops)
     stride = max(1, -(-group.n // most))
     shown = list(range(0, group.n, stride))
-    rows = [("turned", 0), ("mirrored,\nthen turned", group.n)][: 1 + group.dihedral]
+    rows = [("rotated", 0), ("mirrored,\nthen rotated", group.n)][: 1 + group.dihedral]
     width = 0.62 * len(shown) + 0.9
     figure, axes = plt.subplots(
         len(rows), 1, figsize=(width, 0.86 * len(rows) + 0.35), squeeze=False
@@ -49,7 +99,7 @@ def orbit_figure(crops, group: Group, *, most: int = 16) -> Figure:
 
 @styled
 def orbit_variance(invariant_share, before, after=None, *, names=("no low-pass", "low-pass")):
-    """How much of the activations' variance a turn leaves alone, and how fast the rest turns.
+    """How much of the activations' variance a rotation leaves alone, and how fast the rest varies.
 
     Args:
         invariant_share: `(C,)`, each channel's share of variance that its orbit mean explains.
@@ -73,7 +123,7 @@ def orbit_variance(invariant_share, before, after=None, *, names=("no low-pass",
         fontsize=8,
     )
     left.set(xlim=(0, 1), xlabel="invariant share of a channel's variance", ylabel="channels")
-    left.set_title("What does turning leave alone?")
+    left.set_title("What does rotation leave alone?")
     spectra = [np.asarray(s, dtype=float) for s in (before, after) if s is not None]
     colours = [PALE, OKABE_ITO["vermilion"]][-len(spectra) :]
     frequencies = np.arange(1, len(spectra[0]) + 1)
@@ -81,8 +131,8 @@ def orbit_variance(invariant_share, before, after=None, *, names=("no low-pass",
     for i, (spectrum, name) in enumerate(zip(spectra, names, strict=False)):
         offset = (i - (len(spectra) - 1) / 2) * bar
         right.bar(frequencies + offset, 100 * spectrum, bar, color=colours[i], label=name)
-    right.set(xlabel="cycles per turn", ylabel="% of the orientation part", xticks=frequencies)
-    right.set_title("How fast does the rest turn?")
+    right.set(xlabel="cycles per 360°", ylabel="% of the orientation part", xticks=frequencies)
+    right.set_title("How fast does the rest vary?")
     right.grid(axis="y")
     if len(spectra) > 1:
         right.legend()

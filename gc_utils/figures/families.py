@@ -39,7 +39,7 @@ def embedding(
         labels: their labels.
         sae_xy: `(m', 2)` coordinates of the SAE's.
         sae_labels: their labels.
-        thumbnails_of: family name → (features, their pictures); a strip a family, joined to the
+        thumbnails_of: family name → (features, their images); a strip a family, joined to the
             features' place in the crosscoder's map.
     """
     xy, sae_xy = np.asarray(xy, dtype=float), np.asarray(sae_xy, dtype=float)
@@ -139,7 +139,7 @@ def family_rows(rows: Sequence[tuple[str, Sequence[int], object]], *, most: int 
     """Families as rows of thumbnails, each with its feature's number.
 
     Args:
-        rows: (title of the family, features, their pictures).
+        rows: (title of the family, features, their images).
         most: thumbnails a row at most; the title says how many there are.
     """
     columns = min(most, max(len(features) for _, features, _ in rows))

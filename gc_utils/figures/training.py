@@ -82,7 +82,7 @@ def fvu_per_element(
     *,
     name: str = "crosscoder",
 ) -> Figure:
-    """FVU of every group element: is a turned input explained as well as the encoder's own?
+    """FVU of every group element: is a rotated input explained as well as the encoder's own?
 
     Args:
         per_element: `(|G|,)` FVU of the crosscoder.
@@ -104,7 +104,7 @@ def fvu_per_element(
         for ax, half in zip(axes[0], halves, strict=True):
             ax.plot(angles, half, color=colour, ls=dash, label=label)
             highest = max(highest, half.max())
-    for ax, title in zip(axes[0], ["Turned", "Mirrored, then turned"], strict=False):
+    for ax, title in zip(axes[0], ["Rotated", "Mirrored, then rotated"], strict=False):
         over_angle(ax)
         ax.set_title(title)
     axes[0, 0].set(ylabel="FVU, held-out photographs", ylim=(0, 1.08 * highest))

@@ -101,8 +101,8 @@ def test_orbit_figure_shows_every_angle(name, rows, columns):
     assert tiles(figure) == rows * columns
     angles = {"0°", "90°", "180°", "270°"}
     assert angles <= texts(figure)
-    assert ("turned" in texts(figure)) and (
-        ("mirrored,\nthen turned" in texts(figure)) == (rows == 2)
+    assert ("rotated" in texts(figure)) and (
+        ("mirrored,\nthen rotated" in texts(figure)) == (rows == 2)
     )
 
 

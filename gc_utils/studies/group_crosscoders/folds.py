@@ -1,0 +1,276 @@
+"""Notebook 02: crosscoders that each miss one fold of images, and what they explain of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gc_utils.activations import ActivationStore
+from gc_utils.crosscoder import (
+    GroupCrosscoder,
+    Metrics,
+    TiedCrosscoder,
+    TrainConfig,
+    evaluate,
+    fit,
+    parse_families,
+    pca_baseline,
+    ridge_baseline,
+)
+from gc_utils.errors import UserError
+from gc_utils.groups import Group
+
+ENCODERS = ("identity", "orbit")
+RIDGE = "ridge from the identity"
+Coders = Mapping[tuple[str, int], GroupCrosscoder]  # by encoder and the fold left out
+
+
+def crosscoder_name(encoder: str) -> str:
+    """What the crosscoders with this encoder are called in tables."""
+    return f"crosscoder, {encoder} encoder"
+
+
+def pca_name(k: int) -> str:
+    """What PCA with that number of components is called in tables."""
+    return f"PCA, {k} components"
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Orbit activations, divided by whole images.
+
+    Attributes:
+        A: orbit activations, `(N, |G|, C)`.
+        of: the fold of every sample, int `(N,)`.
+        group: the group of the orbits.
+        count: folds used; samples of further folds are always training data.
+    """
+
+    A: torch.Tensor
+    of: np.ndarray
+    group: Group
+    count: int
+
+    @classmethod
+    def of_store(cls, store: ActivationStore, folds: int) -> Folds:
+        """The folds of an activation store, at most `folds` of them.
+
+        Raises:
+            UserError: fewer than 2 folds are asked for or there.
+        """
+        there = int(store.fold.max()) + 1
+        if min(folds, there) < 2:
+            raise UserError(
+                f"{folds} folds asked for and {there} in the store: at least 2 are needed to hold "
+                "images out. Set folds to 2 or more, or extract from more images in 01_extract."
+            )
+        return cls(store.read(), store.fold, store.group, min(folds, there))
+
+    def training(self, number: int) -> torch.Tensor:
+        """Float32 orbits of all folds but one, `(n, |G|, C)`."""
+        return self.A[self.of != number].float()
+
+    def held_out(self, number: int) -> torch.Tensor:
+        """Float32 orbits of one fold, `(n, |G|, C)`."""
+        return self.A[self.of == number].float()
+
+    def mean(self, number: int) -> torch.Tensor:
+        """Mean of the training data, `(C,)`, which the fraction of variance counts from."""
+        return self.training(number).mean((0, 1))
+
+
+@dataclass(frozen=True)
+class FoldTrainer:
+    """Trains dictionaries without one of the folds, or reads those that were trained before.
+
+    Attributes:
+        data: the folds.
+        folder: where the dictionaries are written.
+        checksum: of the activation store; another one makes earlier dictionaries invalid.
+        config: how to train; fold `n` uses its seed plus `n`.
+        features: size of the dictionary.
+        tied: templates of tied crosscoders as `parse_families` reads them; empty for untied ones.
+        sparsity: `"batchtopk"`, `"topk"` or `"l1"`.
+        k: active features a sample.
+        device: where to train.
+    """
+
+    data: Folds
+    folder: Path
+    checksum: str
+    config: TrainConfig
+    features: int
+    tied: str
+    sparsity: str
+    k: int
+    device: torch.device | str = "cpu"
+
+    def crosscoder(
+        self, name: str, number: int, encoder: str, *, sparsity: str = "", steps: int = 0
+    ) -> tuple[GroupCrosscoder, pd.DataFrame]:
+        """A group crosscoder that has not seen fold `number`.
+
+        Args:
+            name: of its file.
+            number: the fold left out.
+            encoder: `"identity"` reads the unrotated view only, `"orbit"` all views.
+            sparsity: another kind than the trainer's.
+            steps: another number than the configuration's.
+
+        Returns:
+            The crosscoder, and the history of its training, one row a logged step.
+        """
+        return self._fit(name, number, self.data.group.name, encoder, sparsity, steps, self.tied)
+
+    def autoencoder(self, number: int) -> tuple[GroupCrosscoder, pd.DataFrame]:
+        """A sparse autoencoder of single views that has not seen fold `number`.
+
+        Returns:
+            The autoencoder, a crosscoder of the trivial group, and the history of its training.
+        """
+        return self._fit("sae", number, "C1", "identity", "", 0, "")
+
+    def _fit(self, name, number, group, encoder, sparsity, steps, tied):
+        data, seed = self.data, self.config.seed + number
+        settings = {"sparsity": sparsity or self.sparsity, "k": self.k, "encode_from": encoder}
+        channels = data.A.shape[2]
+        if tied and group != "C1":
+            families = parse_families(tied)
+            coder = TiedCrosscoder(
+                group, channels, len(families), stabilisers=families, seed=seed, **settings
+            )
+        else:
+            coder = GroupCrosscoder(group, channels, self.features, seed=seed, **settings)
+        return fit(
+            self.folder / f"{name}_{number}.safetensors",
+            coder.to(self.device),
+            data.A,
+            np.flatnonzero(data.of != number),
+            data.A[data.of == number],
+            replace(self.config, steps=steps or self.config.steps, seed=seed),
+            data_checksum=self.checksum,
+            label=f"{name} without fold {number}",
+        )
+
+
+def compare(coders: Coders, data: Folds, k: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """What crosscoders, PCA and ridge regression leave unexplained of the images held out.
+
+    Args:
+        coders: by encoder and fold left out, for every fold and encoder.
+        data: the folds.
+        k: principal components, as many as the code has active features.
+
+    Returns:
+        A table with the columns `method`, `part` (total, invariant, orientation), `fold`, `fvu`
+        and, where they apply, `l0` and `dead` (a share of the dictionary); and FVU of every group
+        element by encoder and for `"ridge"`, mean over folds, `(|G|,)` each.
+    """
+    rows: list[dict] = []
+    by_element: dict[str, list[np.ndarray]] = {}
+    encoders = list(dict.fromkeys(encoder for encoder, _ in coders))
+    for number in range(data.count):
+        inside, outside, mean = data.training(number), data.held_out(number), data.mean(number)
+        for encoder in encoders:
+            found = evaluate(coders[encoder, number], outside, mean)
+            rows += _parts(crosscoder_name(encoder), number, found)
+            by_element.setdefault(encoder, []).append(found.fvu_per_element)
+        pca = pca_baseline(inside, outside, data.group, components=min(k, len(inside)))
+        ridge = ridge_baseline(inside, outside, data.group)
+        rows += _parts(pca_name(k), number, pca) + _parts(RIDGE, number, ridge)
+        by_element.setdefault("ridge", []).append(ridge.fvu_per_element)
+    return pd.DataFrame(rows), {name: np.mean(each, 0) for name, each in by_element.items()}
+
+
+def _parts(method: str, number: int, found: Metrics) -> list[dict]:
+    shares = {
+        "total": found.fvu,
+        "invariant": found.fvu_invariant,
+        "orientation": found.fvu_orientation,
+    }
+    dictionary = {"l0": found.l0, "dead": found.dead / max(1, found.features)}
+    return [
+        {"method": method, "part": part, "fold": number, "fvu": value} | dictionary
+        for part, value in shares.items()
+    ]
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over folds: one row a method, columns total, invariant, orientation, l0, dead.
+
+    Args:
+        table: from `compare`.
+    """
+    parts = list(dict.fromkeys(table.part))
+    means = table.groupby(["method", "part"]).fvu.mean().unstack()[parts]
+    return means.join(table.groupby("method")[["l0", "dead"]].mean())
+
+
+def fvu_by_fold(table: pd.DataFrame, method: str, part: str = "total") -> np.ndarray:
+    """FVU of one method and part, one number a fold in the folds' order.
+
+    Args:
+        table: from `compare`.
+        method: as the table names it.
+        part: `"total"`, `"invariant"` or `"orientation"`.
+    """
+    here = table[(table.method == method) & (table.part == part)]
+    return here.sort_values("fold").fvu.to_numpy(dtype=float)
+
+
+def better_encoder(table: pd.DataFrame, encoders: Sequence[str] = ENCODERS) -> str:
+    """The encoder that leaves least of the orientation part, or of everything if there is none.
+
+    Args:
+        table: from `compare`.
+        encoders: to choose from.
+    """
+    means = summary(table).loc[[crosscoder_name(encoder) for encoder in encoders]]
+    part = "orientation" if means.orientation.notna().all() else "total"
+    return min(encoders, key=lambda encoder: means.loc[crosscoder_name(encoder), part])
+
+
+def fvu_by_image(
+    coders: Coders, data: Folds, image: np.ndarray, names: Sequence[str]
+) -> pd.DataFrame:
+    """FVU of every image, by crosscoders that never saw it.
+
+    Args:
+        coders: by encoder and fold left out.
+        data: the folds.
+        image: which image every sample comes from, int `(N,)`.
+        names: of the images.
+
+    Returns:
+        A table with one row an image, its name as index and one column an encoder, best first
+        under the last encoder.
+    """
+    encoders = list(dict.fromkeys(encoder for encoder, _ in coders))
+    rows = []
+    for number in range(data.count):
+        mean = data.mean(number)
+        for i in np.unique(image[data.of == number]):
+            own = data.A[image == i].float()
+            found = {e: evaluate(coders[e, number], own, mean).fvu for e in encoders}
+            rows.append({"picture": names[i]} | found)
+    return pd.DataFrame(rows).set_index("picture").sort_values(encoders[-1])
+
+
+def image_means(by_image: pd.DataFrame) -> str:
+    """Mean FVU of photographs and of drawn scenes, as a sentence.
+
+    Args:
+        by_image: from `fvu_by_image`; names of scenes begin with "scene".
+    """
+    scene = by_image.index.str.startswith("scene")
+    parts = []
+    for name, here in (("photograph", by_image[~scene]), ("drawn scene", by_image[scene])):
+        if len(here):
+            means = ", ".join(f"{encoder} encoder {here[encoder].mean():.3f}" for encoder in here)
+            parts.append(f"{len(here)} {name}{'s' * (len(here) > 1)}: {means}")
+    return "Mean FVU of unseen images. " + "; ".join(parts) + "."
