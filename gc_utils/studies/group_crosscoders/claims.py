@@ -181,7 +181,7 @@ def planted_recovery(
     value |= {name: round(float(v), 3) for name, v in numbers.items() if math.isfinite(v)}
     why = (
         f"{reached} of {len(arms)} arms reach {PLANTED_BOUND} in {', '.join(SCORES.values())}, "
-        f"mean of {problems}; "
+        f"mean of {problems} problem{'s' * (problems != 1)}; "
     )
     if math.isfinite(error):
         why += f"confidence ({judged}) is off by {error:.2f}, {CALIBRATION_BOUND} allowed"

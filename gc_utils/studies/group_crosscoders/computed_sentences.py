@@ -86,10 +86,17 @@ def shortfall(arms: Mapping[str, Mapping[str, float]]) -> str:
         One sentence; it names every score below the bound, or says that there is none.
     """
     short = {
-        arm: [f"{SCORES[s]} {v:.3f}" for s, v in scores.items() if not v >= PLANTED_BOUND]
+        arm: {SCORES[s]: v for s, v in scores.items() if not v >= PLANTED_BOUND}
         for arm, scores in arms.items()
     }
-    parts = [f"{arm}: {', '.join(low)}" for arm, low in short.items() if low]
+
+    def number(value: float) -> str:
+        return f"{value:.3f}" if math.isfinite(value) else "missing"
+
+    def listed(low: Mapping[str, float]) -> str:
+        return ", ".join(f"{score} {number(value)}" for score, value in low.items())
+
+    parts = [f'"{arm}" in {listed(low)}' for arm, low in short.items() if low]
     if not parts:
         return f"Every score of every arm is {PLANTED_BOUND} or more."
     return f"Short of {PLANTED_BOUND} are {'; '.join(parts)}."
@@ -126,16 +133,16 @@ def data_sentence(trials: pd.DataFrame, method: str = "tied crosscoder") -> str:
     """
     cosine = trials[trials.method == method].groupby("samples").cosine_max.mean().dropna()
     if cosine.empty:
-        return f"The {method} was not tried."
+        return f'The method "{method}" was not tried.'
     enough, most = cosine[cosine >= PLANTED_BOUND], cosine.index.max()
     if enough.empty:
         return (
-            f"The {method} does not reach a cosine of {PLANTED_BOUND}: {cosine[most]:.2f} from "
-            f"{most} orbits."
+            f'The method "{method}" does not reach a cosine of {PLANTED_BOUND}: {cosine[most]:.2f} '
+            f"from {most} orbits."
         )
     least = enough.index.min()
     return (
-        f"The {method} reaches a cosine of {cosine[least]:.2f} from {least} orbits, "
+        f'The method "{method}" reaches a cosine of {cosine[least]:.2f} from {least} orbits, '
         f"{100 * least / most:.0f} % of the largest number tried."
     )
 
@@ -208,12 +215,11 @@ def closing_ground_truth(
     if not cosine:
         return "No arm returned features that could be compared with the planted ones."
     best = max(cosine, key=cosine.get)
-    text = f"Of the arms, the planted features are nearest to {best} (cosine {cosine[best]:.2f})"
+    text = f'The arm "{best}" comes nearest to the planted features (cosine {cosine[best]:.2f})'
     if errors:
         method = min(errors, key=errors.get)
-        text += (
-            f"; the best calibrated confidence is that of {method} (off by {errors[method]:.2f})"
-        )
+        off = f"off by {errors[method]:.2f}"
+        text += f'; the best calibrated confidence is that of "{method}" ({off})'
     return text + "."
 
 

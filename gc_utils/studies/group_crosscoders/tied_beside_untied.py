@@ -250,7 +250,7 @@ class Agreement:
     Attributes:
         mutual_information: adjusted mutual information of families and clusters; 0 is chance.
         nearest: median orbit cosine of an untied feature with the nearest tied one.
-        firing: how many tied families have so many features that fire, by that number.
+        firing: the number of tied families, by the number of their features that fire.
     """
 
     mutual_information: float
