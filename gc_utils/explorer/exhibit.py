@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 TURNED, MIRRORED = OKABE_ITO["blue"], OKABE_ITO["orange"]
-KEPT = 16  # patches whose turns are kept; 2.6 MB each at D48 and 95 pixels
+KEPT = 16  # patches whose rotations are kept; 2.6 MB each at D48 and 95 pixels
 
 
 def finer_group(g: Group, least: int = 48) -> Group:
-    """The smallest `DM` that contains the group and turns in at least `least` steps."""
+    """The smallest `DM` that contains the group and has at least `least` rotations."""
     return group(f"D{g.n * max(1, -(-least // g.n))}")
 
 
@@ -46,15 +46,18 @@ def turned_codes(
 ) -> torch.Tensor:
     """Codes of a patch under every element of a finer group.
 
-    The turned patch `h·x` has the orbit `A'[g] = act(g·h·x)`: every view that an encoder may read
+    The rotated patch `h·x` has the orbit `A'[g] = act(g·h·x)`: every view that an encoder may read
     is among the finer group's crops.
 
     Args:
-        crops: `(|fine|, 3, S, S)`, the patch under every element of `fine`.
-        fine: a group that contains the crosscoder's.
+        model: The network.
+        layer: The layer that the crosscoder was trained on.
+        crosscoder: The crosscoder.
+        crops: The patch under every element of `fine`, `(|fine|, 3, S, S)` in [0, 1].
+        fine: A group that contains the crosscoder's.
 
     Returns:
-        `(|fine|, m)`.
+        The codes, `(|fine|, m)`.
     """
     A = torch.cat([model.unit(part, layer).cpu() for part in crops.split(32)])
     elements = embed(crosscoder.group, fine)[: crosscoder.views]
@@ -67,16 +70,16 @@ def turned_codes(
 
 @dataclass(eq=False)
 class Exhibit:
-    """What explorer and static figure draw from.
+    """The data that the explorer and the static figure draw from.
 
     Attributes:
-        model, layer: what looks at the patches.
+        model, layer: the network and the layer whose responses are encoded.
         crosscoder: trained on that layer.
         patches: uint8 `(N, S, S, 3)`.
         report: the per-feature table, or None.
-        codes: `(N, m)` codes of the patches, or None: gives top patches and an order to them.
-        photograph: `(N,)`, which photograph each comes from, or None.
-        least: angles at least.
+        codes: codes of the patches, `(N, m)`, from which the top patches follow; or None.
+        photograph: the photograph that each patch comes from, `(N,)`, or None.
+        least: the least number of angles.
     """
 
     model: Model
@@ -103,14 +106,17 @@ class Exhibit:
     def turns(self, patch: int) -> tuple[np.ndarray, np.ndarray]:
         """A patch under every element of the finer group, and its codes there.
 
+        Args:
+            patch: The patch's number.
+
         Returns:
-            uint8 `(|fine|, S, S, 3)` and `(|fine|, m)`.
+            The rotated patches, uint8 `(|fine|, S, S, 3)`, and their codes, `(|fine|, m)`.
         """
         if patch not in self._seen:
             while len(self._seen) >= KEPT:
                 del self._seen[next(iter(self._seen))]
-            picture = torch.from_numpy(self.patches[patch].copy()).permute(2, 0, 1).float() / 255
-            crops = turn(picture, self.fine, blur=0.0)  # it was low-passed when it was cut
+            image = torch.from_numpy(self.patches[patch].copy()).permute(2, 0, 1).float() / 255
+            crops = turn(image, self.fine, blur=0.0)  # it was low-passed when it was cut
             codes = turned_codes(self.model, self.layer, self.crosscoder, crops, self.fine)
             shown = (crops * 255).round().byte().permute(0, 2, 3, 1).numpy()
             self._seen[patch] = shown, codes.numpy()
@@ -157,15 +163,16 @@ def _over_turns(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_response(ax: Axes, response: np.ndarray, fine: Group, g: Group) -> None:
-    """A feature's code as the patch turns: solid turned, dashed mirrored, dots the group's own.
+    """A feature's code as the patch rotates: solid rotated, dashed mirrored; dots: the group.
 
     Args:
-        response: `(|fine|,)`.
-        fine: the group of the turns drawn.
-        g: the crosscoder's group.
+        ax: The axes to draw on.
+        response: The code under every element of `fine`, `(|fine|,)`.
+        fine: The group whose elements are drawn.
+        g: The crosscoder's group.
     """
     n, stride = fine.n, fine.n // g.n
-    ax.plot(*_over_turns(response[:n], n), color=TURNED, label="turned")
+    ax.plot(*_over_turns(response[:n], n), color=TURNED, label="rotated")
     ax.plot(*_over_turns(response[n:], n), color=MIRRORED, ls=DASHED, lw=1.3, label="mirrored")
     own = np.zeros(n)
     own[::stride] = 1
@@ -176,11 +183,12 @@ def draw_response(ax: Axes, response: np.ndarray, fine: Group, g: Group) -> None
     top = float(response.max()) or 1.0  # a feature that is off at every angle
     ax.set_ylim(-0.04 * top, 1.15 * top)
     ax.grid(True)
-    ax.set_title("What it says as the input turns")
+    ax.set_title("The feature's code as the input rotates")
 
 
 def png_bytes(picture: np.ndarray) -> bytes:
+    """An image, uint8 `(H, W, 3)`, as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    # Speed matters here, size does not: the picture travels from kernel to browser.
+    # Speed matters here, size does not: the image travels from kernel to browser.
     Image.fromarray(picture).save(buffer, "png", compress_level=1)
     return buffer.getvalue()

@@ -1,7 +1,7 @@
-"""Sliders: what a learned feature sees as its input turns.
+"""Sliders: how a learned feature responds as its input rotates.
 
-A patch is turned by many more angles than the group has, in both chiralities, and the model looks
-at every one of them once; after that, moving a slider only redraws. The turns are those of a finer
+A patch is rotated by many more angles than the group has, in both chiralities, and the model is
+applied to each once; after that, moving a slider only redraws. The rotations are those of a finer
 group that contains the crosscoder's, so that orbit encoders have all the views they read.
 """
 
@@ -34,7 +34,7 @@ class Explorer(widgets.VBox):
 
     Attributes:
         angle, mirror, feature, patch: the controls.
-        picture, panel, strip: the images: the turned patch, curve and profile, top patches.
+        picture, panel, strip: the images: the rotated patch, curve and profile, top patches.
     """
 
     def __init__(self, exhibit: Exhibit, features: Sequence[int]) -> None:
@@ -80,7 +80,7 @@ class Explorer(widgets.VBox):
         self._new_patch()
 
     def _new_patch(self, change: dict | None = None) -> None:
-        """Look at the patch from all angles, and draw all that does not move with the angle."""
+        """Encode the patch at all angles, and draw all that does not move with the angle."""
         if self._moving:
             return
         exhibit, feature = self.exhibit, self.feature.value
@@ -134,10 +134,10 @@ class Explorer(widgets.VBox):
 
 
 def has_front_end() -> bool:
-    """Whether a person sits at the other end, who could move a slider.
+    """Whether a front end is connected in which a slider can be moved.
 
-    Jupyter, Colab and VS Code offer to answer `input()` with every cell that they run; papermill,
-    nbconvert and nbclient do not. Without one a widget would be a blank in the saved notebook.
+    Jupyter, Colab and VS Code accept `input()` in every cell that they run; papermill, nbconvert
+    and nbclient do not. Without one a widget would be a blank in the saved notebook.
     """
     try:
         from IPython import get_ipython
@@ -159,24 +159,28 @@ def explore(
     least: int = 48,
     interactive: bool | str = "auto",
 ) -> Explorer | Figure:
-    """Turn a patch with a slider and watch what a feature makes of it.
+    """Rotate a patch with a slider and observe a feature's code.
 
     Args:
-        model: the model.
-        layer: the layer that the crosscoder was trained on.
-        data: an activation store, or patches, uint8 `(N, S, S, 3)`, of any pictures.
-        crosscoder: the crosscoder.
-        report: per-feature table with `feature` and, where there, `label`, `stabiliser`,
+        model: The network.
+        layer: The layer that the crosscoder was trained on.
+        data: An activation store, or patches, uint8 `(N, S, S, 3)`, of any images.
+        crosscoder: The crosscoder.
+        report: A per-feature table with `feature` and, if known, `label`, `stabiliser` and
             `axis_degrees`, for the titles.
-        codes: `(N, m)` codes of the patches: a feature then comes with its top patches.
-        photograph: `(N,)`, which photograph each patch comes from (default: the store's).
-        features: features to offer, the first one is shown (default: those that are ever on).
-        least: angles at least; each costs two looks of the model for a new patch.
-        interactive: `"auto"` gives sliders where there is a front end and a figure of the first
-            feature where there is none; True or False to insist.
+        codes: The codes of the patches, `(N, m)`; with them a feature's top patches are shown.
+        photograph: The photograph that each patch comes from, `(N,)`; by default the store's.
+        features: The features to offer, the first one is shown; by default those that ever fire.
+        least: The least number of angles; each costs two forward passes for a new patch.
+        interactive: `"auto"` makes sliders where there is a front end and a figure of the first
+            feature where there is none; True or False makes one of them in any case.
 
     Returns:
         A widget with `.angle`, `.mirror`, `.feature` and `.patch`, or a figure.
+
+    Raises:
+        UserError: There is no feature to show, a feature does not exist, the codes do not fit the
+            patches, or `interactive` is unknown.
     """
     if interactive not in (True, False):
         choose(interactive, ("auto",), "value of interactive")

@@ -24,10 +24,10 @@ def _static(exhibit: Exhibit, feature: int, patch: int, count: int) -> Figure:
     angles = np.arange(count) * 360 / count
     elements = [exhibit.element(a, False) for a in angles]
     captions = [f"{a:g}°: {response[e]:.2f}" for a, e in zip(angles, elements, strict=True)]
-    turned = figure.add_subplot(grid[0, :])
-    thumbnails(turned, crops[elements], captions=captions)
-    turned.set_title("One patch, turned, and the feature's code", loc="left")
-    turned.set_anchor("W")
+    rotated = figure.add_subplot(grid[0, :])
+    thumbnails(rotated, crops[elements], captions=captions)
+    rotated.set_title("One patch, rotated, and the feature's code", loc="left")
+    rotated.set_anchor("W")
     curve = figure.add_subplot(grid[1, :2])
     draw_response(curve, response, fine, exhibit.group)
     curve.legend(loc="upper right", ncols=2)
@@ -48,9 +48,13 @@ def explore_static(
     """What the explorer shows, as a figure: for a page without a kernel behind it.
 
     Args:
-        feature: which feature.
-        patch: which patch (default: the one that excites the feature most).
-        count: angles drawn, over a full turn.
+        exhibit: The data to draw from.
+        feature: The feature's number.
+        patch: The patch's number; by default the one that excites the feature most.
+        count: The number of angles drawn, over a full rotation.
+
+    Returns:
+        The figure.
     """
     patch = int(exhibit.ranked(feature)[0]) if patch is None else patch
     return _static(exhibit, feature, patch, count)

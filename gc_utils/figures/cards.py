@@ -23,20 +23,18 @@ from gc_utils.figures.parts import (
 from gc_utils.figures.style import DASHED, GREY, OKABE_ITO, styled
 from gc_utils.groups import Group
 
-# --------------------------------------------------------------------------------- 04: symmetry
-
 
 @dataclass(frozen=True)
 class Card:
     """What a feature card shows.
 
     Attributes:
-        feature: the feature's number.
+        feature: the feature's number, from 0.
         profile: `(|G|,)` cosines of its blocks with its block at the identity.
         patches: its top patches, or None.
         blocks: element → visualisation of that transform block; may be empty.
         stabiliser: the name of its stabiliser, such as `D1@90`.
-        axis_degrees: mirror axis of the stabiliser, NaN for none.
+        axis_degrees: mirror axis of the stabiliser in degrees, NaN for none.
         label: its kind, or an empty string.
     """
 
@@ -62,16 +60,23 @@ class Card:
 def feature_cards(cards: Sequence[Card], group: Group) -> Figure:
     """Features as cards: block profile, top patches and the visualisations of the blocks.
 
-    The stabiliser's mirror axis is dotted, in the profile and across the block at the identity: a
-    picture that excites the feature looks the same in that mirror. All profiles share one scale.
+    The stabiliser's mirror axis is dotted, in the profile and across the block at the identity: an
+    image that excites the feature looks the same in that mirror. All profiles share one scale.
+
+    Args:
+        cards: The features to show, a row each.
+        group: The group of their blocks.
+
+    Returns:
+        The figure.
     """
     floor = radial_floor([card.profile for card in cards])
     patches = max((0 if c.patches is None else len(c.patches) for c in cards), default=0)
     elements = [list(c.blocks or {}) for c in cards]
-    turned = max((sum(g < group.n for g in some) for some in elements), default=0)
+    rotated = max((sum(g < group.n for g in some) for some in elements), default=0)
     # Inches: what a square profile, two rows of patches and the rows of blocks take.
     columns = -(-patches // 2)
-    widths = [1.75] + [0.77 * columns + 0.1] * (columns > 0) + [0.6 * turned + 0.4] * (turned > 0)
+    widths = [1.75] + [0.77 * columns + 0.1] * (columns > 0) + [0.6 * rotated + 0.4] * (rotated > 0)
     height, foot = 1.95, 0.46
     figure = plt.figure(figsize=(sum(widths) + 0.3, height * len(cards) + foot))
     ratios = [height] * len(cards) + [foot]
@@ -90,10 +95,10 @@ def feature_cards(cards: Sequence[Card], group: Group) -> Figure:
             left_title(ax, "top patches")
         if card.blocks:
             _block_rows(row.add_subplot(grid[-1]), card, group)
-    handles = [Line2D([], [], color=OKABE_ITO["blue"], marker=".", label="turned")]
+    handles = [Line2D([], [], color=OKABE_ITO["blue"], marker=".", label="rotated")]
     if group.dihedral:
         handles.append(
-            Line2D([], [], color=OKABE_ITO["orange"], ls=DASHED, label="mirrored, then turned")
+            Line2D([], [], color=OKABE_ITO["orange"], ls=DASHED, label="mirrored, then rotated")
         )
     if any(np.isfinite(card.axis_degrees) for card in cards):
         handles.append(Line2D([], [], color=GREY, ls=":", label="mirror axis"))
@@ -104,7 +109,7 @@ def feature_cards(cards: Sequence[Card], group: Group) -> Figure:
 
 
 def _block_rows(ax: Axes, card: Card, group: Group) -> None:
-    """Visualisations of blocks: a row for turned, a row for mirrored elements."""
+    """Visualisations of blocks: a row for rotations, a row for mirrored elements."""
     rows = [[g for g in card.blocks if (g >= group.n) == mirrored] for mirrored in (False, True)]
     rows = [row for row in rows if row]
     columns = max(map(len, rows))
@@ -115,7 +120,7 @@ def _block_rows(ax: Axes, card: Card, group: Group) -> None:
         captions += [degrees(group.angles[g]) for g in row] + [""] * (columns - len(row))
     centres = thumbnails(ax, np.stack(images), columns, captions=captions)
     for i, row in enumerate(rows):
-        name = "mirrored" if row[0] >= group.n else "turned"
+        name = "mirrored" if row[0] >= group.n else "rotated"
         y = centres[i * columns][1]
         ax.text(-0.08, y, name, rotation=90, ha="right", va="center", fontsize=7, clip_on=False)
     left_title(ax, "its blocks, visualised")
@@ -129,5 +134,13 @@ def _block_rows(ax: Axes, card: Card, group: Group) -> None:
 
 
 def feature_card(card: Card, group: Group) -> Figure:
-    """One feature: block profile, top patches and the visualisations of its blocks."""
+    """One feature: block profile, top patches and the visualisations of its blocks.
+
+    Args:
+        card: The feature.
+        group: The group of its blocks.
+
+    Returns:
+        The figure.
+    """
     return feature_cards([card], group)

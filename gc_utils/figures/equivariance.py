@@ -15,16 +15,17 @@ from gc_utils.figures.style import OKABE_ITO, styled
 from gc_utils.groups import Group
 from gc_utils.symmetry.equivariance import Equivariance
 
-# ------------------------------------------------------------------ 04c: tied and equivariant
-
 
 @styled
 def equivariance_by_layer(actions: Mapping[str, Equivariance], group: Group) -> Figure:
-    """How well turned responses follow by a linear map on channels, layer by layer.
+    """How well a linear map on channels predicts responses to rotated images, layer by layer.
 
     Args:
-        actions: for each layer, what `equivariance` found.
-        group: the group.
+        actions: For each layer, what `equivariance` found.
+        group: The group.
+
+    Returns:
+        The share of variance predicted against the angle (left) and by channel (right).
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.3), layout="constrained")
     angles = group.angles.numpy()[: group.n]
@@ -38,7 +39,7 @@ def equivariance_by_layer(actions: Mapping[str, Equivariance], group: Group) -> 
         values = np.sort(found.channels_powers[np.isfinite(found.channels_powers)])[::-1]
         right.plot(np.linspace(0, 1, len(values)), values, **look)
     over_angle(left)
-    left.set(xlabel="turn", ylabel="variance predicted, $R^2$")
+    left.set(xlabel="rotation", ylabel="variance predicted, $R^2$")
     right.set(xlabel="channels, best first", ylabel="variance predicted, $R^2$")
     for ax in (left, right):
         ax.set_ylim(-0.05, 1.03)
@@ -57,8 +58,11 @@ def dictionary_growth(table: pd.DataFrame, tied_families: float) -> Figure:
     """Families, features in each, and the orientation part against the size of the dictionary.
 
     Args:
-        table: columns `features`, `families`, `features a family`, `orientation part`.
-        tied_families: families of a tied crosscoder that fire, for comparison.
+        table: The columns `features`, `families`, `features a family`, `orientation part`.
+        tied_families: The number of families of a tied crosscoder that fire, for comparison.
+
+    Returns:
+        A panel for each of the three.
     """
     columns = ("families", "features a family", "orientation part")
     figure, axes = plt.subplots(1, 3, figsize=(8.2, 2.7), layout="constrained")

@@ -13,15 +13,13 @@ from gc_utils.figures.style import OKABE_ITO, styled
 from gc_utils.groups import Group
 from gc_utils.planted.recovery import summary
 
-# ------------------------------------------------------------------------- 04b: ground truth
-
 RECOVERY = {
     "cosine_max": "cosine",
     "cosine_one_to_one": "cosine, one to one",
     "recall": "features found",
-    "precision": "features that are real",
+    "precision": "learned features that are planted",
     "template": "template cosine",
-    "stabiliser_exact": "symmetry right",
+    "stabiliser_exact": "stabiliser right",
     "ari": "families (ARI)",
     "code_correlation": "code correlation",
 }
@@ -32,9 +30,12 @@ def planted_profiles(profiles, names: Sequence[str], group: Group) -> Figure:
     """Block profiles side by side, one polar plot a feature.
 
     Args:
-        profiles: `(m, |G|)`.
-        names: a title for each.
-        group: the group.
+        profiles: The block profiles, `(m, |G|)`, in [-1, 1].
+        names: The title of each.
+        group: The group.
+
+    Returns:
+        The figure.
     """
     figure = plt.figure(figsize=(1.55 * len(names), 1.9), layout="constrained")
     floor = radial_floor(profiles)
@@ -50,8 +51,11 @@ def recovery_scores(table: pd.DataFrame, scores: Sequence[str]) -> Figure:
     """What each method recovers of a planted dictionary, a dot a seed.
 
     Args:
-        table: one row a trial, columns `method` and the scores.
-        scores: those to draw; a method without one has no dot there.
+        table: One row a trial, with the columns `method` and the scores.
+        scores: The scores to draw; a method without one has no dot there.
+
+    Returns:
+        A panel a score, a row a method.
     """
     tidy = table.melt(["method"], list(scores), "score", "value")
     figure = dot_panels(tidy, rows="method", columns="score", value="value", titles=RECOVERY)
@@ -76,17 +80,24 @@ def recovery_curves(
     """Recovery against one setting, a line a method, with bootstrap intervals over seeds.
 
     Args:
-        table: one row a trial, columns `method`, `x` and the scores.
-        x: the setting.
-        xlabel: what it is called.
-        scores: a panel each.
-        log: a logarithmic axis.
+        table: One row a trial, with the columns `method`, `x` and the scores.
+        x: The column of the setting.
+        xlabel: The label of its axis.
+        scores: The scores, a panel each.
+        log: Whether the axis of the setting is logarithmic.
+
+    Returns:
+        The figure.
     """
     found = summary(table, ["method", x], scores)
     figure, axes = plt.subplots(
-        1, len(scores), figsize=(2.9 * len(scores), 2.8), sharey=True, squeeze=False,
+        1,
+        len(scores),
+        figsize=(2.9 * len(scores), 2.8),
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for ax, score in zip(axes[0], scores, strict=True):
         for i, (method, rows) in enumerate(found.groupby("method", sort=False)):
             look = {"color": _SERIES[i % len(_SERIES)]}
@@ -115,11 +126,14 @@ def calibration(
     """Confidence stated against how often it is right, and both as a setting gets worse.
 
     Args:
-        bins: for each method, the table of `recovery.reliability`.
-        trend: one row a value of the setting and method: `method`, `x`, mean `stated`, share
+        bins: For each method, the table of `recovery.reliability`.
+        trend: One row a value of the setting and method: `method`, `x`, mean `stated`, share
             `right`.
-        x: the setting.
-        xlabel: what it is called.
+        x: The column of the setting.
+        xlabel: The label of its axis.
+
+    Returns:
+        The reliability diagram (left), and both numbers against the setting (right).
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2), layout="constrained")
     left.plot([0, 1], [0, 1], color="0.6", lw=1, ls=":", label="calibrated")

@@ -19,11 +19,11 @@ def stabiliser_counts(report: pd.DataFrame, labels: Sequence[str] | None = None)
     """How many features of each kind have each stabiliser, axes taken together.
 
     Args:
-        report: the per-feature table, with a column `stabiliser` such as `D1@45`.
-        labels: a kind for each row (default: the column `label`, or one column `features`).
+        report: The per-feature table, with a column `stabiliser` such as `D1@45`.
+        labels: A kind for each row; by default the column `label`, or one column `features`.
 
     Returns:
-        Counts, a row a stabiliser type from the smallest subgroup to `G`, a column a kind.
+        The counts, a row a stabiliser type from the smallest subgroup to `G`, a column a kind.
     """
     if labels is None:
         labels = report["label"] if "label" in report else ["features"] * len(report)
@@ -31,7 +31,7 @@ def stabiliser_counts(report: pd.DataFrame, labels: Sequence[str] | None = None)
     counts = pd.crosstab(pd.Series(names, name="stabiliser"), pd.Series(list(labels), name="label"))
 
     def order(name: str) -> tuple[int, int, str]:
-        if name in ("G", "none"):  # none: a feature without norm has no symmetry to speak of
+        if name in ("G", "none"):  # a feature without norm has no symmetry
             return (1, name == "none", name)
         return (0, int(name[1:]) * (2 if name[0] == "D" else 1), name)
 
@@ -44,7 +44,10 @@ def stabiliser_table(counts: pd.DataFrame) -> Figure:
     """How many features have each stabiliser, stacked by kind.
 
     Args:
-        counts: from `stabiliser_counts`.
+        counts: The counts from `stabiliser_counts`.
+
+    Returns:
+        A bar chart, a bar a stabiliser.
     """
     styles = label_styles(np.repeat(counts.columns, counts.sum()))
     figure, ax = plt.subplots(figsize=(6.8, 0.9 + 0.34 * len(counts)), layout="constrained")
@@ -65,7 +68,7 @@ def stabiliser_table(counts: pd.DataFrame) -> Figure:
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     ax.margins(x=0.08)
-    ax.set_title("Which turns and mirrors leave a feature as it is?")
+    ax.set_title("Which rotations and mirrors leave a feature unchanged?")
     if labelled:
         handles = [
             Patch(color=styles[name][0], label=label_text(name))
@@ -85,10 +88,13 @@ def irrep_spectra(
     """Power of every feature in every irrep, features sorted by their dominant frequency.
 
     Args:
-        spectrum: `(m, irreps)` shares, rows summing to one.
-        frequencies: angular frequency of each irrep.
-        labels: a kind for each feature, drawn as a strip beside the map.
-        names: names of the irreps, drawn where two share a frequency.
+        spectrum: The shares of power, `(m, irreps)`, rows summing to one.
+        frequencies: The angular frequency of each irrep, cycles per full rotation.
+        labels: A kind for each feature, drawn as a strip beside the map.
+        names: The names of the irreps, drawn where two share a frequency.
+
+    Returns:
+        A map with a row a feature and a column an irrep.
     """
     spectrum = np.asarray(spectrum, dtype=float)
     frequencies = np.asarray(frequencies)
@@ -125,14 +131,14 @@ def irrep_spectra(
     bar = figure.colorbar(shown, ax=ax, shrink=0.7, pad=0.02, ticks=[0, 0.1, 0.25, 0.5, 1])
     bar.set_label("share of the feature's power")
     bar.outline.set_visible(False)
-    ax.set(xticks=range(len(frequencies)), xlabel="cycles per turn")
+    ax.set(xticks=range(len(frequencies)), xlabel="cycles per full rotation")
     ax.set_xticklabels([names[c] for c in columns])
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.set_yticks([])
     for edge in np.flatnonzero(np.diff(best[order])) + 0.5:
         ax.axhline(edge, color="white", lw=0.6)
-    ax.set_title("At which frequency does each feature turn?")
+    ax.set_title("At which angular frequency is each feature?")
     strip.set_ylabel(f"{len(spectrum)} features, by dominant frequency")
     if labels is None:
         return figure

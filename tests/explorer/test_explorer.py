@@ -1,4 +1,4 @@
-"""Moving a slider shows another picture; what is shown is what the model and crosscoder say."""
+"""Moving a slider shows another image; what is shown is what model and crosscoder compute."""
 
 import io
 
@@ -67,8 +67,8 @@ def test_the_finer_group_contains_the_group(name, n):
 
 
 @pytest.mark.parametrize("encode_from", ["identity", "orbit"])
-def test_codes_are_those_of_the_turned_picture(model, encode_from):
-    """Either encoder: turn the picture by hand, take its whole orbit, and encode that."""
+def test_codes_are_those_of_the_rotated_image(model, encode_from):
+    """Either encoder: rotate the image by hand, take its whole orbit, and encode that."""
     g, fine, layer = group("D4"), group("D8"), model.layers[-1]
     coder = GroupCrosscoder("D4", model.channels(layer), 6, sparsity="l1", encode_from=encode_from)
     size = model.crop_size(layer)
@@ -81,7 +81,7 @@ def test_codes_are_those_of_the_turned_picture(model, encode_from):
         )
 
 
-def test_a_filter_answers_most_to_its_pattern_upright(widget, model):
+def test_a_filter_responds_most_to_its_pattern_upright(widget, model):
     feature = model.network.kinds.index("curved_gabor")
     widget.feature.value = feature
     assert widget._response.argmax() in (0, 8)  # upright, or in its own mirror
@@ -93,7 +93,7 @@ def shown(image):
     return np.asarray(Image.open(io.BytesIO(image.value)))
 
 
-def test_turning_shows_the_turned_patch(widget):
+def test_rotating_shows_the_rotated_patch(widget):
     upright = shown(widget.picture)
     before = widget.panel.value
     widget.angle.value = 90
@@ -119,7 +119,7 @@ def test_feature_and_patch_redraw(widget):
     )
 
 
-def test_the_value_told_is_the_code_at_that_angle(widget):
+def test_the_value_shown_is_the_code_at_that_angle(widget):
     widget.angle.value = 45
     element = widget.exhibit.element(45, False)
     assert f"<b>{widget._response[element]:.2f}</b>" in widget.said.value
@@ -138,7 +138,7 @@ def test_angles_beyond_the_slider_wrap(model, coder, patches):
     assert exhibit.element(-45, True) == 15
 
 
-def test_turned_patches_are_kept_and_forgotten(model, coder, patches, monkeypatch):
+def test_rotated_patches_are_kept_and_forgotten(model, coder, patches, monkeypatch):
     monkeypatch.setattr("gc_utils.explorer.exhibit.KEPT", 2)
     exhibit = Exhibit(model, model.layers[-1], coder, patches, least=4)
     first = exhibit.turns(0)
@@ -155,7 +155,7 @@ def test_without_a_front_end_there_is_a_figure(model, coder, patches):
     figure = explore(model, model.layers[-1], patches, coder, codes=codes, least=8)
     assert isinstance(figure, Figure)
     titles = {ax.get_title(loc="left") for ax in figure.axes}
-    assert {"One patch, turned, and the feature's code", "Patches that excite it most"} <= titles
+    assert {"One patch, rotated, and the feature's code", "Patches that excite it most"} <= titles
     plain = explore(model, model.layers[-1], patches, coder, least=8)
     assert len(plain.axes) == len(figure.axes) - 1  # no codes, no top patches
 

@@ -233,7 +233,7 @@ def test_cards_show_profile_patches_and_blocks():
     figure = figures.feature_cards([curve, blob], g)
     assert {curve.title, blob.title, "top patches", "its blocks, visualised"} <= texts(figure)
     assert tiles(figure) == 6 + 8 + 2
-    assert legend(figure) == ["turned", "mirrored, then turned", "mirror axis"]
+    assert legend(figure) == ["rotated", "mirrored, then rotated", "mirror axis"]
     limits = {ax.get_ylim() for ax in figure.findobj(plt.Axes) if ax.name == "polar"}
     assert limits == {(0, 1)}  # one scale
 

@@ -1,1 +1,63 @@
 """*Group Crosscoders* (Gorton 2024, arXiv 2410.24184), notebooks 01 to 05."""
+
+from gc_utils.studies.group_crosscoders.example_cards import example_cards
+from gc_utils.studies.group_crosscoders.filter_bank_truth import (
+    BankRecovery,
+    exact_symmetry,
+    learn_bank,
+    right_by_kind,
+)
+from gc_utils.studies.group_crosscoders.ground_truth import (
+    Calibration,
+    by_kind,
+    calibrate,
+    control_scores,
+    mean_scores,
+    with_columns,
+)
+from gc_utils.studies.group_crosscoders.half_turn import (
+    HalfTurn,
+    compare_half_turn,
+    compare_half_turn_of_files,
+)
+from gc_utils.studies.group_crosscoders.layer_equivariance import (
+    equivariance_table,
+    layers_to_measure,
+    measure_all_orbits,
+    measure_layers,
+)
+from gc_utils.studies.group_crosscoders.shrinkage import block_shrinkage
+from gc_utils.studies.group_crosscoders.tied_beside_untied import (
+    Agreement,
+    Comparison,
+    compare_tied,
+    dictionary_growth,
+    family_agreement,
+)
+
+__all__ = [
+    "Agreement",
+    "BankRecovery",
+    "Calibration",
+    "Comparison",
+    "HalfTurn",
+    "block_shrinkage",
+    "by_kind",
+    "calibrate",
+    "compare_half_turn",
+    "compare_half_turn_of_files",
+    "compare_tied",
+    "control_scores",
+    "dictionary_growth",
+    "equivariance_table",
+    "exact_symmetry",
+    "example_cards",
+    "family_agreement",
+    "layers_to_measure",
+    "learn_bank",
+    "mean_scores",
+    "measure_all_orbits",
+    "measure_layers",
+    "right_by_kind",
+    "with_columns",
+]
