@@ -103,7 +103,7 @@ def gaps_filled(
     """MC1: features that no neuron shows, and curve detectors in the neurons' gaps.
 
     Args:
-        evidence: What the layer is looked at on.
+        evidence: What kind of evidence the layer is.
         layer: The name of the layer.
         hidden: How often the hidden banks were solved.
         filling: The gaps, and what fills them.
@@ -173,7 +173,7 @@ def neurons_split(
     """MC2: neurons with two preferred curves are taken apart by features.
 
     Args:
-        evidence: What the layer is looked at on.
+        evidence: What kind of evidence the layer is.
         layer: The name of the layer.
         hidden: How often the hidden banks were solved.
         split: From `split_doubles`.

@@ -88,7 +88,7 @@ def first_layers(
     """TD2: measured attributes predict dimensions of the first layers.
 
     Args:
-        evidence: What the layers are looked at on.
+        evidence: What kind of evidence the layers are.
         best: R² of the dimension that each attribute predicts best, one row a method (random
             directions may be among them), by layer; from `LayerStudy.best`.
         chance: The largest R² of each attribute shuffled over the samples, by layer.
