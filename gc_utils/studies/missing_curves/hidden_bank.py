@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from tqdm.auto import tqdm
 
 from gc_utils.crosscoder.metrics import evaluate
@@ -21,6 +21,7 @@ from gc_utils.statistics import apart
 from gc_utils.studies.missing_curves.radial_tuning import codes, peaks
 
 SUPERPOSED, LEFT_OUT = "superposed", "left out (control)"
+IDLE = 10  # seconds after which a worker without work ends and frees its memory
 
 
 @dataclass(frozen=True)
@@ -290,10 +291,11 @@ def hidden_trials(seeds: Sequence[int], *, workers: int = 2, progress: bool = Tr
         Two results a seed, from `hidden_trial`, with `seed` and `superposed`, in the order of the
         seeds.
     """
-    pool = Parallel(n_jobs=min(workers, len(seeds)), return_as="generator")
-    pairs = pool(delayed(_hidden_pair)(seed) for seed in seeds)
-    bar = tqdm(pairs, desc="hidden banks", total=len(seeds), disable=not progress)
-    return [result for pair in bar for result in pair]
+    with parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE):
+        pool = Parallel(n_jobs=min(workers, len(seeds)), return_as="generator")
+        pairs = pool(delayed(_hidden_pair)(seed) for seed in seeds)
+        bar = tqdm(pairs, desc="hidden banks", total=len(seeds), disable=not progress)
+        return [result for pair in bar for result in pair]
 
 
 def _hidden_pair(seed: int) -> list[dict[str, object]]:

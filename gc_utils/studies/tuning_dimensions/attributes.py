@@ -77,7 +77,7 @@ def _measured(x: torch.Tensor, sigma: float) -> pd.DataFrame:
             "red_green": mean(red_green),
             "blue_yellow": mean(blue_yellow),
             "saturation": mean(torch.hypot(red_green, blue_yellow)),
-            # Along the contour the direction changes by bend/|gradient| a pixel; weighted by energy.
+            # The direction changes along the contour by bend/|gradient| per pixel, energy-weighted.
             "curvature": (mean(bend.abs() * energy.sqrt()) / total) * size / 2,
         }
     )
