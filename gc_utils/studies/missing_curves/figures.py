@@ -19,9 +19,6 @@ UNITS = {"neurons": OKABE_ITO["orange"], "features": OKABE_ITO["blue"]}
 FURTHER = (OKABE_ITO["green"], OKABE_ITO["purple"], GREY)
 
 
-# ------------------------------------------------------------------- 06: missing curve detectors
-
-
 def _polar_style(ax: Axes, high: float) -> None:
     ax.set_ylim(0, high)
     ax.set_yticks([high / 2, high])
@@ -29,11 +26,11 @@ def _polar_style(ax: Axes, high: float) -> None:
 
 
 def _draw_tuning(ax: Axes, angles: np.ndarray, curve: np.ndarray, colour: str) -> None:
-    """One radial curve, filled, as a share of its highest answer."""
+    """One radial curve, filled, as a share of its highest response."""
     share = np.append(curve, curve[0]) / max(float(curve.max()), 1e-12)
-    turn = np.deg2rad(np.append(angles, angles[0] + 360))
-    ax.plot(turn, share, color=colour, lw=1.5)
-    ax.fill(turn, share, color=colour, alpha=0.18, lw=0)
+    theta = np.deg2rad(np.append(angles, angles[0] + 360))
+    ax.plot(theta, share, color=colour, lw=1.5)
+    ax.fill(theta, share, color=colour, alpha=0.18, lw=0)
 
 
 @styled
@@ -46,18 +43,21 @@ def radial_plots(
     columns: int = 6,
     noun: str = "feature",
 ) -> Figure:
-    """Radial tuning curves, each below what its unit looks for.
+    """Radial tuning curves, each below images that excite its unit.
 
     A line marks the preferred orientation, the arc on the rim its interval. The centre is no
-    answer, the rim the unit's highest.
+    response, the rim the unit's highest.
 
     Args:
-        tuning: from `radial_tuning`.
-        units: which units.
-        images: for each unit a few pictures `(k, 3, S, S)` or `(k, S, S, 3)`, or None for none.
-        colour: of the curves.
-        columns: plots a row.
-        noun: what a unit is.
+        tuning: Tuning from `radial_tuning`.
+        units: The numbers of the units.
+        images: For each unit a few images `(k, 3, S, S)` or `(k, S, S, 3)`; None for none.
+        colour: The colour of the curves.
+        columns: The number of plots of a row.
+        noun: What a unit is called.
+
+    Returns:
+        The figure.
     """
     columns = min(columns, len(units))
     rows = -(-len(units) // columns)
@@ -101,15 +101,21 @@ def coverage_rings(
     width. Rings are drawn side by side, so that none is longer than another.
 
     Args:
-        rings: name → preferred orientations in degrees.
-        least: smallest gap that is shaded.
-        title: over the figure.
+        rings: The preferred orientations in degrees of each set, by name.
+        least: The smallest gap in degrees that is shaded.
+        title: The title of the figure.
+
+    Returns:
+        The figure.
     """
     names = list(rings)
     figure, axes = plt.subplots(
-        1, len(names), figsize=(2.35 * len(names), 2.75), subplot_kw={"projection": "polar"},
+        1,
+        len(names),
+        figsize=(2.35 * len(names), 2.75),
+        subplot_kw={"projection": "polar"},
         squeeze=False,
-    )  # fmt: skip
+    )
     figure.subplots_adjust(left=0.03, right=0.97, top=0.74, bottom=0.06, wspace=0.3)
     further = iter(FURTHER * len(names))
     for ax, name in zip(axes[0], names, strict=True):
@@ -124,8 +130,16 @@ def coverage_rings(
             middle = np.deg2rad((start + end) / 2)
             if end - start < 359.9:
                 ax.text(middle, 0.52, f"{end - start:.0f}°", ha="center", va="center", fontsize=7.5)
-        ax.text(0, 0, f"{len(angles)}", ha="center", va="center", fontsize=11, weight="bold",
-                color=colour)  # fmt: skip
+        ax.text(
+            0,
+            0,
+            f"{len(angles)}",
+            ha="center",
+            va="center",
+            fontsize=11,
+            weight="bold",
+            color=colour,
+        )
         ax.set_ylim(0, 1)
         ax.set_yticks([])
         ax.set_thetagrids([0, 90, 180, 270], ["0°", "90°", "180°", "270°"])
@@ -145,15 +159,21 @@ def split_plots(
     """Neurons with two preferred orientations, and the features that write to them at each.
 
     Args:
-        neurons, features: radial tuning.
-        table: from `split_doubles`; its first rows are drawn.
-        most: rows at most.
+        neurons, features: The radial tuning of both.
+        table: A table from `split_doubles`; its first rows are drawn.
+        most: The number of rows at most.
+
+    Returns:
+        The figure.
     """
     shown = table[(table.feature1 >= 0) & (table.feature2 >= 0)].head(most)
     figure, axes = plt.subplots(
-        max(1, len(shown)), 3, figsize=(5.2, 1.75 * max(1, len(shown)) + 0.2),
-        subplot_kw={"projection": "polar"}, squeeze=False,
-    )  # fmt: skip
+        max(1, len(shown)),
+        3,
+        figsize=(5.2, 1.75 * max(1, len(shown)) + 0.2),
+        subplot_kw={"projection": "polar"},
+        squeeze=False,
+    )
     figure.subplots_adjust(left=0.04, right=0.96, top=0.9, bottom=0.05, hspace=0.55, wspace=0.35)
     for row, (_, r) in zip(axes, shown.iterrows(), strict=False):
         for ax, unit, tuning, colour, name in (
@@ -164,8 +184,9 @@ def split_plots(
             _draw_tuning(ax, tuning.angles, tuning.curves[int(unit)], colour)
             _polar_style(ax, 1.0)
             ax.set_title(name, fontsize=8, loc="center", pad=8)
-        for ax, at in zip(row, ((r["first"], r["second"]), (r["first"],), (r["second"],)),
-                          strict=True):  # fmt: skip
+        for ax, at in zip(
+            row, ((r["first"], r["second"]), (r["first"],), (r["second"],)), strict=True
+        ):
             for a in at:
                 ax.plot([np.deg2rad(a)] * 2, [0, 1], color=OKABE_ITO["black"], lw=1, ls=":")
     return figure
@@ -173,28 +194,41 @@ def split_plots(
 
 @styled
 def unmatched_features(rows: Sequence[dict], tuning: RadialTuning) -> Figure:
-    """Features that no neuron is like: top patches, radial tuning, and the best match.
+    """Features that no neuron is similar to: top patches, radial tuning, and the best match.
 
     Args:
-        rows: for each feature `feature`, `patches` `(k, S, S, 3)`, `label`, `cosine`,
-            `correlation`.
-        tuning: radial tuning of the features.
+        rows: For each feature a dictionary of `feature`, `patches` `(k, S, S, 3)`, `label`,
+            `cosine` and `correlation`.
+        tuning: The radial tuning of the features.
+
+    Returns:
+        The figure.
     """
     most = max(len(r["patches"]) for r in rows)
     figure = plt.figure(figsize=(2.9 + 0.72 * most, 1.2 * len(rows) + 0.1))
     grid = figure.add_gridspec(
-        len(rows), 3, width_ratios=[1.45, 0.72 * most, 1.0], left=0.01, right=0.98, top=0.97,
-        bottom=0.05, hspace=0.3, wspace=0.05,
-    )  # fmt: skip
+        len(rows),
+        3,
+        width_ratios=[1.45, 0.72 * most, 1.0],
+        left=0.01,
+        right=0.98,
+        top=0.97,
+        bottom=0.05,
+        hspace=0.3,
+        wspace=0.05,
+    )
     for n, r in enumerate(rows):
         words = figure.add_subplot(grid[n, 0])
         words.set_axis_off()
         words.text(0, 0.78, f"feature {r['feature']}", weight="bold", fontsize=8.5)
         words.text(0, 0.52, r["label"], fontsize=8)
         words.text(
-            0, 0.12, f"best neuron\ncosine {r['cosine']:.2f}, corr. {r['correlation']:.2f}",
-            fontsize=7.5, color="#444444",
-        )  # fmt: skip
+            0,
+            0.12,
+            f"best neuron\ncosine {r['cosine']:.2f}, corr. {r['correlation']:.2f}",
+            fontsize=7.5,
+            color="#444444",
+        )
         thumbnails(figure.add_subplot(grid[n, 1]), r["patches"], most)
         ax = figure.add_subplot(grid[n, 2], projection="polar")
         _draw_tuning(ax, tuning.angles, tuning.curves[r["feature"]], UNITS["features"])
@@ -205,10 +239,13 @@ def unmatched_features(rows: Sequence[dict], tuning: RadialTuning) -> Figure:
 
 @styled
 def echoes(table: pd.DataFrame) -> Figure:
-    """How strongly curve detectors answer to the curve turned by 180 degrees, by layer.
+    """How strongly curve detectors respond to the curve rotated by 180 degrees, by layer.
 
     Args:
-        table: one row a unit: `layer`, `units` (which set), `echo`.
+        table: A table with one row a unit: `layer`, `units` (which set), `echo`.
+
+    Returns:
+        The figure.
     """
     layers = list(dict.fromkeys(table.layer))
     names = list(dict.fromkeys(table.units))
@@ -223,9 +260,14 @@ def echoes(table: pd.DataFrame) -> Figure:
             spread = at + rng.uniform(-0.06, 0.06, len(here))
             colour = UNITS.get(name, GREY)
             ax.plot(spread, here, ".", ms=4, alpha=0.45, color=colour, mew=0)
-            ax.plot([at - 0.1, at + 0.1], [np.median(here)] * 2, color=colour, lw=2.5,
-                    label=name if x == 0 else None)  # fmt: skip
-    ax.set(ylabel="answer at 180° / at 0°", ylim=(-0.03, 1.03), xticks=range(len(layers)))
+            ax.plot(
+                [at - 0.1, at + 0.1],
+                [np.median(here)] * 2,
+                color=colour,
+                lw=2.5,
+                label=name if x == 0 else None,
+            )
+    ax.set(ylabel="response at 180° / at 0°", ylim=(-0.03, 1.03), xticks=range(len(layers)))
     ax.set_xticklabels(layers)
     ax.grid(axis="y")
     handles = [plt.Line2D([], [], color=UNITS.get(n, GREY), lw=2.5, label=n) for n in names]
@@ -238,16 +280,25 @@ def block_echoes(profiles, angles: Sequence[float]) -> Figure:
     """Block profiles of a group crosscoder's curve features, a thin line each, and their median.
 
     Args:
-        profiles: `(features, K)`, cosine with the identity's block after turning.
-        angles: degrees, of the `K` rotations.
+        profiles: The cosine of each rotation's block with the identity's, `(features, K)`.
+        angles: The angles of the `K` rotations in degrees.
+
+    Returns:
+        The figure.
     """
     profiles = np.asarray(profiles, dtype=float)
     figure, ax = plt.subplots(figsize=(4.2, 2.7), layout="constrained")
-    turn, closed = np.append(angles, 360.0), np.c_[profiles, profiles[:, :1]]
+    theta, closed = np.append(angles, 360.0), np.c_[profiles, profiles[:, :1]]
     for n, profile in enumerate(closed):
-        ax.plot(turn, profile, color=UNITS["features"], lw=0.7, alpha=0.4,
-                label=None if n else "a curve feature")  # fmt: skip
-    ax.plot(turn, np.median(closed, 0), color=OKABE_ITO["black"], lw=2, label="median")
+        ax.plot(
+            theta,
+            profile,
+            color=UNITS["features"],
+            lw=0.7,
+            alpha=0.4,
+            label=None if n else "a curve feature",
+        )
+    ax.plot(theta, np.median(closed, 0), color=OKABE_ITO["black"], lw=2, label="median")
     over_angle(ax)
     ax.set_ylabel("block profile")
     ax.legend(loc="upper center")
@@ -259,12 +310,18 @@ def ring_spans(table: pd.DataFrame) -> Figure:
     """How much of the ring of curve responses a few directions of each kind span.
 
     Args:
-        table: `dimensions`, `kind`, `share`.
+        table: A table of `dimensions`, `kind`, `share`, from `ring_spans`.
+
+    Returns:
+        The figure.
     """
     figure, ax = plt.subplots(figsize=(4.6, 2.7), layout="constrained")
     colours = list(OKABE_ITO.values())
-    for (kind, here), colour in zip(table.groupby("kind", sort=False), (colours[0], colours[5],
-                                    colours[6], colours[3]), strict=False):  # fmt: skip
+    for (kind, here), colour in zip(
+        table.groupby("kind", sort=False),
+        (colours[0], colours[5], colours[6], colours[3]),
+        strict=False,
+    ):
         ax.plot(here.dimensions, here.share, "o-", color=colour, label=kind, ms=5)
     ax.set(xlabel="directions", ylabel="share of the ring's variance", ylim=(0, 1.02))
     ax.set_xticks(sorted(table.dimensions.unique()))
@@ -275,28 +332,38 @@ def ring_spans(table: pd.DataFrame) -> Figure:
 
 @styled
 def hidden_tuning(result: dict, orientations: Sequence[float], hidden: Sequence[float]) -> Figure:
-    """The hidden bank: which orientations have units, and which the features answer to.
+    """The hidden bank: which orientations have units, and which the features respond to.
 
     Args:
-        result: from `hidden_trial`.
-        orientations: of the bright curves that have a unit of their own.
-        hidden: of those that have none.
+        result: A result of `hidden_trial`.
+        orientations: The orientations in degrees of bright curves with a unit of their own.
+        hidden: The orientations of those without.
+
+    Returns:
+        The figure.
     """
     figure, ax = plt.subplots(
         figsize=(3.6, 3.3), subplot_kw={"projection": "polar"}, layout="constrained"
     )
     curves = np.asarray(result["curves"])
-    turn = np.deg2rad(np.append(result["angles"], 360))
+    theta = np.deg2rad(np.append(result["angles"], 360))
     for curve in curves[curves.max(1) > 0.2 * curves.max()]:
-        ax.plot(turn, np.append(curve, curve[0]), color=UNITS["features"], lw=1, alpha=0.6)
+        ax.plot(theta, np.append(curve, curve[0]), color=UNITS["features"], lw=1, alpha=0.6)
     high = float(curves.max())
     for angles, colour, name in (
         (orientations, UNITS["neurons"], "has a unit"),
         (hidden, OKABE_ITO["black"], "hidden"),
     ):
-        ax.plot(np.deg2rad(angles), np.full(len(angles), 1.1 * high), "o", ms=6, color=colour,
-                label=name, clip_on=False)  # fmt: skip
+        ax.plot(
+            np.deg2rad(angles),
+            np.full(len(angles), 1.1 * high),
+            "o",
+            ms=6,
+            color=colour,
+            label=name,
+            clip_on=False,
+        )
     _polar_style(ax, 1.1 * high)
-    ax.plot([], [], color=UNITS["features"], label="a feature's answer")
+    ax.plot([], [], color=UNITS["features"], label="a feature's response")
     ax.legend(loc="lower left", bbox_to_anchor=(-0.2, -0.12))
     return figure

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
+from joblib import Parallel, delayed, parallel_config
 from tqdm.auto import tqdm
 
 from gc_utils.crosscoder.metrics import evaluate
@@ -20,19 +20,20 @@ from gc_utils.models.filter_bank import KINDS, FilterBank, draw_filter
 from gc_utils.statistics import apart
 from gc_utils.studies.missing_curves.radial_tuning import codes, peaks
 
-# --------------------------------------------------------------------------- the hidden bank
+SUPERPOSED, LEFT_OUT = "superposed", "left out (control)"
+IDLE = 10  # seconds after which a worker without work ends and frees its memory
 
 
 @dataclass(frozen=True)
 class HiddenBank:
-    """Units that hide orientations: known mixtures of the answers of a filter bank.
+    """Units that hide orientations: known mixtures of the responses of a filter bank.
 
     Attributes:
-        bank: the filters, closed under rotation: every orientation is there.
-        mix: `(units, filters)`, what each unit adds up.
-        missing: filters without a unit of their own.
-        pairs: filters that share one.
-        superposed: whether the missing ones are written onto other units, or left out.
+        bank: The filters, closed under rotation: every orientation is there.
+        mix: What each unit adds up, `(units, filters)`.
+        missing: The filters without a unit of their own.
+        pairs: The filters that share a unit.
+        superposed: Whether the missing ones are written onto other units, or left out.
     """
 
     bank: FilterBank
@@ -42,12 +43,12 @@ class HiddenBank:
     superposed: bool
 
     def units(self, z: torch.Tensor) -> torch.Tensor:
-        """Activations of the units, from the filters' answers `(…, filters)`."""
+        """Activations of the units `(…, units)`, from the filters' responses `(…, filters)`."""
         return z @ self.mix.T
 
 
 def _curved(bank: FilterBank) -> tuple[list[int], list[int]]:
-    """The filters that look for bright curves, and those for dark ones."""
+    """The filters for bright curves, and those for dark ones."""
     curved = [i for i, kind in enumerate(bank.kinds) if kind == "curved_gabor"]
     return curved[: len(curved) // 2], curved[len(curved) // 2 :]
 
@@ -66,32 +67,42 @@ def hidden_bank(
     """Take the units of some curved Gabors away, and let others share one.
 
     Args:
-        bank: a filter bank.
-        gap: neighbouring orientations that are missing together.
-        single: further ones, two steps apart from those and each other.
-        pairs: how many units carry two orientations, 135 degrees apart.
-        spread: units that a missing filter is written onto, with random weights of unit norm.
-        beside: norm of what each filter of a pair is written with onto `spread` other units.
-        superposed: False leaves the missing filters out: the control.
-        seed: of all choices; the same ones are missing with and without superposition.
+        bank: A filter bank.
+        gap: The number of neighbouring orientations that are missing together.
+        single: The number of further ones, two steps apart from those and each other.
+        pairs: The number of units that carry two orientations, 135 degrees apart.
+        spread: The number of units that a missing filter is written onto, with random weights of
+            unit norm.
+        beside: The norm with which each filter of a pair is written onto `spread` other units.
+        superposed: Whether the missing filters are written onto units; False leaves them out, which
+            is the control.
+        seed: The seed of all choices; the same filters are missing with and without superposition.
+
+    Returns:
+        A `HiddenBank`.
 
     Raises:
-        UserError: if there are not enough orientations for it.
+        UserError: The bank has not enough orientations for what should be missing.
     """
     rng = np.random.default_rng(seed)
     bright, dark = _curved(bank)
     count = len(bright)
     if count < gap + 3 * single + 4 or pairs > count // 4:
-        raise UserError(f"{count} orientations are too few for that many missing and pairs.")
+        raise UserError(
+            f"{count} orientations are too few for {gap} + {single} missing ones and {pairs} "
+            "pairs: take a bank of a larger group."
+        )
     start = int(rng.integers(count))
     missing = [bright[(start + k) % count] for k in range(gap)]
     at = start + gap + 2
     for _ in range(single):
         missing.append(bright[at % count])
         at += 3
-    turn = int(rng.integers(count))
+    offset = int(rng.integers(count))
     first = rng.permutation(count // 4)[:pairs]
-    shared = [(dark[(turn + a) % count], dark[(turn + a + 3 * count // 8) % count]) for a in first]
+    shared = [
+        (dark[(offset + a) % count], dark[(offset + a + 3 * count // 8) % count]) for a in first
+    ]
     gone = {*missing, *(b for _, b in shared)}
     kept = [i for i in range(len(bank.kinds)) if i not in gone]
     mix = torch.eye(len(bank.kinds))[kept]
@@ -106,7 +117,7 @@ def hidden_bank(
     for a, b in shared:
         unit = kept.index(a)
         mix[unit, b] = 1
-        for j in (a, b):  # on one unit alone, nothing could tell them apart
+        for j in (a, b):  # on one unit alone, nothing could separate them
             mix[:, j] += beside * spread_over(unit)
     for j in missing:
         direction = spread_over()
@@ -115,47 +126,48 @@ def hidden_bank(
     return HiddenBank(bank, mix, tuple(missing), tuple(shared), superposed)
 
 
-def bank_answers(
+def bank_responses(
     bank: FilterBank, samples: int, *, places: int = 2, noise: float = 0.02, seed: int = 0
 ) -> torch.Tensor:
-    """Answers of a filter bank to pictures of its own patterns, added up over a few places.
+    """Responses of a filter bank to images of its own patterns, added up over a few places.
 
-    At every place stands one pattern, of any kind that is equally likely, at one of the bank's
-    orientations give or take a quarter step, with a contrast between 0 and 1.
+    At every place stands one pattern, each kind being equally likely, within a quarter step of one
+    of the bank's orientations, with a contrast between 0 and 1.
 
     Args:
-        bank: the filters.
-        samples: pictures.
-        places: patterns a picture; they do not overlap, as if pooled over neighbouring units.
-        noise: standard deviation of what is added to every answer.
-        seed: of everything.
+        bank: The filters.
+        samples: The number of images.
+        places: The number of patterns of an image; they do not overlap, as if pooled over
+            neighbouring units.
+        noise: The standard deviation of what is added to every response.
+        seed: The seed of everything.
 
     Returns:
-        `(samples, filters)`.
+        The responses `(samples, filters)`.
     """
     draw = torch.Generator().manual_seed(seed)
     tremble = np.linspace(-0.25, 0.25, 7) * 360 / bank.group.n
-    answers = torch.stack([_turned_answers(bank, i, tremble) for i in range(len(bank.kinds))])
+    responses = torch.stack([_rotated_responses(bank, i, tremble) for i in range(len(bank.kinds))])
     total = torch.zeros(samples, len(bank.kinds))
     for _ in range(places):
         which = torch.randint(len(bank.kinds), (samples,), generator=draw)
-        turned = torch.randint(len(tremble), (samples,), generator=draw)
+        rotated = torch.randint(len(tremble), (samples,), generator=draw)
         contrast = torch.rand(samples, 1, generator=draw)
-        total += contrast * answers[which, turned]
+        total += contrast * responses[which, rotated]
     return (total + noise * torch.randn(total.shape, generator=draw)).relu()
 
 
 @torch.no_grad()
-def _turned_answers(bank: FilterBank, i: int, turns: Sequence[float]) -> torch.Tensor:
-    """Answers of all filters to the pattern of one, turned a little, `(len(turns), filters)`."""
+def _rotated_responses(bank: FilterBank, i: int, by: Sequence[float]) -> torch.Tensor:
+    """Responses of all filters to one's pattern, rotated by a few degrees, `(len(by), filters)`."""
     pattern = 2 * bank.patterns[i].double() - 1
     orientation = bank.orientations[i]
     if math.isnan(orientation):
-        drawn = pattern.expand(len(turns), -1, -1, -1)
+        drawn = pattern.expand(len(by), -1, -1, -1)
     else:
         kind = next(k for k in KINDS if k.name == bank.kinds[i])
         there = draw_filter(kind, orientation)
-        again = torch.stack([draw_filter(kind, orientation + t) for t in turns])
+        again = torch.stack([draw_filter(kind, orientation + angle) for angle in by])
         colour = (pattern * there).sum((1, 2)) / there.square().sum()
         drawn = again[:, None] * colour[:, None, None]
     return bank((0.5 + drawn / 2).float())[:, :, 0, 0]
@@ -164,7 +176,16 @@ def _turned_answers(bank: FilterBank, i: int, turns: Sequence[float]) -> torch.T
 def curved_ring(
     bank: FilterBank, polarity: int, steps: int = 72
 ) -> tuple[torch.Tensor, np.ndarray]:
-    """Patterns of a curved Gabor at many orientations, `(steps, 3, S, S)`, and the degrees."""
+    """Patterns of a curved Gabor at many orientations.
+
+    Args:
+        bank: The filter bank whose patterns they are like.
+        polarity: 1 for bright curves, -1 for dark ones.
+        steps: The number of orientations.
+
+    Returns:
+        The patterns `(steps, 3, S, S)` in [0, 1], and their orientations in degrees `(steps,)`.
+    """
     kind = next(k for k in KINDS if k.name == "curved_gabor")
     angles = np.arange(steps) * 360 / steps
     drawn = torch.stack([draw_filter(kind, float(a)) for a in angles])
@@ -183,30 +204,30 @@ def hidden_trial(
 ) -> dict[str, object]:
     """Train a sparse autoencoder on the units, and see which hidden orientations it finds.
 
-    A feature counts as found for an orientation if its strongest answer, among all patterns of the
+    An orientation counts as found by a feature whose strongest response, among all patterns of the
     bank and curved Gabors of all angles, is to a curve of that polarity, with a single peak no
     more than half a step of the group from it; and if what it adds there is at least half of what
     features add for orientations that do have a unit. (Where an orientation is left out, its
-    neighbours' faint answers to it remain, and can be learned.) A unit that carries two is split if
-    both are found, in different features.
+    neighbours' faint responses to it remain, and can be learned.) A unit that carries two is split
+    if both are found, by different features.
 
     Args:
-        hidden: the units.
-        z: answers of the filters, from `bank_answers`.
-        features: of the autoencoder, relative to the units. With few one feature sometimes stands
-            for two unrelated patterns, and no other is left to mend it.
-        k: active at a time, exactly.
-        steps: of training.
-        seed: of the autoencoder.
+        hidden: The units.
+        z: The responses of the filters `(N, filters)`, from `bank_responses`.
+        features: The number of features of the autoencoder, relative to the units. With few, one
+            feature sometimes stands for two unrelated patterns, and no other is left to mend it.
+        k: The number of features that are active at a time, exactly.
+        steps: The steps of training.
+        seed: The seed of the autoencoder.
 
     Returns:
-        `found`, a bool for each of `hidden.missing`, and `units_found`, the same asked of the
-        units; `split`, a bool for each pair; `fvu` on a quarter that was held out; and for figures
-        `angles` and `curves`, what the features add for bright curves `(m, K)`.
+        A dictionary of `found`, a bool for each of `hidden.missing`, and `units_found`, the same
+        asked of the units; `split`, a bool for each pair; `fvu` on a quarter that was held out; and
+        for figures `angles` and `curves`, what the features add for bright curves `(m, K)`.
     """
     A = hidden.units(z)
     held = len(A) // 4
-    # Exactly k a picture: with k in the mean over a batch, unrelated patterns share features.
+    # Exactly k an image: with k in the mean over a batch, unrelated patterns share features.
     coder = GroupCrosscoder(
         "C1", A.shape[1], round(features * A.shape[1]), k=k, sparsity="topk", seed=seed
     )
@@ -259,46 +280,84 @@ def hidden_trial(
 
 
 def hidden_trials(seeds: Sequence[int], *, workers: int = 2, progress: bool = True) -> list[dict]:
-    """`hidden_trial` on banks of many seeds, with the missing filters superposed and left out.
+    """Run `hidden_trial` on banks of many seeds, with the missing filters superposed and left out.
 
     Args:
-        seeds: of bank, pictures and autoencoder.
-        workers: processes.
-        progress: show a bar.
+        seeds: The seeds of bank, images and autoencoder.
+        workers: The number of processes.
+        progress: Whether to show a bar.
 
     Returns:
-        Two results a seed, of `hidden_trial`, with `seed` and `superposed`.
+        Two results a seed, from `hidden_trial`, with `seed` and `superposed`, in the order of the
+        seeds.
     """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(seeds)), mp_context=context) as pool:
-        bar = tqdm(
-            pool.map(_hidden_pair, seeds),
-            desc="hidden banks",
-            total=len(seeds),
-            disable=not progress,
-        )
-        try:
-            return [result for pair in bar for result in pair]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE):
+        pool = Parallel(n_jobs=min(workers, len(seeds)), return_as="generator")
+        pairs = pool(delayed(_hidden_pair)(seed) for seed in seeds)
+        bar = tqdm(pairs, desc="hidden banks", total=len(seeds), disable=not progress)
+        return [result for pair in bar for result in pair]
 
 
 def _hidden_pair(seed: int) -> list[dict[str, object]]:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # trials run side by side
-    bank = FilterBank("C16")
-    z = bank_answers(bank, 20_000, seed=seed)
-    results = []
-    for superposed in (True, False):
-        hidden = hidden_bank(bank, superposed=superposed, seed=seed)
-        found = hidden_trial(hidden, z, seed=seed)
-        results.append(found | {"seed": seed, "superposed": superposed})
-    return results
+    try:
+        bank = FilterBank("C16")
+        z = bank_responses(bank, 20_000, seed=seed)
+        results = []
+        for superposed in (True, False):
+            hidden = hidden_bank(bank, superposed=superposed, seed=seed)
+            found = hidden_trial(hidden, z, seed=seed)
+            results.append(found | {"seed": seed, "superposed": superposed})
+        return results
+    finally:  # a single trial runs in the caller's own process
+        torch.set_num_threads(threads)
+
+
+def trial_table(results: Sequence[dict]) -> pd.DataFrame:
+    """What was found in each hidden bank, as a table.
+
+    Args:
+        results: From `hidden_trials`.
+
+    Returns:
+        One row a bank: `seed`; `missing curves are` (`SUPERPOSED` or `LEFT_OUT`); `found by
+        features` and `found among units`, of how many (`of`); `pairs split`, of how many
+        (`pairs`); and `FVU`.
+    """
+    return pd.DataFrame(
+        {
+            "seed": r["seed"],
+            "missing curves are": SUPERPOSED if r["superposed"] else LEFT_OUT,
+            "found by features": sum(r["found"]),
+            "found among units": sum(r["units_found"]),
+            "of": len(r["found"]),
+            "pairs split": sum(r["split"]),
+            "pairs": len(r["split"]),
+            "FVU": r["fvu"],
+        }
+        for r in results
+    )
+
+
+def bright_orientations(hidden: HiddenBank) -> tuple[list[float], list[float]]:
+    """The orientations of bright curves with a unit of their own, and of those without.
+
+    Args:
+        hidden: From `hidden_bank`.
+
+    Returns:
+        Two lists of degrees.
+    """
+    bank, gone = hidden.bank, hidden.missing
+    bright, _ = _curved(bank)
+    own = [bank.orientations[i] for i in bright if i not in gone]
+    return own, [bank.orientations[i] for i in gone]
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What units answer to curved Gabors of both polarities `(K, U)`, and to the other patterns."""
+    """Responses of units to curved Gabors of both polarities `(K, U)`, and to other patterns."""
 
     rings: dict[int, np.ndarray]
     others: np.ndarray
@@ -306,12 +365,12 @@ class _Shown:
     step: float
 
     def highest(self, at: float, polarity: int) -> float:
-        """The strongest answer of any unit to one curve."""
+        """The strongest response of any unit to one curve."""
         off = np.abs(apart(self.angles, at))
         return float(self.rings[polarity][off.argmin()].max())
 
     def who(self, at: float, polarity: int, least: float) -> set[int]:
-        """Units that prefer curves there to everything else, and answer with `least` or more."""
+        """Units that prefer curves there to everything else, and respond with `least` or more."""
         ring = self.rings[polarity]
         high = ring.max(0)
         near = np.abs(apart(self.angles[ring.argmax(0)], at)) <= self.step / 2

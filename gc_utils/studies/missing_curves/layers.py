@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from gc_utils.images.stimuli import StimulusBank
 from gc_utils.inspection.responses import unit_responses
 from gc_utils.models.base import Model
 from gc_utils.statistics import apart
+from gc_utils.studies.missing_curves.coverage import coverage
 from gc_utils.studies.missing_curves.radial_tuning import (
     UNITS,
     RadialTuning,
@@ -26,9 +27,9 @@ from gc_utils.studies.missing_curves.radial_tuning import (
     curve_bank,
     name_units,
     radial_tuning,
-    usual_answers,
+    usual_responses,
 )
-from gc_utils.studies.missing_curves.splitting import neuron_match
+from gc_utils.studies.missing_curves.splitting import NEW, neuron_match
 from gc_utils.symmetry.elements import family_elements
 
 LR, BATCH = 3e-3, 256  # of a short training; smaller steps or larger batches left more, held out
@@ -39,16 +40,16 @@ class LayerStudy:
     """Neurons and features of one layer; `UNITS` are the keys of the dictionaries.
 
     Attributes:
-        layer: its name.
-        positions: the activations that the features were learned from.
-        coder: the sparse autoencoder.
-        metrics: held-out.
-        codes: of all positions `(N, m)`.
-        drawings: what the units were shown.
-        answers: to the drawings.
-        names: from `name_units`.
-        tuning: from `radial_tuning`.
-        match: from `neuron_match`.
+        layer: The name of the layer.
+        positions: The activations that the features were learned from.
+        coder: The sparse autoencoder.
+        metrics: Its metrics on held-out positions.
+        codes: The codes of all positions `(N, m)`.
+        drawings: The drawings that the units were shown, `S` of them.
+        responses: The responses to the drawings `(S, U)`.
+        names: The names of the units, from `name_units`.
+        tuning: Their radial tuning, from `radial_tuning`.
+        match: The most similar neuron of each feature, from `neuron_match`.
     """
 
     layer: str
@@ -57,7 +58,7 @@ class LayerStudy:
     metrics: Metrics
     codes: torch.Tensor
     drawings: StimulusBank
-    answers: dict[str, torch.Tensor]
+    responses: dict[str, torch.Tensor]
     names: dict[str, pd.DataFrame]
     tuning: dict[str, RadialTuning]
     match: pd.DataFrame
@@ -68,15 +69,27 @@ class LayerStudy:
         return self.coder.V.detach()[:, 0]
 
     def detectors(self, who: str) -> np.ndarray:
-        """Numbers of the neurons or features that are curve detectors."""
+        """The numbers of the neurons or features that are curve detectors, `(n,)`."""
         return np.flatnonzero((self.names[who].label == "curve").to_numpy())
 
     def preferred(self, who: str) -> np.ndarray:
-        """Preferred orientations of those, degrees."""
+        """The preferred orientations of the curve detectors in degrees, `(n,)`."""
         return self.tuning[who].table.preferred.to_numpy()[self.detectors(who)]
 
-    def unmatched(self, most: float = 0.5, fires: int = 20) -> np.ndarray:
-        """Features that no neuron is like, by direction or by activation; bool `(m,)`."""
+    def tuned(self, who: str) -> pd.DataFrame:
+        """The rows of the tuning table of the curve detectors."""
+        return self.tuning[who].table.loc[self.detectors(who)]
+
+    def unmatched(self, most: float = NEW, fires: int = 20) -> np.ndarray:
+        """Features that no neuron is similar to, by direction or by activation.
+
+        Args:
+            most: The cosine and the correlation that a new feature stays below.
+            fires: The number of positions at which it is on at least.
+
+        Returns:
+            One bool a feature `(m,)`.
+        """
         new = (self.match.cosine < most) & (self.match.correlation < most)
         return new.to_numpy() & ((self.codes > 0).sum(0).numpy() >= fires)
 
@@ -96,15 +109,18 @@ def study_layer(
     """Train a sparse autoencoder on a layer, and show drawings to its neurons and features.
 
     Args:
-        model: from `load_model`.
-        layer: its layer or branch.
-        positions: activations, from `sample_positions`.
-        held_out: those to measure on, bool `(N,)`, of other pictures.
-        features: relative to the channels.
-        k: active at a time, at most a quarter of the channels.
-        steps: of training.
-        resamples: of the bootstrap of `radial_tuning`.
-        seed: of the autoencoder and the bootstrap.
+        model: A model from `load_model`.
+        layer: The layer or branch.
+        positions: Activations, from `sample_positions`.
+        held_out: The positions to measure on, bool `(N,)`, of images that the others are not of.
+        features: The number of features, relative to the channels.
+        k: The number of features active at a time, at most a quarter of the channels.
+        steps: The steps of training.
+        resamples: The number of resamples of the bootstrap of `radial_tuning`.
+        seed: The seed of the autoencoder and the bootstrap.
+
+    Returns:
+        A `LayerStudy`.
     """
     A, channels = positions.A, positions.A.shape[1]
     k = max(1, min(k, channels // 4))
@@ -112,34 +128,87 @@ def study_layer(
     config = TrainConfig(steps=steps, batch_size=BATCH, lr=LR, evaluate_every=steps, seed=seed)
     train(coder, A[:, None], np.flatnonzero(~held_out), A[held_out, None], config, label=layer)
     drawings = curve_bank(model.crop_size(layer))
-    answers = {"neurons": unit_responses(model, layer, drawings.images)}
-    answers["features"] = codes(coder, answers["neurons"])
+    responses = {"neurons": unit_responses(model, layer, drawings.images)}
+    responses["features"] = codes(coder, responses["neurons"])
     f = codes(coder, A)
-    usual = {"neurons": usual_answers(A), "features": usual_answers(f)}
+    usual = {"neurons": usual_responses(A), "features": usual_responses(f)}
     table = drawings.table
     return LayerStudy(
-        layer, positions, coder, evaluate(coder, A[held_out, None], coder.mean), f, drawings,
-        answers,
-        {w: name_units(answers[w], table, minimum=0.1 * usual[w]) for w in UNITS},
-        {w: radial_tuning(answers[w], table, resamples=resamples, seed=seed) for w in UNITS},
+        layer,
+        positions,
+        coder,
+        evaluate(coder, A[held_out, None], coder.mean),
+        f,
+        drawings,
+        responses,
+        {w: name_units(responses[w], table, minimum=0.1 * usual[w]) for w in UNITS},
+        {w: radial_tuning(responses[w], table, resamples=resamples, seed=seed) for w in UNITS},
         neuron_match(coder, A, f),
-    )  # fmt: skip
+    )
 
 
-def family_turns(
-    V: torch.Tensor, g: Group, families: Sequence[int], preferred: Sequence[float]
-) -> pd.DataFrame:
-    """Are a family's features turned against each other by what their orientations differ by?
+def summary(study: Mapping[str, LayerStudy]) -> pd.DataFrame:
+    """What was found in each layer.
 
     Args:
-        V: transform blocks of curve features `(n, |G|, C)`.
-        g: their group.
-        families: of the features, negative for none.
-        preferred: their preferred orientations, degrees.
+        study: The studies of the layers by name.
 
     Returns:
-        One row a pair of a family: `off`, degrees in [0, 180] between the angle that maps one
-        feature's blocks on the other's, and that between their orientations.
+        A table with one row a layer: `channels`; `features`; `FVU` and `L0` of the SAE on held-out
+        positions; `dead`, the share of its features that never fire there; `without a neuron`, the
+        share that no neuron is similar to; and for neurons and for features the number of curve
+        detectors and the widest gap between them in degrees.
+    """
+    rows = {}
+    for name, layer in study.items():
+        m = layer.metrics
+        rows[name] = {
+            "channels": layer.positions.A.shape[1],
+            "features": m.features,
+            "FVU": m.fvu,
+            "L0": m.l0,
+            "dead": m.dead / m.features,
+            "without a neuron": layer.unmatched().mean(),
+        }
+        for who in UNITS:
+            found = coverage(layer.preferred(who))
+            rows[name] |= {f"curve {who}": found["count"], f"gap, {who}": found["gap"]}
+    return pd.DataFrame(list(rows.values()), index=pd.Index(rows, name="layer"))
+
+
+def echoes(study: Mapping[str, LayerStudy]) -> pd.DataFrame:
+    """How strongly curve detectors respond to the arc rotated by 180 degrees.
+
+    Args:
+        study: The studies of the layers by name.
+
+    Returns:
+        A table with one row a curve detector: `layer`, `units`, and `echo`, its response at 180
+        degrees over that at the preferred orientation.
+    """
+    rows = [
+        {"layer": name, "units": who, "echo": value}
+        for name, layer in study.items()
+        for who in UNITS
+        for value in layer.tuned(who)["echo"]
+    ]
+    return pd.DataFrame(rows, columns=["layer", "units", "echo"]).dropna()
+
+
+def family_rotations(
+    V: torch.Tensor, g: Group, families: Sequence[int], preferred: Sequence[float]
+) -> pd.DataFrame:
+    """Compare the rotation between a family's features with that of their orientations.
+
+    Args:
+        V: Transform blocks of curve features `(n, |G|, C)`.
+        g: Their group.
+        families: The family of each feature, negative for none.
+        preferred: The preferred orientation of each feature in degrees.
+
+    Returns:
+        A table with one row a pair of a family: `off`, degrees in [0, 180] between the angle that
+        maps one feature's blocks on the other's, and that between their orientations.
     """
     families, at = np.asarray(families, dtype=int), np.asarray(preferred, dtype=float)
     inside = families >= 0
@@ -154,16 +223,16 @@ def family_turns(
 def published_check(
     tuning: RadialTuning, *, draws: int = 2000, seed: int = 0
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Preferred orientations of mixed3b's published curve neurons, against what was published.
+    """Compare the orientations of mixed3b's published curve neurons with what was published.
 
     Args:
-        tuning: of all neurons of mixed3b, with the original weights.
-        draws: permutations of the orientations over the neurons.
-        seed: of the permutations.
+        tuning: The radial tuning of all neurons of mixed3b, with the original weights.
+        draws: The number of permutations of the orientations over the neurons.
+        seed: The seed of the permutations.
 
     Returns:
-        One row a neuron: `preferred`, `published`, `off` (degrees), `width`; and `median off`
-        with its permutation `p`.
+        A table with one row a neuron: `preferred`, `published`, `off` (degrees), `width`; and a
+        dictionary of `median off` with its permutation `p`.
     """
     theirs = tuning.table.loc[list(CURVE_ORIENTATIONS), ["preferred", "width"]]
     published = np.array(list(CURVE_ORIENTATIONS.values()))

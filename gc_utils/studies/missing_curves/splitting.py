@@ -12,20 +12,20 @@ from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.statistics import apart
 from gc_utils.studies.missing_curves.radial_tuning import RadialTuning
 
-# --------------------------------------------------------------------------- neurons and features
+NEW = 0.5  # a feature with a cosine and a correlation below this is similar to no neuron
 
 
 def neuron_match(coder: GroupCrosscoder, A: torch.Tensor, f: torch.Tensor) -> pd.DataFrame:
-    """The neuron that is most like each feature.
+    """The neuron that is most similar to each feature.
 
     Args:
-        coder: a sparse autoencoder.
-        A: activations `(N, C)`.
-        f: their codes `(N, m)`.
+        coder: A sparse autoencoder.
+        A: Activations `(N, C)`.
+        f: Their codes `(N, m)`.
 
     Returns:
-        One row a feature: `neuron` and `cosine` of the best by decoder vector, `correlated` and
-        `correlation` of the best by activation (0 for a feature that never fires).
+        A table with one row a feature: `neuron` and `cosine` of the best by decoder vector,
+        `correlated` and `correlation` of the best by activation (0 for a feature that never fires).
     """
     V = coder.V.detach()[:, 0]
     cosine, neuron = (V / V.norm(dim=1, keepdim=True).clamp_min(1e-12)).max(1)
@@ -42,20 +42,21 @@ def neuron_match(coder: GroupCrosscoder, A: torch.Tensor, f: torch.Tensor) -> pd
     )
 
 
-def decompose(
+def features_writing_to(
     coder: GroupCrosscoder, f: torch.Tensor, neuron: int, drawings: Sequence[int]
 ) -> pd.DataFrame:
-    """Which features write to a neuron while it looks at given drawings.
+    """Which features write to a neuron while the network is shown given drawings.
 
     Args:
-        coder: a sparse autoencoder.
-        f: codes of the drawings `(S, m)`.
-        neuron: which channel.
-        drawings: rows of `f`.
+        coder: A sparse autoencoder.
+        f: The codes of the drawings `(S, m)`.
+        neuron: The channel of the neuron.
+        drawings: The rows of `f`.
 
     Returns:
-        One row a feature that writes anything, the largest first: `feature`, `written`, the mean
-        of `f_i V_i[neuron]`, and its `share` of all that is written with the same sign.
+        A table with one row a feature that writes anything, the largest first: `feature`,
+        `written`, the mean of `f_i V_i[neuron]`, and its `share` of all that is written with the
+        same sign.
     """
     written = (f[list(drawings)] * coder.V.detach()[:, 0, neuron]).mean(0)
     table = pd.DataFrame({"feature": range(len(written)), "written": written.numpy()})
@@ -76,22 +77,23 @@ def split_doubles(
 ) -> pd.DataFrame:
     """Neurons with two preferred orientations, and what writes to them at each.
 
-    A neuron is *taken apart* if other features write most at its one peak than at the other, and
-    each of the two answers at its own at least three times as much as at the other. It is *split*
-    if, besides, each has a single peak, near its own of the neuron's.
+    A neuron is *taken apart* if different features write most at its one peak and at the other, and
+    each of the two responds at its own at least three times as strongly as at the other. It is
+    *split* if, besides, each has a single peak, near its own of the neuron's.
 
     Args:
-        coder: a sparse autoencoder.
-        f: codes of the drawings `(S, m)`.
-        neurons, features: radial tuning of both.
-        table: of the bank.
-        units: neurons to look at, each with two peaks.
-        within: degrees that a feature's peak may be off.
+        coder: A sparse autoencoder.
+        f: The codes of the drawings `(S, m)`.
+        neurons, features: The radial tuning of both.
+        table: The table of the bank.
+        units: The neurons to be split, each with two peaks.
+        within: The number of degrees that a feature's peak may be off.
 
     Returns:
-        One row a neuron: `neuron`, `first`, `second` (degrees), `feature1`, `feature2`, their
-        `preferred1`, `preferred2`; `own1`, `own2`, what a feature answers at its own peak over the
-        sum of its answers at both; `own`, the same of the neuron at its larger; `apart`; `split`.
+        A table with one row a neuron: `neuron`, `first`, `second` (degrees), `feature1`,
+        `feature2`, their `preferred1`, `preferred2`; `own1`, `own2`, a feature's response at its
+        own peak over the sum of its responses at both; `own`, the same of the neuron at its larger;
+        `apart`; `split`.
     """
     rows = []
     for unit in units:
@@ -102,7 +104,7 @@ def split_doubles(
         for name, at in zip("12", ends, strict=True):
             off = np.abs(apart(table["orientation"], at))
             there = np.flatnonzero((table["kind"] == "curve") & (off <= within / 2 + 1e-9))
-            wrote = decompose(coder, f, unit, there)
+            wrote = features_writing_to(coder, f, unit, there)
             best = int(wrote.feature[0]) if len(wrote) else -1
             row[f"feature{name}"] = best
             seen = features.table.loc[best] if best >= 0 else None
@@ -118,6 +120,76 @@ def split_doubles(
 
 
 def _own(tuning: RadialTuning, unit: int, ends: Sequence[float]) -> np.ndarray:
-    """What a unit answers at each of a few angles, over the sum; zeros if at none."""
+    """A unit's response at each of a few angles, over their sum; zeros if there is none."""
     there = np.interp(ends, tuning.angles, tuning.curves[unit], period=360)
     return there / max(float(there.sum()), 1e-12)
+
+
+def double_curves(kinds: Sequence[str], tuning: pd.DataFrame, *, least: float = 45.0) -> list[int]:
+    """Units that respond most to arcs and have two preferred orientations.
+
+    Args:
+        kinds: The kind of drawing that excites each unit most, from `name_units`.
+        tuning: `RadialTuning.table` of the units.
+        least: The least distance in degrees of the second peak from the preferred orientation.
+
+    Returns:
+        The numbers of the units, the strongest response first.
+    """
+    far = apart(tuning["second"], tuning["preferred"]).abs() >= least
+    chosen = (tuning["peaks"] >= 2) & (np.asarray(kinds) == "curve") & far
+    return list(tuning[chosen].sort_values("response", ascending=False).index)
+
+
+def single_peaked(kinds: Sequence[str], tuning: pd.DataFrame) -> float:
+    """Share of units with one peak only, of those that respond most to arcs.
+
+    Args:
+        kinds: The kind of drawing that excites each unit most, from `name_units`.
+        tuning: `RadialTuning.table` of the units.
+
+    Returns:
+        The share; 0 if no unit responds most to arcs.
+    """
+    peaks = tuning["peaks"][np.asarray(kinds) == "curve"]
+    peaks = peaks[peaks > 0]
+    return float((peaks == 1).mean()) if len(peaks) else 0.0
+
+
+def unmatched_features(
+    match: pd.DataFrame, names: pd.DataFrame, f: torch.Tensor, norms: torch.Tensor, new: np.ndarray
+) -> pd.DataFrame:
+    """Features that no neuron is similar to, the strongest at the top.
+
+    Args:
+        match: From `neuron_match`.
+        names: The names of the features, from `name_units`.
+        f: Codes of the features `(N, m)`.
+        norms: Norms of their decoder vectors `(m,)`.
+        new: Which features no neuron is similar to, bool `(m,)`.
+
+    Returns:
+        The rows of `match` of the new features, with `label`; `drawn`, whether a drawing excites
+        it; and `strength`, the mean of its code times its norm, by which rows are ordered, those
+        that a drawing excites first.
+    """
+    found = match[new].copy()
+    found["label"] = names["label"][found.index]
+    found["drawn"] = names["response"][found.index] > 0
+    found["strength"] = (f.mean(0) * norms.detach()).numpy()[found.index]
+    return found.sort_values(["drawn", "strength"], ascending=False)
+
+
+def to_be_shown(found: pd.DataFrame, curves: int = 2, others: int = 3) -> list[int]:
+    """The first few curve features and the first few others of `unmatched_features`.
+
+    Args:
+        found: From `unmatched_features`.
+        curves: The number of curve features at most.
+        others: The number of other features at most.
+
+    Returns:
+        The numbers of the features.
+    """
+    curved = found["label"] == "curve"
+    return [*found[curved].index[:curves], *found[~curved].index[:others]]

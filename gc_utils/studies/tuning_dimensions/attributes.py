@@ -7,25 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from gc_utils.images.stimuli import LUMA
-
-# ---------------------------------------------------------------------------------- attributes
 
 
 def measure(patches: torch.Tensor, sigma: float = 1.0, *, batch: int = 512) -> pd.DataFrame:
     """Attributes of patches, measured in the inscribed disc.
 
     Args:
-        patches: `(N, 3, S, S)` in [0, 1].
-        sigma: pixels, of the Gaussian derivative.
-        batch: patches at once.
+        patches: Patches `(N, 3, S, S)` in [0, 1].
+        sigma: The width of the Gaussian derivatives in pixels.
+        batch: The number of patches that are measured at once.
 
     Returns:
-        One row a patch:
+        A table with one row a patch:
 
         - `cos2`, `sin2`: orientation energy, the structure tensor's direction (of the gradient) at
           twice the angle, times its coherence: 0 if there is no one orientation;
@@ -79,25 +77,21 @@ def _measured(x: torch.Tensor, sigma: float) -> pd.DataFrame:
             "red_green": mean(red_green),
             "blue_yellow": mean(blue_yellow),
             "saturation": mean(torch.hypot(red_green, blue_yellow)),
-            # Along the contour the direction turns by bend/|gradient| a pixel; weighted by energy.
+            # The direction changes along the contour by bend/|gradient| per pixel, energy-weighted.
             "curvature": (mean(bend.abs() * energy.sqrt()) / total) * size / 2,
         }
     )
 
 
-def _derivatives(picture: torch.Tensor, sigma: float) -> tuple[torch.Tensor, ...]:
+def _derivatives(images: torch.Tensor, sigma: float) -> list[torch.Tensor]:
     """Gaussian derivatives by x, y, xx, yy and xy of `(N, S, S)`, x right and y up."""
-    radius = int(np.ceil(4 * sigma))
-    at = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    smooth = torch.exp(-at.square() / (2 * sigma**2))
-    smooth = smooth / smooth.sum()
-    # As correlations, in the order of the derivative; rows count down.
-    across = smooth, at / sigma**2 * smooth, (at.square() / sigma**4 - 1 / sigma**2) * smooth
-    up = [kernel.flip(0) for kernel in across]
-    orders = (1, 0), (0, 1), (2, 0), (0, 2), (1, 1)
-    kernels = torch.stack([torch.outer(up[y], across[x]) for x, y in orders])
-    padded = F.pad(picture[:, None], [radius] * 4, mode="replicate")
-    return F.conv2d(padded, kernels[:, None]).unbind(1)
+    found = []
+    for down, right in ((0, 1), (1, 0), (0, 2), (2, 0), (1, 1)):  # orders along rows and columns
+        field = gaussian_filter(
+            images.numpy(), (0, sigma, sigma), order=(0, down, right), mode="nearest"
+        )
+        found.append(torch.from_numpy((-1) ** down * field))  # rows count down
+    return found
 
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -119,14 +113,14 @@ def explained_by(
     Extremely randomised trees; samples of one photograph are never on both sides of a split.
 
     Args:
-        codes: coordinates `(N, d)`.
-        measured: from `measure`, `N` rows.
-        groups: the photograph of each sample.
-        folds: of the cross-validation.
-        seed: of the trees.
+        codes: The coordinates `(N, d)`.
+        measured: The attributes from `measure`, `N` rows.
+        groups: The photograph of each sample `(N,)`.
+        folds: The number of folds of the cross-validation.
+        seed: The seed of the trees.
 
     Returns:
-        One row a dimension: `all`, R² from all attributes, and one column for each of
+        A table with one row a dimension: `all`, R² from all attributes, and one column for each of
         `ATTRIBUTES`, from that alone. Below 0 where the prediction is worse than the mean, and
         `all` can be less than one attribute alone: the others are noise to it.
     """

@@ -17,16 +17,19 @@ QUANTILES = (0.02, 0.5, 0.9, 0.98, 0.998)  # of a walk
 
 
 def walk(at: np.ndarray, dimension: int, quantiles: Sequence[float] = QUANTILES) -> np.ndarray:
-    """Points of a walk along a dimension, `(len(quantiles), d)` coordinates.
+    """Points of a walk along a dimension.
 
     Along the dimension they lie at quantiles of the samples' coordinates (many dimensions have a
     long tail, of which steps in standard deviations would show little), along all others at the
     median.
 
     Args:
-        at: coordinates of the samples `(N, d)`, from `Decomposition.coordinates`.
-        dimension: to walk along.
-        quantiles: of the samples' coordinates, in [0, 1].
+        at: The coordinates of the samples `(N, d)`, from `Decomposition.coordinates`.
+        dimension: The dimension to walk along.
+        quantiles: The quantiles of the samples' coordinates, in [0, 1].
+
+    Returns:
+        The points `(len(quantiles), d)`.
     """
     points = np.tile(np.median(at, 0), (len(quantiles), 1))
     points[:, dimension] = np.quantile(at[:, dimension], quantiles)
@@ -34,22 +37,26 @@ def walk(at: np.ndarray, dimension: int, quantiles: Sequence[float] = QUANTILES)
 
 
 def nearest_patches(at: np.ndarray, points: np.ndarray, count: int = 1) -> np.ndarray:
-    """Samples that lie nearest to the points of a walk, `(len(points), count)`, each once.
+    """Samples that lie nearest to the points of a walk, each sample once.
 
     Distances are in standard deviations of each coordinate. Points far out choose first: samples
     are rare there.
 
     Args:
-        at: coordinates of the samples `(N, d)`.
-        points: from `walk`.
-        count: samples at each point.
+        at: The coordinates of the samples `(N, d)`.
+        points: The points from `walk`, `(P, d)`.
+        count: The number of samples at each point.
+
+    Returns:
+        The numbers of the samples `(P, count)`.
 
     Raises:
-        UserError: if there are fewer samples than places.
+        UserError: There are fewer samples than places.
     """
     if len(at) < len(points) * count:
         raise UserError(
-            f"{len(at)} samples are too few for {count} at each of {len(points)} points."
+            f"{len(at)} samples are too few for {count} at each of {len(points)} points: "
+            f"take {len(points) * count} samples or more."
         )
     spread = spread_of(at)
     rows = np.empty((len(points), count), dtype=int)
@@ -71,17 +78,20 @@ def reach(
     *,
     smooth: float = 2000.0,
 ) -> Objective:
-    """Objective for `visualise.optimise`: coordinates as near as can be to points `(B, d)`.
+    """Objective for `visualise.optimise`: coordinates as near as possible to points of a walk.
 
-    What the dimensions do not hold is left free, but for a penalty on rough pictures: the mean of
-    photographs' activations is not that of any picture, and to ask for all of it makes noise.
+    What the dimensions do not hold is left free, but for a penalty on rough images: the mean of
+    photographs' activations is not that of any image, and to ask for all of it makes noise.
 
     Args:
-        model, layer: where the activations come from.
-        found: their decomposition.
-        points: from `walk`.
-        at: coordinates of the samples `(N, d)`, whose spread is the unit of each.
-        smooth: weight of the mean square of differences between neighbouring pixels.
+        model, layer: The model and the layer that the activations come from.
+        found: Their decomposition.
+        points: The points from `walk`, `(B, d)`.
+        at: The coordinates of the samples `(N, d)`, whose spread is the unit of each.
+        smooth: The weight of the mean square of differences between neighbouring pixels.
+
+    Returns:
+        A function of images `(B, 3, S, S)` whose value `(B,)` is to be made large.
     """
     there, readout, mean, spread = (
         torch.as_tensor(v, dtype=torch.float32, device=model.device)
