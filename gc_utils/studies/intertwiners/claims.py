@@ -182,7 +182,7 @@ def stitching(stitched: pd.DataFrame, accuracies: pd.DataFrame, classes: int, ta
     holds = None if doubt else bool(ordered and high <= 100 * MARGIN)
     said = f"at width {widest} a member loses {mean:.1f} [{low:.1f}, {high:.1f}] points more than "
     said += f"any matrix, {100 * MARGIN:.0f} allowed"
-    order = "" if ordered else ", and not every width has the order full, G_ReLU, identity"
+    order = "" if ordered else "; the order full, G_ReLU, identity fails at some width"
     why = f"{doubt}; {said}" if doubt else said + order
     return Finding(STITCHING, value, verdict(holds, evidence), why, evidence=evidence)
 
@@ -221,8 +221,8 @@ def similarity(
         for state in ("trained", "untrained")
     )
     why = f"{doubt}; " if doubt else ""
-    why += f"rotation costs Procrustes modulo the group and max kernels {trained}, before "
-    why += f"training {before}; others {blind:.0e} at most"
+    why += f"rotation costs measures modulo the group {trained}, before training {before}; "
+    why += f"others {blind:.0e} at most"
     return Finding(SIMILARITY, value, verdict(holds, evidence), why, evidence=evidence)
 
 

@@ -215,7 +215,7 @@ def near_optimal(gains: pd.DataFrame) -> Finding:
         )
     holds = bool((gains.iloc[0] / gains.iloc[2] < LEVEL).all())
     usual = gains.loc[0.003:]
-    why = "the best function of a pre-activation gains a factor of up to "
+    why = "the best function of a pre-activation gains a factor up to "
     if len(usual):
         why += f"{usual.max().max():.1f} for p of 0.003 or more, "
     why += f"{gains.iloc[0].max():.1f} at {_exponent(gains.index[0])}, "
