@@ -1,4 +1,4 @@
-"""Figures of notebook 08; see `gc_utils.plots` for the look they share."""
+"""Figures of notebook 08; see `gc_utils.figures` for the look they share."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def function_changes(tables: Mapping[str, pd.DataFrame]) -> Figure:
         if bad.any():
             ax.plot(at[bad], table.change[bad], "X", color=OKABE_ITO["vermilion"], ms=6,
                     label="refused, permuted all the same")  # fmt: skip
-            for turn, i in enumerate(at[bad]):
+            for order, i in enumerate(at[bad]):
                 ax.annotate(table.layer.iloc[i], (i, table.change.iloc[i]), fontsize=7,
-                            xytext=(5, 3 if turn % 2 == 0 else -9),
+                            xytext=(5, 3 if order % 2 == 0 else -9),
                             textcoords="offset points")  # fmt: skip
         ax.axhline(1e-5, color="black", lw=0.8, ls=":")
         ax.set(title=name, yscale="log", xlabel="hidden layer, from the input", ylim=(1e-8, 1))
@@ -218,8 +218,8 @@ def bases(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
 
 
 @styled
-def turned_units(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """How much of turned activations maps of units explain, over the angle of the turn.
+def rotated_units(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """How much of the activations of rotated images maps of units explain, by the angle.
 
     Args:
         tables: title → table of `unit_actions`; rotations are drawn.
@@ -241,7 +241,7 @@ def turned_units(tables: Mapping[str, pd.DataFrame]) -> Figure:
         ax.set(ylim=(-1.05, 1.05), xticks=[0, 90, 180, 270, 360])
         ax.grid(True)
     for ax in axes[-1]:
-        ax.set_xlabel("turn, degrees")
+        ax.set_xlabel("rotation, degrees")
     for ax in axes[:, 0]:
         ax.set_ylabel("variance explained")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import erf
+import torch
+from scipy.special import erf, expit
 
 from gc_utils.errors import UserError, choose
 
@@ -65,7 +66,7 @@ TABLE: dict[str, Intertwiner] = {
         Intertwiner("RBF", lambda x: np.exp(-np.square(x)), "signs", np.abs, "φ(A) = |A|"),
         Intertwiner("square", np.square, "scales", np.square, "φ(A) = A^⊙2"),
         Intertwiner("cube", lambda x: x**3, "scales", lambda A: A**3, "φ(A) = A^⊙3"),
-        Intertwiner("sigmoid", lambda x: 1 / (1 + np.exp(-x)), "permutations", _same, "φ(A) = A"),
+        Intertwiner("sigmoid", expit, "permutations", _same, "φ(A) = A"),
         Intertwiner(
             "GELU",
             lambda x: 0.5 * x * (1 + erf(x / 2**0.5)),
@@ -84,13 +85,17 @@ def sample_member(
     """A random member of a group of a kind, `(n, n)`.
 
     Args:
-        kind: one of `KINDS`.
-        n: units.
-        low, high: of scales' absolute values, drawn evenly on a logarithmic scale.
-        seed: of the draw.
+        kind: One of `KINDS`.
+        n: The number of units.
+        low, high: The range of the scales' absolute values, which are drawn evenly on a
+            logarithmic scale.
+        seed: The seed of the draw.
+
+    Returns:
+        The matrix `(n, n)`.
 
     Raises:
-        UserError: an unknown kind, or no unit.
+        UserError: The kind is unknown, or there is no unit.
     """
     choose(kind, KINDS, "kind of group")
     if n < 1:
@@ -108,16 +113,21 @@ def sample_member(
     return np.eye(n)[rng.permutation(n)] * scale
 
 
+def relu_member(n: int, seed: int = 0) -> torch.Tensor:
+    """A random member of ReLU's group, `(n, n)`, float32; `sample_member` with its own scales."""
+    return torch.from_numpy(sample_member("positive", n, seed=seed)).float()
+
+
 def best_phi(sigma: Function, A: np.ndarray, *, samples: int = 0, seed: int = 0):
     """The matrix that comes closest to `σ(A x) = φ σ(x)`, and by how much it fails.
 
     Least squares over random inputs.
 
     Args:
-        sigma: takes and gives `(N, n)`.
-        A: `(n, n)`.
-        samples: inputs; 0 for forty times the units.
-        seed: of the inputs.
+        sigma: A function from `(N, n)` to `(N, n)`.
+        A: The matrix to pass through it, `(n, n)`.
+        samples: The number of inputs; 0 for forty times the units.
+        seed: The seed of the inputs.
 
     Returns:
         φ `(n, n)`, and the largest error over the root mean square of `σ(A x)`, on other inputs
@@ -179,14 +189,17 @@ def solve(
     deviation 1.5.
 
     Args:
-        sigma: takes and gives `(N, n)`.
-        n: units to test with.
-        tolerance: largest relative error that counts as passing.
-        samples: random inputs of each test.
-        seed: of the inputs.
+        sigma: A function from `(N, n)` to `(N, n)`.
+        n: The number of units to test with.
+        tolerance: The largest relative error that counts as passing.
+        samples: The number of random inputs of each test.
+        seed: The seed of the inputs.
+
+    Returns:
+        The group's kind, the scales that pass and the errors that were measured.
 
     Raises:
-        UserError: if the function is not elementwise, the same at every unit (softmax, response
+        UserError: The function is not elementwise, the same at every unit (softmax, response
             normalisation), not finite, constant, or affine with an offset, whose group is not one
             of `KINDS`.
     """
@@ -206,10 +219,10 @@ def solve(
             f"the function is not elementwise: unit 0 changes by {leak:.2g} of its size when only "
             "others do. Intertwiner groups are worked out here for elementwise functions."
         )
-    turned = float(np.abs(sigma(np.roll(x, 1, 1)) - np.roll(y, 1, 1)).max()) / size
-    if turned > tolerance:
+    moved = float(np.abs(sigma(np.roll(x, 1, 1)) - np.roll(y, 1, 1)).max()) / size
+    if moved > tolerance:
         raise UserError(
-            f"the function differs from unit to unit (by {turned:.2g} of its size): even a "
+            f"the function differs from unit to unit (by {moved:.2g} of its size): even a "
             "permutation does not pass."
         )
     if float(np.abs(y - y.mean()).max()) < tolerance * size:

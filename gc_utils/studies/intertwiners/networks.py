@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from gc_utils.errors import choose, whole_numbers
 from gc_utils.images.labelled import Task
@@ -20,11 +22,11 @@ class SmallNet(nn.Module):
     """Four convolutions of one width with ReLU, pooling after the first, and a linear layer.
 
     Args:
-        channels: of the pictures.
-        width: of every hidden layer.
-        classes: of the logits.
-        side: of the pictures; those over 16 pixels are pooled once more.
-        seed: of the weights.
+        channels: The number of colour channels of the images.
+        width: The units of every hidden layer.
+        classes: The number of logits.
+        side: The side of the images; those over 16 pixels are pooled once more.
+        seed: The seed of the weights.
     """
 
     def __init__(
@@ -70,9 +72,18 @@ class SmallNet(nn.Module):
 def train_net(
     task: Task, width: int, *, epochs: int = 30, lr: float = 5e-3, batch: int = 64, seed: int = 0
 ) -> SmallNet:
-    """Train a network from scratch: Adam; weights and order of samples by `seed`.
+    """Train a network from scratch with Adam.
 
-    No epochs give the network before training.
+    Args:
+        task: The labelled images, `(N, channels, side, side)`.
+        width: The units of every hidden layer.
+        epochs: How often every image is seen; 0 gives the network before training.
+        lr: The largest step size.
+        batch: The number of samples of a step.
+        seed: The seed of the weights and of the order of samples.
+
+    Returns:
+        The network in evaluation mode, without gradients.
     """
     channels, side = task.x.shape[1:3]
     net = SmallNet(channels, width, task.classes, side=side, seed=seed)
@@ -112,17 +123,87 @@ def minimise(
             schedule.step()
 
 
+Pairs = Mapping[tuple[int, int], Sequence[SmallNet]]
+
+
+def train_pairs(
+    task: Task,
+    widths: Sequence[int],
+    pairs: int,
+    *,
+    epochs: int = 30,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[tuple[int, int], list[SmallNet]]:
+    """Train pairs of networks that differ by their seeds; no network belongs to two pairs.
+
+    Args:
+        task: The labelled images.
+        widths: The widths of the networks.
+        pairs: The number of pairs of each width.
+        epochs: How often every image is seen; 0 gives the networks before training.
+        seed: The seed of the first network; the others have the following ones.
+        progress: Whether to show a bar.
+
+    Returns:
+        `(width, pair)` → two networks.
+    """
+    nets = {}
+    for width in widths:
+        for pair in tqdm(range(pairs), desc=f"width {width}", disable=not progress):
+            nets[width, pair] = [
+                train_net(task, width, epochs=epochs, seed=seed + 2 * pair + side)
+                for side in (0, 1)
+            ]
+    return nets
+
+
+def accuracies(nets: Pairs, task: Task) -> pd.DataFrame:
+    """Test accuracy of every network.
+
+    Args:
+        nets: `(width, pair)` → networks, as from `train_pairs`.
+        task: The task whose test images are used.
+
+    Returns:
+        One row for each network: `width`, `pair`, `side` (0 or 1), `accuracy`.
+    """
+    return pd.DataFrame(
+        [
+            {"width": width, "pair": pair, "side": side, "accuracy": accuracy(net, task)}
+            for (width, pair), both in nets.items()
+            for side, net in enumerate(both)
+        ]
+    )
+
+
 @torch.no_grad()
 def accuracy(net: SmallNet, task: Task, layer: str | None = None, a: Tensor | None = None) -> float:
-    """Share of test pictures classified rightly, from the pictures or a layer's activations."""
+    """Share of test images classified correctly.
+
+    Args:
+        net: The network.
+        task: Its test images and labels.
+        layer: The layer to start from; None for the images.
+        a: The layer's activations of the test images, `(N, width, h, w)`.
+
+    Returns:
+        A share between 0 and 1.
+    """
     logits = net(task.test_x) if layer is None else net.onward(a, layer)
     return float((logits.argmax(1) == task.test_y).float().mean())
 
 
 def read_widths(text: str | int) -> list[int]:
-    """Widths of networks from a parameter, `"16 32"`, smallest first.
+    """Widths of networks from a parameter, such as `"16 32"`.
+
+    Args:
+        text: Whole numbers with spaces between them, or one number.
+
+    Returns:
+        The widths, smallest first.
 
     Raises:
-        UserError: if it is no list of whole numbers of 4 or more.
+        UserError: The text is no list of whole numbers of 4 or more.
     """
     return whole_numbers(text, "widths", least=4, example="16 32 64")

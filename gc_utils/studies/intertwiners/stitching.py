@@ -12,16 +12,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import lars_path_gram
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError, choose
 from gc_utils.images.labelled import Task
-from gc_utils.studies.intertwiners.networks import BATCH, HIDDEN, SmallNet, accuracy, minimise
+from gc_utils.studies.intertwiners.networks import (
+    BATCH,
+    HIDDEN,
+    Pairs,
+    SmallNet,
+    accuracy,
+    minimise,
+)
 from gc_utils.studies.intertwiners.similarity import as_rows, procrustes_positive
+from gc_utils.studies.intertwiners.weight_symmetry import act_on
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,11 @@ class Stitch:
     Attributes:
         M: the map in between, `(C, C)`: what the upper network reads is `M` times what the lower
             one gives.
-        accuracy: of the whole, on test pictures.
+        accuracy: of the whole, on test images.
         penalty: accuracy of the upper network by itself less that of the whole.
         matched: share of the squared activations of the upper network that the map leaves
-            unexplained, on test pictures.
-        entries: non-zero entries of `M` a unit.
+            unexplained, on test images.
+        entries: non-zero entries of `M` for each unit.
     """
 
     M: Tensor
@@ -49,12 +59,15 @@ class Seam:
     """Where two networks meet: activations of both at one layer, and the ways to join them.
 
     Args:
-        lower: gives the activations.
-        upper: takes them.
-        layer: one of `HIDDEN`.
-        task: the maps are learnt on its training pictures.
-        epochs: of the maps that are learnt.
-        seed: of the order of samples.
+        lower: The network that gives the activations.
+        upper: The network that takes them.
+        layer: One of `HIDDEN`.
+        task: The task on whose training images the maps are learnt.
+        epochs: How often a learnt map sees every image.
+        seed: The seed of the order of samples.
+
+    Raises:
+        UserError: The layer is unknown, or the networks have different widths.
     """
 
     def __init__(
@@ -78,7 +91,7 @@ class Seam:
         self.whole = accuracy(upper, task)
 
     def joined(self, M: Tensor) -> Stitch:
-        """The network joined by a map."""
+        """The network joined by a map `M`, `(C, C)`."""
         given, wanted = self.test
         made = _mapped(given, M)
         right = accuracy(self.upper, self.task, self.layer, made)
@@ -160,7 +173,7 @@ class Seam:
         goes on, and it ends as the permutation nearest to it, whose scales are learnt once more.
         """
         order, scale, _ = procrustes_positive(as_rows(self.given), as_rows(self.wanted))
-        # so that most of every row lies on the assigned unit, whatever the width
+        # so that most of every row lies on the assigned unit, at any width
         sure = math.log(len(order)) + 2
         logits = (sure * _member(order, np.ones_like(scale))).requires_grad_()
         log_scale = torch.from_numpy(np.log(np.maximum(scale, 0.05))).float().requires_grad_()
@@ -191,6 +204,85 @@ class Seam:
             parameters, lambda at: self._loss(M(), at), len(self.given),
             epochs=self.epochs, lr=1e-2, batch=BATCH, seed=self.seed, **options,
         )  # fmt: skip
+
+
+def stitch_planted(net: SmallNet, task: Task, *, seed: int = 0) -> pd.DataFrame:
+    """Stitch a network to itself after a random member of ReLU's group acted on one layer.
+
+    Args:
+        net: The network.
+        task: Its task.
+        seed: The seed of the member.
+
+    Returns:
+        One row for each layer (the index): `penalty` of the best member, `left of activations`
+        (share that it leaves unexplained) and `penalty without a map`; penalties are shares of test
+        images.
+    """
+    rows = []
+    for layer in HIDDEN:
+        seam = Seam(net, act_on(net, layer, seed=seed)[0], layer, task)
+        found, none = seam.matched(), seam.identity()
+        rows.append(
+            {
+                "layer": layer,
+                "penalty": found.penalty,
+                "left of activations": found.matched,
+                "penalty without a map": none.penalty,
+            }
+        )
+    return pd.DataFrame(rows).set_index("layer")
+
+
+def stitch_pairs(
+    nets: Pairs, task: Task, *, epochs: int = 6, seed: int = 0, progress: bool = True
+) -> pd.DataFrame:
+    """Stitch every pair of networks at every layer by every kind of map.
+
+    Maps of low rank and of few entries for each unit (1, 4, 16 and 64, below the width) are learnt
+    for the widest networks only.
+
+    Args:
+        nets: `(width, pair)` → two networks.
+        task: Their task.
+        epochs: How often a learnt map sees every image.
+        seed: The seed of the order of samples.
+        progress: Whether to show a bar.
+
+    Returns:
+        One row for each pair, layer and map: `width`, `pair`, `layer`, `map`, `budget` (rank or
+        entries), `penalty` and `accuracy` (shares of test images), `matched` (share of activations
+        left unexplained), `entries` (non-zero ones for each unit).
+    """
+    widest = max(width for width, _ in nets)
+    rows = []
+    for (width, pair), both in tqdm(nets.items(), desc="stitching", disable=not progress):
+        for layer in HIDDEN:
+            seam = Seam(*both, layer, task, epochs=epochs, seed=seed)
+            maps = {
+                ("identity", 1): seam.identity(),
+                ("assignment", 1): seam.matched(),
+                ("G_ReLU", 1): seam.learnt(),
+                ("full", width): seam.full(),
+            }
+            if width == widest:
+                for k in (4**e for e in range(4) if 4**e < width):
+                    maps |= {("rank", k): seam.reduced_rank(k), ("sparse", k): seam.sparse(k)}
+            rows += [
+                {
+                    "width": width,
+                    "pair": pair,
+                    "layer": layer,
+                    "map": kind,
+                    "budget": budget,
+                    "penalty": joined.penalty,
+                    "matched": joined.matched,
+                    "entries": joined.entries,
+                    "accuracy": joined.accuracy,
+                }
+                for (kind, budget), joined in maps.items()
+            ]
+    return pd.DataFrame(rows)
 
 
 def sinkhorn(logits: Tensor, rounds: int = 10) -> Tensor:

@@ -1,9 +1,9 @@
-"""Turning the input against permuting the units.
+"""Rotations and mirrors of the image against permutations of the units.
 
-Our group acts on pictures, intertwiner groups (Godfrey et al. 2022, arXiv 2205.14258) on hidden
-units. If a layer had a unit for every orientation of every pattern, turning the picture would
-permute its units. Here the permutation with scales that comes nearest to each turn is found, and
-compared with the best linear map and with leaving things as they are.
+Our group acts on images, intertwiner groups (Godfrey et al. 2022, arXiv 2205.14258) on hidden
+units. If a layer had a unit for every orientation of every pattern, rotating the image would
+permute its units. Here the permutation with scales that comes nearest to each element's action is
+found, and compared with the best linear map and with leaving the activations as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy.linalg import orthogonal_procrustes
 from tqdm.auto import tqdm
 
 from gc_utils.activations.store import ActivationStore
@@ -32,12 +33,18 @@ from gc_utils.studies.intertwiners.similarity import best_member
 def negated(model: Model, layer: str) -> InceptionModel:
     """The same network with a layer's weights negated.
 
-    Its units answer `ReLU(-z)` where the model's answer `ReLU(z)`: the difference of both is the
-    pre-activation `z`.
+    Its units respond with `ReLU(-z)` where the model's respond with `ReLU(z)`: the difference of
+    both is the pre-activation `z`.
+
+    Args:
+        model: An InceptionV1.
+        layer: A convolution, or several side by side.
+
+    Returns:
+        A copy of the model with negated weights and biases in that layer.
 
     Raises:
-        UserError: a model that is not InceptionV1, or a layer that is no convolution (or several
-            side by side).
+        UserError: The model is not InceptionV1, or the layer is no convolution.
     """
     if not isinstance(model, InceptionModel):
         raise UserError(f"pre-activations are read from 'inceptionv1' only, not {model.name!r}.")
@@ -55,7 +62,7 @@ def negated(model: Model, layer: str) -> InceptionModel:
 
 
 @torch.inference_mode()
-def layer_answers(
+def layer_responses(
     store: ActivationStore,
     images: Sequence[Photograph],
     places: Mapping[Hashable, tuple[Model, str]],
@@ -63,23 +70,23 @@ def layer_answers(
     batch: int = 128,
     progress: bool = True,
 ) -> dict[Hashable, torch.Tensor]:
-    """What layers of several networks answer to the same orbits.
+    """Responses of layers of several networks to the same orbits.
 
-    Pictures are loaded and turned once for all of them; a layer that sees less is shown the centre
-    of the crop, which is its own crop.
+    Photographs are loaded and rotated once for all of them; a layer that sees less is shown the
+    centre of the crop, which is its own crop.
 
     Args:
-        store: of the layer with the largest crop.
-        images: the store's photographs.
-        places: key → model and layer.
-        batch: crops a forward pass.
-        progress: show a bar.
+        store: The store of the layer with the largest crop.
+        images: The store's photographs.
+        places: Key → model and layer.
+        batch: The number of crops in a forward pass.
+        progress: Whether to show a bar.
 
     Returns:
-        key → orbit activations `(N, |G|, C)`, float32.
+        Key → orbit activations `(N, |G|, C)`, float32.
 
     Raises:
-        UserError: a layer whose crop is not the centre of the store's.
+        UserError: The crop of a layer is not the centre of the store's.
     """
     size = store.settings["size"]
     margins = {}
@@ -92,24 +99,24 @@ def layer_answers(
             )
     found: dict[Hashable, list[torch.Tensor]] = {key: [] for key in places}
     of = store.samples["photograph"]  # sorted
-    for i in tqdm(np.unique(of), desc="orbits", unit="picture", disable=not progress):
+    for i in tqdm(np.unique(of), desc="orbits", unit="image", disable=not progress):
         crops = store.crops(np.flatnonzero(of == i), images)
         for key, (model, layer) in places.items():
             inner = slice(margins[key], size - margins[key])
-            answers = unit_responses(model, layer, crops.flatten(0, 1)[..., inner, inner], batch)
-            found[key].append(answers.unflatten(0, crops.shape[:2]))
+            of_crops = unit_responses(model, layer, crops.flatten(0, 1)[..., inner, inner], batch)
+            found[key].append(of_crops.unflatten(0, crops.shape[:2]))
     return {key: torch.cat(parts) for key, parts in found.items()}
 
 
 @dataclass(frozen=True)
 class UnitActions:
-    """How well maps of units do what turning the picture does.
+    """How well maps of units do what an element of the group does by acting on the image.
 
     Attributes:
-        table: one row an element but the identity and a map (`unchanged`, `permutation`,
+        table: one row for each element but the identity and each map (`unchanged`, `permutation`,
             `orthogonal`, `linear`): `element`, `angle` (degrees), `mirrored`, `map`, `explained`
-            (share of the variance of held-out turned activations).
-        orders: for each element and unit the unit that stands for it when turned, `(|G|, C)`.
+            (share of the variance of held-out activations of rotated images).
+        orders: for each element and unit the unit that stands for it after it, `(|G|, C)`.
         units: share of the variance of each unit that the permutation explains, over all elements
             but the identity, `(C,)`; NaN for a unit that does not vary.
         composes: share of live units for which the permutation of a product of two elements is
@@ -140,15 +147,19 @@ def unit_actions(
     intertwiner group has none.
 
     Args:
-        A: orbit activations `(N, |G|, C)`.
-        g: their group.
-        held_out: which samples to measure on, `(N,)`; the others are fitted to.
-        signed: allow scales of either sign, for pre-activations.
-        ridge: relative to the mean square of a channel.
-        seed: of the random permutations for comparison.
+        A: Orbit activations `(N, |G|, C)`.
+        g: Their group.
+        held_out: Which samples to measure on, bool `(N,)`; maps are fitted to the others.
+        signed: Whether scales may have either sign, for pre-activations.
+        ridge: The ridge penalty, relative to the mean square of a channel.
+        seed: The seed of the random permutations for comparison.
+
+    Returns:
+        The variance that each map explains, and how well the permutations compose.
 
     Raises:
-        UserError: activations of another group, or nothing held out, or everything.
+        UserError: The activations are of another group, or not finite; no unit varies; or nothing
+            is held out, or everything.
     """
     held = torch.as_tensor(np.asarray(held_out, dtype=bool))
     if A.ndim != 3 or A.shape[1] != g.order or held.shape != A.shape[:1]:
@@ -161,7 +172,7 @@ def unit_actions(
     if g.order < 2:
         raise UserError(f"group {g.name} has no element but the identity: choose a larger one.")
     if not live_units(A.flatten(0, 1)).any():
-        raise UserError("no unit varies: there is nothing for a turn to do.")
+        raise UserError("no unit varies: there is nothing for the group to act on.")
     if held.all() or not held.any():
         raise UserError("samples to fit to and samples held out are both needed.")
     fit, test = A.double()[~held], A.double()[held]
@@ -179,11 +190,12 @@ def unit_actions(
         wanted = test[:, g.table[h]].flatten(0, 1)
         order, scale = best_member(product.numpy(), power, signed=signed)
         orders.append(order)
-        left, _, right = torch.linalg.svd(product)
+        # Of the data only their product counts, which is there already.
+        rotation, _ = orthogonal_procrustes(np.eye(len(product)), product.numpy())
         made = {
             "unchanged": given,
             "permutation": given[:, order] * torch.from_numpy(scale),
-            "orthogonal": given @ (left @ right),
+            "orthogonal": given @ torch.from_numpy(rotation),
             "linear": given @ (inverse @ product),
         }
         for name, value in made.items():
@@ -206,6 +218,27 @@ def unit_actions(
     alive = live.numpy()
     composes, by_chance = (_composes(o, g, alive) for o in (orders, drawn))
     return UnitActions(pd.DataFrame(rows), orders, units.numpy(), composes, by_chance)
+
+
+def summarise_actions(actions: Mapping[str, UnitActions]) -> pd.DataFrame:
+    """The actions on several layers, one row for each.
+
+    Args:
+        actions: Title → result of `unit_actions`.
+
+    Returns:
+        One row for each title (the index): the mean share of variance that each map explains
+        (`unchanged`, `permutation`, `orthogonal`, `linear`), `units at 0.9 or more` (share of units
+        that permutations explain that well), `permutations compose` and `composed by chance`.
+    """
+    maps = ["unchanged", "permutation", "orthogonal", "linear"]
+    by_map = pd.DataFrame(
+        {title: a.table.groupby("map").explained.mean() for title, a in actions.items()}
+    ).T[maps]
+    by_map["units at 0.9 or more"] = [np.nanmean(a.units >= 0.9) for a in actions.values()]
+    by_map["permutations compose"] = [a.composes for a in actions.values()]
+    by_map["composed by chance"] = [a.composes_by_chance for a in actions.values()]
+    return by_map
 
 
 def _composes(orders: np.ndarray, g: Group, live: np.ndarray) -> float:

@@ -300,8 +300,11 @@ def streams(network: nn.Module) -> dict[str, Stream]:
     Args:
         network: InceptionV1, or a network that `torch.fx` can trace.
 
+    Returns:
+        Name of a layer → the stream that it writes; several layers may write the same one.
+
     Raises:
-        UserError: if it cannot be traced.
+        UserError: The network cannot be traced.
     """
     if isinstance(network, InceptionV1):
         return _inception(network).layers()
@@ -350,13 +353,17 @@ def act_on(
 
     Args:
         network: InceptionV1, or a network that `torch.fx` can trace.
-        layer: a layer that writes a stream; all that write the same one are changed alike.
-        low, high: of the scales, where the nonlinearities let any pass.
-        seed: of the member.
-        force: permute (without scales) even where it changes the function, to see by how much.
+        layer: A layer that writes a stream; all that write the same one are changed together.
+        low, high: The range of the scales, where the nonlinearities let any pass.
+        seed: The seed of the member.
+        force: Whether to permute (without scales) even where that changes the function, to see by
+            how much.
+
+    Returns:
+        The changed copy, and what was done to it.
 
     Raises:
-        UserError: an unknown layer, or one that admits no intertwiner, with the reason.
+        UserError: The layer is unknown, or admits no intertwiner (with the reason).
     """
     found = streams(network)
     if not found:

@@ -1,6 +1,7 @@
 """*The Persian Rug* (Cowsik et al. 2024), notebook 09."""
 
 from gc_utils.studies.persian_rug.closed_form import (
+    antipodal_limit,
     antipodal_loss,
     best_functions,
     best_symmetric,
@@ -8,6 +9,21 @@ from gc_utils.studies.persian_rug.closed_form import (
     linear_loss,
     noise_variance,
     symmetric_loss,
+)
+from gc_utils.studies.persian_rug.experiments import (
+    AUTHORS,
+    STEP_SIZES,
+    STEPS,
+    compare_rugs,
+    draw_channels,
+    four_rugs,
+    function_losses,
+    measure_artificial,
+    measure_broken,
+    measure_trained,
+    nonlinear_gain,
+    sparse_limit,
+    training_grid,
 )
 from gc_utils.studies.persian_rug.models import (
     antipodal_rug,
@@ -23,22 +39,36 @@ from gc_utils.studies.persian_rug.models import (
 from gc_utils.studies.persian_rug.training import plateau, train_rug
 
 __all__ = [
+    "AUTHORS",
+    "STEPS",
+    "STEP_SIZES",
+    "antipodal_limit",
     "antipodal_loss",
     "antipodal_rug",
     "best_functions",
     "best_symmetric",
     "broken_rug",
     "channel",
+    "compare_rugs",
+    "draw_channels",
+    "four_rugs",
+    "function_losses",
     "gaussian_loss",
     "hadamard_rug",
     "heaviness",
     "linear_loss",
+    "measure_artificial",
+    "measure_broken",
+    "measure_trained",
     "monte_carlo",
     "noise_variance",
+    "nonlinear_gain",
     "plateau",
     "projector_rug",
     "row_statistics",
     "sparse_data",
+    "sparse_limit",
     "symmetric_loss",
     "train_rug",
+    "training_grid",
 ]

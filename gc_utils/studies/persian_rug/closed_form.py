@@ -4,7 +4,7 @@ An autoencoder with one hidden layer, `f(x) = ReLU(W_out W_in x + b)`, on sparse
 `n_s` entries is 0 with probability `1 - p`, else uniform on [0, 1]; `n_d = r n_s` hidden units. In
 the limit of many entries a model whose rows are statistically alike has a loss in closed form.
 
-All losses are mean squared errors an entry.
+All losses are mean squared errors of an entry.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import ndtr
 
 from gc_utils.errors import UserError
@@ -57,10 +57,10 @@ def channel_loss(a, b, s, p: float) -> np.ndarray:
     and the integrals of `u^k Φ` and `u^k φ` are elementary.
 
     Args:
-        a: slopes, not 0.
-        b: means of the pre-activation where the entry is 0.
-        s: standard deviations, above 0.
-        p: probability of an entry to be on.
+        a: The slopes, not 0.
+        b: The means of the pre-activation where the entry is 0.
+        s: The standard deviations, above 0.
+        p: The probability of an entry to be on.
 
     Returns:
         Losses, of the shape that `a`, `b` and `s` have together.
@@ -81,13 +81,16 @@ def symmetric_loss(a: float, b: float, p: float, r: float) -> float:
     """Loss of a statistically symmetric model in the limit of many entries.
 
     Args:
-        a: diagonal of `W_out W_in`, not 0.
-        b: mean of the pre-activation of an entry that is 0: bias and what the others add.
-        p: probability of an entry to be on.
-        r: hidden units over entries, below 1.
+        a: The diagonal of `W_out W_in`, not 0.
+        b: The mean of the pre-activation of an entry that is 0: bias and what the others add.
+        p: The probability of an entry to be on.
+        r: Hidden units over entries, below 1.
+
+    Returns:
+        The mean squared error of an entry.
 
     Raises:
-        UserError: if `p` or `r` is out of range.
+        UserError: `p` or `r` is out of range.
     """
     _check(p, r)
     return float(channel_loss(a, b, np.sqrt(noise_variance(a, p, r)), p))
@@ -100,7 +103,7 @@ class Symmetric:
     Attributes:
         a: its diagonal.
         b: mean of the pre-activation of an entry that is 0.
-        loss: mean squared error an entry.
+        loss: mean squared error of an entry.
     """
 
     a: float
@@ -134,6 +137,13 @@ def antipodal_loss(p: float) -> float:
     `ReLU(x_1 - x_2)` errs by the smaller of the two if both are on: `p² E[min²] = p²/6`.
     """
     return p**2 / 6
+
+
+def antipodal_limit() -> float:
+    """The largest p below which antipodal pairs lose less than the closed form at `r = 1/2`."""
+    return float(
+        brentq(lambda p: antipodal_loss(p) - best_symmetric(p, 0.5).loss, 0.05, 0.95, xtol=1e-4)
+    )
 
 
 # ------------------------------------------------------------------------------ other activations
@@ -202,8 +212,15 @@ def best_functions(p: float, r: float) -> dict[str, float]:
 
     All but `ReLU` are found on a grid of thresholds, with the best `α`, `β` for each.
 
+    Args:
+        p: The probability of an entry to be on.
+        r: Hidden units over entries, below 1.
+
+    Returns:
+        Kind of function → loss, `linear` (the best linear model) among them.
+
     Raises:
-        UserError: for `p` below 1e-6, where losses of order `p²` drown in the rounding of `p / 3`.
+        UserError: `p` is below 1e-6, where losses of order `p²` drown in the rounding of `p / 3`.
     """
     if p < 1e-6:
         raise UserError(f"p = {p:g}: the best functions are computed for 1e-6 and above.")

@@ -1,4 +1,4 @@
-"""Figures of the studies of theory; see `gc_utils.plots` for the look they share."""
+"""Figures of notebook 09; see `gc_utils.figures` for the look they share."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def losses(table: pd.DataFrame, ratios: Sequence[float], *, p_range=(0.01, 0.6))
                         mew=0)  # fmt: skip
         ax.set(title=f"r = {r:g}", xscale="log", yscale="log", xlabel="p")
         ax.grid(True)
-    axes[0, 0].set_ylabel("loss an entry")
+    axes[0, 0].set_ylabel("loss of an entry")
     handles = {}
     for ax in axes[0]:
         handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))

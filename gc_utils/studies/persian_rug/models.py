@@ -1,4 +1,4 @@
-"""Models with weights that were made, not trained, and statistics of their rows."""
+"""Models with weights that were written down, not trained, and statistics of their rows."""
 
 from __future__ import annotations
 
@@ -95,16 +95,19 @@ def hadamard_rug(n_s: int, n_d: int, p: float, *, seed: int | None = 0) -> Rug:
     """The artificial model: rows of a Hadamard matrix, scaled to the best symmetric loss.
 
     `W = (a / r) R^T R / n_s` is `a / r` times a projector, whose diagonal is exactly `a` and whose
-    rows are permutations of each other up to the order of entries: `W[i, j]` depends on `i xor j`.
+    rows hold the same numbers in another order: `W[i, j]` depends on `i xor j`.
 
     Args:
-        n_s: entries, a power of two.
-        n_d: hidden units.
-        p: probability of an entry to be on.
-        seed: of which rows; None takes the first `n_d`, in order.
+        n_s: The number of entries, a power of two.
+        n_d: The number of hidden units.
+        p: The probability of an entry to be on.
+        seed: The seed of the choice of rows; None takes the first `n_d`, in order.
+
+    Returns:
+        The model.
 
     Raises:
-        UserError: if `n_s` is no power of two, or `n_d` not between 0 and `n_s`.
+        UserError: `n_s` is no power of two, or `n_d` is not between 0 and `n_s`.
     """
     if n_s < 2 or n_s & (n_s - 1):
         raise UserError(f"{n_s} entries: Hadamard's matrices here have a power of two.")
@@ -138,15 +141,18 @@ def broken_rug(rug: Rug, amount: float, p: float, *, kind: str = "diagonal", see
     """A rug whose statistical symmetry is broken by an amount.
 
     Args:
-        rug: a symmetric one.
-        amount: standard deviation of the logarithm of what scales things.
-        p: of the data; biases keep the pre-activations' mean.
+        rug: A symmetric model.
+        amount: The standard deviation of the logarithm of the scales.
+        p: The probability of an entry to be on; biases keep the pre-activations' mean.
         kind: "diagonal" scales every entry's row, so that diagonals differ; "spectrum" scales the
             hidden units, with the mean diagonal kept, so that the matrix is no projector.
-        seed: of the scales.
+        seed: The seed of the scales.
+
+    Returns:
+        The broken model.
 
     Raises:
-        UserError: for another kind.
+        UserError: The kind is neither of the two.
     """
     draw = torch.Generator().manual_seed(seed)
     if kind not in ("diagonal", "spectrum"):
@@ -160,7 +166,7 @@ def broken_rug(rug: Rug, amount: float, p: float, *, kind: str = "diagonal", see
 
 
 def row_statistics(rug: Rug, p: float) -> pd.DataFrame:
-    """What the limit knows of a model, a row an entry.
+    """What the limit of many entries knows of a model, one row for each entry.
 
     Returns:
         `a`, the diagonal; `b`, mean of the pre-activation where the entry is 0; `noise`, standard

@@ -77,20 +77,25 @@ def train_rug(
     """Train a model with Adam on fresh data, from the default initialisation of linear layers.
 
     Args:
-        n_s: entries.
-        n_d: hidden units.
-        p: probability of an entry to be on.
-        steps: of Adam.
-        lr: its step size, constant.
-        batch: samples a step.
-        seed: of initialisation and data.
-        every: steps between lines of the history; 0 for the end only.
-        keep: folder of checkpoints: a training that was stopped goes on, one that is done is read.
-        keep_every: steps between checkpoints.
-        progress: show a bar.
+        n_s: The number of entries.
+        n_d: The number of hidden units.
+        p: The probability of an entry to be on.
+        steps: The number of Adam's steps.
+        lr: Adam's step size, which is constant.
+        batch: The number of samples of a step.
+        seed: The seed of initialisation and data.
+        every: The steps between rows of the history; 0 for the end only.
+        keep: The folder of checkpoints: a training that was stopped goes on, one that is done is
+            read.
+        keep_every: The steps between checkpoints.
+        progress: Whether to show a bar.
 
     Returns:
-        The model, and a history: `step`, `loss` (mean of the batches since the last line).
+        The model, and a history: `step`, `loss` (mean of the batches since the last row).
+
+    Raises:
+        UserError: The sizes are no model's, the steps are none, or a file in the folder is no
+            checkpoint.
     """
     check_units(n_s, n_d)
     if steps < 1 or lr <= 0:
@@ -137,9 +142,12 @@ def plateau(history: pd.DataFrame, least: float, within: float = 0.05) -> tuple[
     """First and last step at which a training's loss is near the closed form; None if never.
 
     Args:
-        history: of `train_rug`.
-        least: the closed form.
-        within: relative distance that counts as near.
+        history: The history that `train_rug` gives.
+        least: The closed form.
+        within: The relative distance that counts as near.
+
+    Returns:
+        The two steps, or None.
     """
     near = history.step[(history.loss / least - 1).abs() <= within]
     return (int(near.iloc[0]), int(near.iloc[-1])) if len(near) else None

@@ -62,12 +62,12 @@ def test_affine_functions_have_a_group_without_a_name():
 
 def test_dead_units_are_not_selective():
     A = torch.rand(200, 10, generator=torch.Generator().manual_seed(0)).relu()
-    told = it.selectivity(A)
+    measured = it.selectivity(A)
     with_dead = it.selectivity(torch.cat([A, torch.zeros(200, 30)], 1))
-    assert with_dead.pop("dead") == 0.75 and told.pop("dead") == 0
-    assert with_dead == told
-    assert it.selectivity(1e-8 * A)["sparsity"] == pytest.approx(told["sparsity"])
-    with pytest.raises(UserError, match="no unit answers"):
+    assert with_dead.pop("dead") == 0.75 and measured.pop("dead") == 0
+    assert with_dead == measured
+    assert it.selectivity(1e-8 * A)["sparsity"] == pytest.approx(measured["sparsity"])
+    with pytest.raises(UserError, match="no unit responds"):
         it.selectivity(torch.zeros(5, 3))
 
 

@@ -12,7 +12,7 @@ from gc_utils.models import load_model
 from gc_utils.studies.intertwiners import (
     best_auc,
     compare_bases,
-    layer_answers,
+    layer_responses,
     negated,
     unit_actions,
 )
@@ -149,7 +149,7 @@ def test_layers_share_the_turned_crops(tmp_path):
     model, g, images = load_model("inceptionv1", "demo"), group("D4"), load_images("scenes:4")
     store = extract(tmp_path / "a", model, "mixed3a", g, images, samples=8, dtype="float32")
     places = {"same": (model, "mixed3a"), "less": (model, "conv2d0")}
-    found = layer_answers(store, images, places, progress=False)
+    found = layer_responses(store, images, places, progress=False)
     assert torch.allclose(found["same"], store[:], atol=1e-3 * float(store[:].max()))
     crop = store.crops(np.array([5]), images)[0]
     margin = (crop.shape[-1] - model.crop_size("conv2d0")) // 2
@@ -157,13 +157,13 @@ def test_layers_share_the_turned_crops(tmp_path):
     assert torch.allclose(found["less"][5], model.unit(inner, "conv2d0"), atol=1e-3)
     small = extract(tmp_path / "b", model, "conv2d0", g, images, samples=8)
     with pytest.raises(UserError, match="no centre"):
-        layer_answers(small, images, places, progress=False)
+        layer_responses(small, images, places, progress=False)
 
 
 def test_figures_of_units():
     g = group("C4")
     found = unit_actions(permuted_orbits(g), g, np.arange(60) >= 40).table
-    figure = figures.turned_units({"one": found, "two": found})
+    figure = figures.rotated_units({"one": found, "two": found})
     assert figure.axes[0].get_title() == "one"
     bases = pd.DataFrame(
         [
