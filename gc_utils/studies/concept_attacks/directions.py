@@ -15,7 +15,7 @@ from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.groups import group as make_group
 from gc_utils.images.orbits import complete
-from gc_utils.studies.concept_attacks.explained import Activations, Direction
+from gc_utils.studies.concept_attacks.classifiers import Activations, Direction
 
 # ---------------------------------------------------------- directions from activations of examples
 
@@ -25,7 +25,7 @@ def ridge_direction(positive: Tensor, negative: Tensor, *, weight: float = 0.01)
 
     Args:
         positive: activations `(N, C, h, w)` of the concept's examples.
-        negative: those of random pictures.
+        negative: those of random images.
         weight: of the squared norm, in units of the activations' mean square times their number.
 
     Returns:
@@ -47,8 +47,8 @@ def median_direction(positive: Tensor, negative: Tensor, *, subsets: int = 5) ->
     subsets = min(subsets, len(positive), len(negative))
     parts = zip(positive.tensor_split(subsets), negative.tensor_split(subsets), strict=True)
     found = [F.normalize(ridge_direction(p, n), dim=0) for p, n in parts]
-    # Not `median`, which takes the lower of two middle values: swapping the sets has to turn the
-    # direction round.
+    # Not `median`, which takes the lower of two middle values: swapping the sets has to reverse the
+    # direction.
     return torch.stack(found).quantile(0.5, dim=0)
 
 
@@ -56,7 +56,7 @@ def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Dire
     """Directions made of a group crosscoder's features instead of a linear probe.
 
     Every place's activations are encoded; the features whose mean code over places tells examples
-    from random pictures best (largest difference in standard deviations) give their blocks
+    from random images best (largest difference in standard deviations) give their blocks
     `V[i, e]`, weighted by that difference, the same at every place. Nothing can be said that is not
     in the dictionary.
 
@@ -69,7 +69,7 @@ def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Dire
     """
     if crosscoder.views != 1:
         raise UserError(
-            "a crosscoder with encode_from='orbit' cannot encode one picture; train one with "
+            "a crosscoder with encode_from='orbit' cannot encode one image; train one with "
             "encode_from='identity'."
         )
     blocks = crosscoder.V[:, 0].detach()
@@ -96,12 +96,12 @@ def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Dire
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a concept's direction comes from its example pictures: plain TCAV's way, or a defence's.
+    """How a concept's direction comes from its example images: plain TCAV's way, or a defence's.
 
     Attributes:
         name: for tables.
         direction: positive and negative activations to a direction.
-        view: pictures and the layer's activations function to what stands for the pictures;
+        view: images and the layer's activations function to what stands for the images;
             differentiable, so that an attacker who knows the defence can push through it.
         passes: forward passes an example, the cost.
     """
@@ -120,8 +120,8 @@ def smoothed(sigma: float = 24 / 255, copies: int = 4, seed: int = 0) -> Recipe:
     """Adversarial smoothing: activations averaged over noisy copies of every example.
 
     Args:
-        sigma: standard deviation of the noise, in units of the pictures (0 to 1).
-        copies: of every picture.
+        sigma: standard deviation of the noise, in units of the images (0 to 1).
+        copies: of every image.
         seed: of the noise, which is the same for every batch.
     """
 
@@ -140,20 +140,22 @@ def smoothed(sigma: float = 24 / 255, copies: int = 4, seed: int = 0) -> Recipe:
 
 
 def orbit_averaged(group: str = "D4") -> Recipe:
-    """Orbit-averaged concepts: activations averaged over every turned and mirrored example.
+    """Orbit-averaged concepts: activations averaged over every rotated and mirrored example.
 
     Args:
-        group: of quarter turns and mirrors that move pixels onto pixels (C2, C4, D1, D2, D4).
+        group: of quarter rotations and mirrors that move pixels onto pixels (C2, C4, D1, D2, D4).
 
     Raises:
-        UserError: a group with other turns, whose corners would show what no picture has.
+        UserError: a group with other rotations, whose corners would show what no image has.
     """
     g = make_group(group)
     if 4 % g.n:
-        raise UserError(f"group {group!r} turns pictures off their pixels: choose D4, C4, D2, D1.")
+        raise UserError(
+            f"group {group!r} rotates images off the pixel grid: choose D4, C4, D2, D1."
+        )
 
     def view(x: Tensor, activations: Activations) -> Tensor:
-        turned = complete(x[:, None], g)
-        return activations(turned.flatten(0, 1)).unflatten(0, (len(x), g.order)).mean(1)
+        rotated = complete(x[:, None], g)
+        return activations(rotated.flatten(0, 1)).unflatten(0, (len(x), g.order)).mean(1)
 
     return Recipe("orbit average", view=view, passes=g.order)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import trange
 
 from gc_utils._torchvision import torchvision
-from gc_utils.errors import UserError
+from gc_utils.errors import UserError, choose
 from gc_utils.images.photographs import load_images
 from gc_utils.models.architecture import LAYERS
 from gc_utils.models.base import Model
 from gc_utils.models.inception import InceptionModel, InceptionV1
-from gc_utils.studies.concept_attacks.textured import CLASSES, TexturedPictures
+from gc_utils.studies.concept_attacks.textured_images import CLASSES, TexturedImages
 
-BATCH = 24  # pictures at once: what they need stays small enough to be kept and used again
+BATCH = 24  # images at once: what they need stays small enough to be kept and used again
 Activations = Callable[[Tensor], Tensor]
 Direction = Callable[[Tensor, Tensor], Tensor]
 Pair = tuple[str, str]  # concept, class
@@ -64,7 +65,7 @@ class TrainedHead(Explained):
     """A frozen model with a head of its own: convolution, ReLU, mean over places, linear.
 
     The head mixes places and has a hidden layer: with a linear head on pooled activations every
-    picture would have the same gradient, and every TCAV score would be 0 or 1.
+    image would have the same gradient, and every TCAV score would be 0 or 1.
 
     Args:
         model: the backbone.
@@ -119,14 +120,14 @@ class OwnLogits(Explained):
         self.network: InceptionV1 = model.network
 
     def head(self, a: Tensor) -> Tensor:
-        """Logits from activations, averaged over places where the picture has several."""
+        """Logits from activations, averaged over places where the image has several."""
         return self.network.above(a, self.below.layer, "logits").mean((2, 3))
 
 
 def train_head(
     model: Model,
     layer: str,
-    pictures: TexturedPictures,
+    images: TexturedImages,
     *,
     classes: Mapping[str, str] | None = None,
     epochs: int = 12,
@@ -139,7 +140,7 @@ def train_head(
 
     Args:
         model, layer: what lies below.
-        pictures: to learn from.
+        images: to learn from.
         classes: texture → class, for classes of several textures (default: one each).
         epochs, lr, batch: of the training.
         seed: of weights and order.
@@ -147,13 +148,13 @@ def train_head(
     """
     table = classes or {texture: texture for texture in CLASSES}
     names = list(dict.fromkeys(table[t] for t in CLASSES))
-    y = torch.tensor([names.index(table[t]) for t in pictures.table.texture]).to(model.device)
+    y = torch.tensor([names.index(table[t]) for t in images.table.texture]).to(model.device)
     explained = TrainedHead(model, layer, names, seed=seed)
-    a = embed(pictures.x, explained.below)
+    a = activations_of(images.x, explained.below)
     if min(a.shape[-2:]) < 3:
         raise UserError(
-            f"layer {layer!r} has {a.shape[-2]}x{a.shape[-1]} units on pictures of "
-            f"{pictures.x.shape[-1]} pixels; the head needs 3x3: explain a lower layer."
+            f"layer {layer!r} has {a.shape[-2]}x{a.shape[-1]} units on images of "
+            f"{images.x.shape[-1]} pixels; the head needs 3x3: explain a lower layer."
         )
     explained.mean.copy_(a.mean((0, 2, 3))[:, None, None])
     explained.scale.fill_(float((a - explained.mean).square().mean().sqrt().clamp_min(1e-12)))
@@ -174,15 +175,41 @@ def train_head(
 
 
 @torch.no_grad()
-def embed(pictures: Tensor, activations: Activations, *, batch: int = BATCH) -> Tensor:
-    """Activations of pictures, a batch at a time."""
-    return torch.cat([activations(x) for x in pictures.split(batch)])
+def activations_of(images: Tensor, activations: Activations, *, batch: int = BATCH) -> Tensor:
+    """Activations of images, a batch at a time."""
+    return torch.cat([activations(x) for x in images.split(batch)])
 
 
 @torch.no_grad()
-def predict(explained: Explained, pictures: Tensor) -> list[str]:
-    """Names of the classes that pictures are put into."""
-    return [explained.classes[i] for i in embed(pictures, explained).argmax(1).tolist()]
+def predict(explained: Explained, images: Tensor) -> list[str]:
+    """Names of the classes that images are put into."""
+    return [explained.classes[i] for i in activations_of(images, explained).argmax(1).tolist()]
+
+
+def accuracy(explained: Explained, images: TexturedImages) -> float:
+    """The share of images whose texture is the class that a classifier puts them into."""
+    return float(np.mean(np.array(predict(explained, images.x)) == images.table.texture.to_numpy()))
+
+
+def gradient_agreement(explained: Explained, images: Tensor, name: str) -> float:
+    """The mean cosine of the gradients of a class's logit at two different images.
+
+    At 1 all images have one gradient, and every TCAV score is 0 or 1.
+
+    Args:
+        explained: the classifier; gradients are with respect to the explained activations.
+        images: `(N, 3, S, S)`, two or more.
+        name: of the class.
+
+    Returns:
+        The mean over all pairs of different images, in [-1, 1].
+    """
+    unit = explained.classes.index(choose(name, explained.classes, "class"))
+    a = explained.below(images).requires_grad_()
+    (gradient,) = torch.autograd.grad(explained.head(a)[:, unit].sum(), a)
+    g = F.normalize(gradient.flatten(1), dim=1)
+    cosines = (g @ g.T)[~torch.eye(len(g), dtype=torch.bool, device=g.device)]
+    return float(cosines.mean())
 
 
 class Above(nn.Module):
@@ -196,15 +223,15 @@ class Above(nn.Module):
         return self.head(self.below(a))
 
 
-# ------------------------------------------------------------------------------- people's pictures
+# ------------------------------------------------------------------------------- people's images
 
 
-def cropped_pictures(spec: str, count: int, side: int, *, seed: int = 0) -> Tensor:
+def cropped_photographs(spec: str, count: int, side: int, *, seed: int = 0) -> Tensor:
     """Random crops of photographs, as examples of a concept or a class.
 
     Args:
         spec: as for `gc_utils.images.load_images`: `"folder:PATH"`, `"photos"`, …
-        count: crops, the photographs taken in turn.
+        count: of crops; with fewer photographs, several crops come from each.
         side: pixels.
         seed: of the crops.
 
