@@ -30,6 +30,7 @@ from gc_utils.studies.concept_attacks.classifiers import (
 )
 from gc_utils.studies.concept_attacks.defences import (
     defence_recipes,
+    defended_targets,
     orbit_dictionary,
     try_defences,
     try_knowing_attackers,
@@ -104,6 +105,7 @@ __all__ = [
     "cropped_photographs",
     "decide",
     "defence_recipes",
+    "defended_targets",
     "detector_probabilities",
     "draw_textured",
     "facet_objective",

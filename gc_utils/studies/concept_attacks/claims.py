@@ -23,7 +23,7 @@ from gc_utils.studies.concept_attacks.steered_facets import Steering
 from gc_utils.studies.concept_attacks.tcav import LEVEL, mean_interval
 
 SOURCE = "Brown & Kvinge 2021, arXiv 2110.07120"
-ENOUGH_RUNS = 8  # with fewer, no decision can be significant after the correction
+ENOUGH_RUNS = 8  # with fewer, a correction over all pairs may leave nothing significant
 MOST_CAUSES = 0.9  # share of the causes that a test finds whose clean decisions count as right
 
 INDUCED = Claim(
@@ -110,8 +110,9 @@ class CleanDecisions:
 
     @property
     def too_few(self) -> bool:
-        """Whether the runs are too few for any decision to be significant."""
-        return self.runs < ENOUGH_RUNS
+        """Whether there are few runs, and no decision of this table is significant."""
+        none = not np.any(self.causal) and not np.any(self.false)
+        return self.runs < ENOUGH_RUNS and none
 
     @property
     def right(self) -> bool:
