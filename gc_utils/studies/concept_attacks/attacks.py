@@ -38,20 +38,23 @@ def token_direction(
     kind: str = "probe",
     weight: float = 30.0,
 ) -> Tensor:
-    """Where a class lies in activation space, seen from all else: what tokens are pushed along.
+    """The direction from other images to those of a class, along which tokens are pushed.
 
     `"centroid"`: from the others' centroid to the class's. `"probe"`: the same, discounted where
     images vary anyway, which is a ridge classifier with a large weight.
 
     Args:
-        activations: of the attacked layer, images to `(B, C, h, w)`.
-        own: the attacker's images of the class.
-        others: and of other things.
-        kind: `"probe"` or `"centroid"`.
-        weight: of the ridge, see `ridge_direction`.
+        activations: The attacked layer, from images to `(B, C, h, w)`.
+        own: The attacker's images of the class.
+        others: The attacker's images of other things.
+        kind: The kind of direction, `"probe"` or `"centroid"`.
+        weight: The weight of the ridge, see `ridge_direction`.
 
     Returns:
-        `(C·h·w,)`, of unit length.
+        The direction `(C·h·w,)`, of unit length.
+
+    Raises:
+        UserError: The kind is unknown, or there are no images of one of the two.
     """
     choose(kind, ("probe", "centroid"), "kind of target")
     if not len(own) or not len(others):
@@ -79,16 +82,20 @@ def push_along(
     one.
 
     Args:
-        images: `(N, 3, S, S)` RGB in [0, 1].
-        activations: differentiable, images to `(B, C, h, w)`.
-        direction: `(C·h·w,)`.
-        bound: largest change of a pixel, in 255ths.
-        steps: of the gradient.
-        batch: images at once.
-        progress: show a progress bar.
+        images: The images `(N, 3, S, S)`, RGB in [0, 1].
+        activations: A differentiable function of images, to `(B, C, h, w)`.
+        direction: The direction `(C·h·w,)`.
+        bound: The largest change of a pixel, in 255ths.
+        steps: The number of gradient steps.
+        batch: The number of images perturbed at once.
+        progress: Whether to show a progress bar.
 
     Returns:
-        As `images`, in [0, 1], and of eight bits where `images` are and the bound is whole.
+        The perturbed images, in [0, 1]. They have eight bits a colour if `images` have and the
+        bound is a whole number.
+
+    Raises:
+        UserError: The bound or the number of steps makes no sense, or the direction does not fit.
     """
     if not 0 < bound < 255 or steps < 1:
         raise UserError(f"bound {bound:g}/255, {steps} steps: expected 0 < bound < 255, steps > 0.")
@@ -113,7 +120,16 @@ def push_along(
 
 
 def add_noise(images: Tensor, bound: float, seed: int = 0) -> Tensor:
-    """The control: every pixel changed by the bound (in 255ths), up or down at random."""
+    """The control: change every pixel by the bound, up or down at random.
+
+    Args:
+        images: The images `(N, 3, S, S)`, RGB in [0, 1].
+        bound: The change of a pixel, in 255ths.
+        seed: The seed of the signs.
+
+    Returns:
+        The noisy images, in [0, 1].
+    """
     if not 0 < bound < 255:
         raise UserError(f"bound {bound:g}/255: expected 0 < bound < 255.")
     drawn = torch.randint(0, 2, images.shape, generator=torch.Generator().manual_seed(seed))
@@ -121,7 +137,20 @@ def add_noise(images: Tensor, bound: float, seed: int = 0) -> Tensor:
 
 
 def poison_examples(clean: Tensor, perturbed: Tensor, runs: int, count: int) -> Tensor:
-    """Examples of which the first `count` in every run are perturbed, the others clean."""
+    """Examples of which the first `count` in every run are perturbed and the others clean.
+
+    Args:
+        clean: The clean examples, `runs` equal parts one after another.
+        perturbed: The same examples after an attack.
+        runs: The number of runs.
+        count: The number of perturbed examples in each run.
+
+    Returns:
+        Examples of the same shape and order.
+
+    Raises:
+        UserError: The examples do not divide into the runs, or `count` is larger than a run.
+    """
     if runs < 1 or len(clean) % runs or clean.shape != perturbed.shape:
         raise UserError(
             f"{len(clean)} and {len(perturbed)} examples do not divide into {runs} runs."
@@ -141,15 +170,16 @@ def judge_attempt(
     examples: Tensor,
     aim: str,
 ) -> dict:
-    """What TCAV says of perturbed examples, decided within the clean family of tests.
+    """What TCAV decides on perturbed examples, within the clean family of tests.
 
     Args:
-        test: the concept test, with any recipe.
-        clean: its clean scores; those of (concept, name) are replaced.
-        concept, name: concept and class.
-        examples: perturbed, for `test.scores`.
-        aim: `"induce"` succeeds if it makes important what was not, `"hide"` if what was important
-            no longer is.
+        test: The concept test, with any recipe.
+        clean: Its clean scores; those of (concept, name) are replaced.
+        concept: The concept.
+        name: The class.
+        examples: The perturbed examples, for `test.scores`.
+        aim: `"induce"` succeeds if a concept becomes important that was not, `"hide"` if a concept
+            that was important no longer is.
 
     Returns:
         A row of `decide`, with `was` (the clean decision), `low` and `high` (95 % interval of the

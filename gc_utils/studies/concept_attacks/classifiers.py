@@ -53,7 +53,7 @@ class Explained(nn.Module):
         self.classes = tuple(classes)
 
     def head(self, a: Tensor) -> Tensor:
-        """Logits from activations."""
+        """Logits `(B, classes)` from activations `(B, C, h, w)`."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,11 +68,11 @@ class TrainedHead(Explained):
     image would have the same gradient, and every TCAV score would be 0 or 1.
 
     Args:
-        model: the backbone.
-        layer: whose activations are explained.
-        classes: their names.
-        hidden: channels of the head's convolution.
-        seed: of the head's weights.
+        model: The network below the head.
+        layer: The layer whose activations are explained.
+        classes: The names of the classes.
+        hidden: The number of channels of the head's convolution.
+        seed: The seed of the head's first weights.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class OwnLogits(Explained):
 
     Args:
         model: InceptionV1 with weights up to the logits.
-        layer: whose activations are explained.
+        layer: The layer whose activations are explained.
 
     Raises:
-        UserError: another model, or weights that end below the logits.
+        UserError: The model is another one, or its weights end below the logits.
     """
 
     def __init__(self, model: Model, layer: str) -> None:
@@ -139,12 +139,21 @@ def train_head(
     """Train a head on a frozen model's activations (Adam, half a cosine).
 
     Args:
-        model, layer: what lies below.
-        images: to learn from.
-        classes: texture → class, for classes of several textures (default: one each).
-        epochs, lr, batch: of the training.
-        seed: of weights and order.
-        progress: show a progress bar.
+        model: The network below the head, which is not changed.
+        layer: The layer on whose activations the head stands.
+        images: The images to learn from.
+        classes: Texture → class, where a class has several textures; None for one class each.
+        epochs: How often every image is used.
+        lr: The largest learning rate.
+        batch: The number of images in a step.
+        seed: The seed of the weights and of the order of the images.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The classifier, in evaluation mode and frozen.
+
+    Raises:
+        UserError: The layer has fewer than 3x3 units on images of this size.
     """
     table = classes or {texture: texture for texture in CLASSES}
     names = list(dict.fromkeys(table[t] for t in CLASSES))
@@ -176,13 +185,22 @@ def train_head(
 
 @torch.no_grad()
 def activations_of(images: Tensor, activations: Activations, *, batch: int = BATCH) -> Tensor:
-    """Activations of images, a batch at a time."""
+    """Activations of images, computed batch by batch and without gradients.
+
+    Args:
+        images: `(N, 3, S, S)`, RGB in [0, 1].
+        activations: Any function of images, such as a layer's activations or a classifier.
+        batch: The number of images computed at once.
+
+    Returns:
+        The function's values, `(N, …)`.
+    """
     return torch.cat([activations(x) for x in images.split(batch)])
 
 
 @torch.no_grad()
 def predict(explained: Explained, images: Tensor) -> list[str]:
-    """Names of the classes that images are put into."""
+    """The name of the class with the largest logit, for each of the images `(N, 3, S, S)`."""
     return [explained.classes[i] for i in activations_of(images, explained).argmax(1).tolist()]
 
 
@@ -197,9 +215,9 @@ def gradient_agreement(explained: Explained, images: Tensor, name: str) -> float
     At 1 all images have one gradient, and every TCAV score is 0 or 1.
 
     Args:
-        explained: the classifier; gradients are with respect to the explained activations.
-        images: `(N, 3, S, S)`, two or more.
-        name: of the class.
+        explained: The classifier; gradients are with respect to the explained activations.
+        images: Two or more images `(N, 3, S, S)`.
+        name: The name of the class.
 
     Returns:
         The mean over all pairs of different images, in [-1, 1].
@@ -223,20 +241,23 @@ class Above(nn.Module):
         return self.head(self.below(a))
 
 
-# ------------------------------------------------------------------------------- people's images
+# --------------------------------------------------------------------------- images of one's own
 
 
 def cropped_photographs(spec: str, count: int, side: int, *, seed: int = 0) -> Tensor:
     """Random crops of photographs, as examples of a concept or a class.
 
     Args:
-        spec: as for `gc_utils.images.load_images`: `"folder:PATH"`, `"photos"`, …
-        count: of crops; with fewer photographs, several crops come from each.
-        side: pixels.
-        seed: of the crops.
+        spec: Where the photographs are, as for `gc_utils.images.load_images` (`"folder:PATH"`).
+        count: The number of crops; with fewer photographs, several crops come from each.
+        side: The side of a crop in pixels.
+        seed: The seed of the crops.
 
     Returns:
-        `(count, 3, side, side)` float32 in [0, 1].
+        The crops, `(count, 3, side, side)` float32 in [0, 1].
+
+    Raises:
+        UserError: `count` or `side` is below 1, or there are no such photographs.
     """
     if count < 1 or side < 1:
         raise UserError(f"{count} crops of {side} pixels: expected one or more.")

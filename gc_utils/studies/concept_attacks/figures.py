@@ -24,8 +24,8 @@ def image_rows(rows: Mapping[str, Tensor], *, columns: Sequence[str] = ()) -> Fi
     """Rows of images with their names.
 
     Args:
-        rows: name → `(n, 3, S, S)` in [0, 1], as many in each.
-        columns: titles over the columns, if any.
+        rows: Name → images `(n, 3, S, S)` in [0, 1], the same number in each row.
+        columns: Titles over the columns, if any.
     """
     many = max(len(x) for x in rows.values())
     figure, axes = plt.subplots(
@@ -53,8 +53,8 @@ def decisions(table: pd.DataFrame, causal: Sequence[tuple[str, str]] = ()) -> Fi
     """Mean TCAV score of every concept for every class, and what was decided.
 
     Args:
-        table: of `concept_attacks.decide`.
-        causal: (concept, class) pairs that matter by construction, framed.
+        table: The table of `decide`.
+        causal: The pairs (concept, class) that are causal by construction, which get a frame.
     """
     concepts, classes = list(dict.fromkeys(table.concept)), list(dict.fromkeys(table["class"]))
     size = (1.9 + 0.62 * len(classes), 1.2 + 0.27 * len(concepts))
@@ -82,8 +82,9 @@ def attacked_scores(table: pd.DataFrame) -> Figure:
     """Scores under attack over its bound, with 95 % intervals, and under random noise.
 
     Args:
-        table: rows of `concept`, `class`, `aim` (induce, hide), `kind` (attack, noise), `bound`
-            (255ths, 0 for clean), `score`, `low`, `high`, `random`, `decision`.
+        table: One row for each attempt, with `concept`, `class`, `aim` (induce, hide), `kind`
+            (attack, noise), `bound` (255ths, 0 for clean), `score`, `low`, `high`, `random`,
+            `decision`.
     """
     aims = [a for a in AIMS if (table.aim == a).any()]
     figure, axes = plt.subplots(
@@ -130,8 +131,8 @@ def perturbations(rows: Mapping[str, tuple[Tensor, Tensor]], *, factor: float = 
     """Examples, their perturbed versions, and the change magnified.
 
     Args:
-        rows: name → clean and perturbed `(n, 3, S, S)`.
-        factor: of the magnification; mid-grey is no change.
+        rows: Name → clean and perturbed images `(n, 3, S, S)`.
+        factor: The magnification of the change; mid-grey is no change.
     """
     many = max(len(clean) for clean, _ in rows.values())
     figure, axes = plt.subplots(
@@ -162,7 +163,7 @@ def successes(table: pd.DataFrame) -> Figure:
     """Share of attacks that succeed in each condition, with exact 95 % intervals.
 
     Args:
-        table: rows of `condition`, `aim`, `success`.
+        table: One row for each attempt, with `condition`, `aim` and `success`.
     """
     conditions = list(dict.fromkeys(table.condition))
     figure, ax = plt.subplots(figsize=(6.2, 0.8 + 0.32 * len(conditions)), layout="constrained")
@@ -206,7 +207,7 @@ def defences(table: pd.DataFrame) -> Figure:
     """What a defence stops and what it costs: success under attack, clean decisions, cost.
 
     Args:
-        table: one row a defence: `defence`, `induced` and `hidden` (shares, at each bound:
+        table: One row for each defence: `defence`, `induced` and `hidden` (shares, at each bound:
             `induced at 2`, …), `causal found`, `false positives` (shares), `passes`.
     """
     attack = [c for c in table if c.startswith(("induced", "hidden"))]
@@ -272,8 +273,8 @@ def facet_scores(table: pd.DataFrame, names: Sequence[str]) -> Figure:
     """What independent detectors see in faceted visualisations.
 
     Args:
-        table: of `detector_probabilities`.
-        names: the two classes whose probabilities are compared.
+        table: The table of `detector_probabilities`.
+        names: The two classes whose probabilities are compared.
     """
     first, second = names
     detectors, facets = list(dict.fromkeys(table.detector)), list(dict.fromkeys(table.facet))

@@ -103,9 +103,14 @@ def detector_probabilities(
 ) -> pd.DataFrame:
     """What independent classifiers see in images.
 
+    Args:
+        images: Facet → images `(starts, 3, S, S)`.
+        detectors: Name → classifier.
+        names: The classes whose probabilities are wanted.
+
     Returns:
-        One row a facet, start and detector: `facet`, `start`, `detector`, and the probability of
-        each class of `names`.
+        One row for each facet, start and detector: `facet`, `start`, `detector`, and the
+        probability of each class of `names`.
     """
     rows = []
     for facet, x in images.items():

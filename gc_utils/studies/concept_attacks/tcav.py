@@ -59,8 +59,8 @@ class MemoryTCAV(TCAV):
     concepts; `interpret` is captum's.
 
     Args:
-        explained: the classifier; its `below` is the layer.
-        direction: how positive and negative activations make a direction.
+        explained: The classifier; its `below` is the explained layer.
+        direction: The function that makes a direction of positive and negative activations.
     """
 
     def __init__(self, explained: Explained, direction: Direction = ridge_direction) -> None:
@@ -94,19 +94,19 @@ class ConceptTest:
 
     Run `r` fits a direction to the `r`-th part of a concept's examples against the `r`-th set of
     random images. A score is the share of a class's images whose logit rises along it. Random
-    directions come from random against other random images; as neither comes first, each counts
-    both ways.
+    directions come from random against other random images; as neither set comes first, each
+    counts both ways.
 
-    No two runs share examples: with one pool to draw from, the runs are not independent, and
-    Welch's test finds much that is not there.
+    No two runs share examples: with one pool to draw from, the runs would not be independent,
+    and Welch's test assumes that they are.
 
     Args:
-        explained: the classifier.
-        class_images: class → images `(n, 3, S, S)` whose sensitivity is asked.
-        random_images: `(3 · runs · n, 3, S, S)`, `n` a set: `runs` sets to set examples against,
+        explained: The classifier.
+        class_images: Class → images `(n, 3, S, S)` whose sensitivity is measured.
+        random_images: `(3 · runs · n, 3, S, S)`, `n` in a set: `runs` sets to set examples against,
             and twice as many to set against each other.
-        runs: how many.
-        recipe: how a direction is made.
+        runs: The number of runs.
+        recipe: How a direction is made; None for plain TCAV.
 
     Attributes:
         random: class → scores of random directions, `(2 · runs,)`.
@@ -149,14 +149,14 @@ class ConceptTest:
         """Scores of a concept for classes, one a run.
 
         Args:
-            examples: images of the concept, `runs` equal parts one after another.
-            classes: names (default: all that images were given for).
+            examples: Images of the concept, `runs` equal parts one after another.
+            classes: Names of classes (default: all that have images).
 
         Returns:
-            class → `(runs,)` in [0, 1].
+            Class → scores `(runs,)` in [0, 1].
 
         Raises:
-            UserError: examples that do not divide into the runs, or an unknown class.
+            UserError: The examples do not divide into the runs, or a class is unknown.
         """
         if len(examples) < self.runs or len(examples) % self.runs:
             raise UserError(f"{len(examples)} examples do not divide into {self.runs} runs.")
@@ -194,11 +194,15 @@ def decide(
 
     Args:
         scores: (concept, class) → scores `(runs,)`.
-        random: class → scores of random directions.
-        level: of the family of tests.
+        random: Class → scores of random directions.
+        level: The level of the family of tests.
 
     Returns:
-        One row a pair: `concept`, `class`, `score`, `random` (means), `p`, `holm`, `decision`.
+        One row for each pair: `concept`, `class`, `score` and `random` (means), `p`, `holm` (the
+        adjusted p-value), `decision`.
+
+    Raises:
+        UserError: There are no scores, or a class has no scores of random directions.
     """
     if not scores:
         raise UserError("no scores to decide on.")

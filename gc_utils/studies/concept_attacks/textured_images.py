@@ -1,8 +1,8 @@
-"""Textured shapes: images whose classes have known attributes, to explain a classifier by.
+"""Textured shapes: images whose attributes are known, to test explanations of a classifier.
 
 An image shows a shape (disc, square, triangle) filled with a texture, on a background with another
-faint texture. Its class is the texture that fills the shape. Everything else, the shape, the
-background, the colours, is drawn independently of the class: it cannot matter for it.
+faint texture. Its class is the texture that fills the shape. Everything else (the shape, the
+background, the colours) is drawn independently of the class and cannot be a cause of it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class TexturedImages:
 
     Attributes:
         x: float32 `(N, 3, side, side)`, RGB in [0, 1].
-        table: one row a image: `texture` (the class), `shape`, `background`, `hue`.
+        table: one row for each image: `texture` (the class), `shape`, `background`, `hue`.
     """
 
     x: torch.Tensor
@@ -159,19 +159,22 @@ def draw_textured(
     side: int = SIDE,
     seed: int = 0,
 ) -> TexturedImages:
-    """Draw images; what is not given is drawn evenly and independently.
+    """Draw images; attributes that are not given are drawn uniformly and independently.
 
     Args:
-        count: of images.
-        texture: one of `CLASSES`.
-        shape: one of `SHAPES`.
-        background: one of `BACKGROUNDS`.
-        hue: one of `HUES`, of the shape.
-        side: pixels.
-        seed: of everything.
+        count: The number of images.
+        texture: The texture that fills the shape, one of `CLASSES`.
+        shape: The shape, one of `SHAPES`.
+        background: The texture of the background, one of `BACKGROUNDS`.
+        hue: The hue of the shape, one of `HUES`.
+        side: The side of an image in pixels.
+        seed: The seed of all random choices.
+
+    Returns:
+        The images, with eight bits a colour, and the table of their attributes.
 
     Raises:
-        UserError: an unknown attribute, or no image.
+        UserError: An attribute is unknown, or `count` is below 1.
     """
     if count < 1:
         raise UserError(f"{count} images: at least one is needed.")
