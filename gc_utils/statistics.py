@@ -49,6 +49,28 @@ def rate(successes: Iterable[bool]) -> tuple[float, float, float]:
     return sum(tried) / len(tried), float(interval.low), float(interval.high)
 
 
+def holm_adjusted(p_values: Sequence[float], families: Sequence | None = None) -> np.ndarray:
+    """Holm's adjusted p-values: the smallest family-wise level at which each test is significant.
+
+    Args:
+        p_values: one p-value for each test.
+        families: name of the family of each test; the tests of one family are corrected together.
+            None makes one family of all tests.
+
+    Returns:
+        Adjusted p-values in [0, 1], in the order of the tests.
+    """
+    p = np.asarray(p_values, dtype=float)
+    families = np.zeros(len(p)) if families is None else np.asarray(families)
+    out = np.ones(len(p))
+    for family in np.unique(families):
+        rows = np.flatnonzero(families == family)
+        order = rows[np.argsort(p[rows], kind="stable")]
+        stepped = p[order] * np.arange(len(order), 0, -1)
+        out[order] = np.maximum.accumulate(stepped).clip(max=1)
+    return out
+
+
 def holm(p_values: Sequence[float], level: float, families: Sequence | None = None) -> np.ndarray:
     """Which of many p-values are below a level, by Holm's step-down rule; bool, in their order.
 
@@ -57,15 +79,7 @@ def holm(p_values: Sequence[float], level: float, families: Sequence | None = No
         level: of the family-wise error.
         families: tests that are corrected together; None for all.
     """
-    p = np.asarray(p_values, dtype=float)
-    families = np.zeros(len(p)) if families is None else np.asarray(families)
-    out = np.zeros(len(p), dtype=bool)
-    for family in np.unique(families):
-        rows = np.flatnonzero(families == family)
-        order = rows[np.argsort(p[rows], kind="stable")]
-        passed = p[order] <= level / np.arange(len(order), 0, -1)
-        out[order] = np.cumprod(passed).astype(bool)
-    return out
+    return holm_adjusted(p_values, families) <= level
 
 
 def apart(a, b):

@@ -1,4 +1,4 @@
-"""Parts that several figures share: thumbnails, polar axes, legends."""
+"""Parts that several figures share: images, thumbnails, polar axes, legends."""
 
 from __future__ import annotations
 
@@ -35,10 +35,13 @@ OTHER = (PALE, "o")
 
 
 def pictures(x) -> np.ndarray:
-    """Pictures as float `(..., S, S, 3)` in [0, 1], whichever way round they came.
+    """Images as matplotlib shows them, from either order of axes.
 
     Args:
         x: tensor or array, `(..., 3, S, S)` or `(..., S, S, 3)`, float in [0, 1] or uint8.
+
+    Returns:
+        Float `(..., S, S, 3)` in [0, 1].
     """
     x = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     x = x / 255.0 if x.dtype == np.uint8 else x.astype(np.float64)
@@ -46,10 +49,17 @@ def pictures(x) -> np.ndarray:
 
 
 def label_styles(labels: Sequence[str], limit: int = 10) -> dict[str, tuple[str, str]]:
-    """A colour and a marker for each label, in the order of a legend.
+    """Choose a colour and a marker for each label.
 
-    Known kinds keep theirs in every figure; other labels take what is left, the most frequent
-    first, and labels beyond `limit` are drawn as `other`.
+    Known kinds have the same style in every figure. Other labels take the styles that are left, the
+    most frequent first.
+
+    Args:
+        labels: one for each feature.
+        limit: most labels with a style of their own; the others are drawn as `other`.
+
+    Returns:
+        Label → (colour, marker), in the order of a legend.
     """
     counts = pd.Series(list(labels), dtype=object).value_counts()
     known = [kind for kind in KINDS if kind in counts]
@@ -61,7 +71,15 @@ def label_styles(labels: Sequence[str], limit: int = 10) -> dict[str, tuple[str,
 
 
 def legend_handles(styles: Mapping[str, tuple[str, str]], counts: Mapping[str, int]) -> list:
-    """One marker a label; everything drawn as `other` shares one entry."""
+    """The entries of a legend; all labels that are drawn as `other` share one.
+
+    Args:
+        styles: from `label_styles`.
+        counts: label → number of features; labels without features get no entry.
+
+    Returns:
+        Handles for `legend`.
+    """
     handles = [
         Line2D([], [], ls="", marker=m, color=c, mec="white", mew=0.4, ms=7, label=label_text(name))
         for name, (c, m) in styles.items()
@@ -73,10 +91,12 @@ def legend_handles(styles: Mapping[str, tuple[str, str]], counts: Mapping[str, i
 
 
 def label_text(label: str) -> str:
+    """A label as it stands in a figure, with spaces for underscores."""
     return str(label).replace("_", " ").replace("centre surround", "centre-surround")
 
 
 def degrees(angle: float) -> str:
+    """An angle as text, rounded to a tenth of a degree."""
     return f"{round(float(angle), 1):g}°"
 
 
@@ -90,18 +110,21 @@ def thumbnails(
     disc: bool = True,
     gap: float = 0.1,
 ) -> list[tuple[float, float]]:
-    """Tile pictures on one axes, row by row (one axes for all keeps large figures fast).
+    """Draw images side by side, row by row.
+
+    All images share one pair of axes, which keeps figures of many images fast.
 
     Args:
-        images: `(k, 3, S, S)` or `(k, S, S, 3)`; may be shorter than the last row.
-        columns: pictures a row (default: all in one row).
-        captions: a short text under each.
-        rims: a colour for the frame of each, or None for no frame.
-        disc: show the inscribed disc only, the part that every turn of the picture shares.
-        gap: space between pictures, in widths of a picture.
+        ax: the axes.
+        images: `(k, 3, S, S)` or `(k, S, S, 3)`; the last row may be incomplete.
+        columns: images a row (default: all in one row).
+        captions: a short text under each image.
+        rims: the colour of each image's frame, or None for no frame.
+        disc: show the inscribed disc only, the part that every rotation of the image shares.
+        gap: space between images, in widths of an image.
 
     Returns:
-        The centres of the pictures in data coordinates (x, y).
+        The centres of the images in data coordinates (x, y).
     """
     images = pictures(images)
     columns = columns or max(1, len(images))
@@ -139,13 +162,15 @@ def polar_profile(
     floor: float | None = None,
     colour: str = OKABE_ITO["blue"],
 ) -> None:
-    """A block profile around the circle: turned solid, mirrored and turned dashed.
+    """Draw a block profile around a circle: rotations solid, reflections dashed.
 
     Args:
         ax: polar axes.
         profile: `(|G|,)` cosines of `V[i, g]` with `V[i, e]`.
+        group: the group.
         axis_degrees: mirror axis of the stabiliser, drawn through the centre; NaN for none.
-        floor: cosine at the centre of the circle (default: the profile's own, in halves).
+        floor: cosine at the centre of the circle (default: `radial_floor` of this profile).
+        colour: of the solid line.
     """
     profile = np.asarray(profile, dtype=float)
     angles = np.deg2rad(group.angles[: group.n].numpy())
@@ -157,8 +182,8 @@ def polar_profile(
         for end in (axis_degrees, axis_degrees + 180):
             ax.plot([np.deg2rad(end)] * 2, [floor, 1.12], color=GREY, lw=1, ls=":", clip_on=False)
     dots = group.n <= 32
-    turned = np.append(profile[: group.n], profile[0])
-    ax.plot(closed, turned, color=colour, marker="." if dots else None, ms=4)
+    rotated = np.append(profile[: group.n], profile[0])
+    ax.plot(closed, rotated, color=colour, marker="." if dots else None, ms=4)
     if group.dihedral:
         mirrored = np.append(profile[group.n :], profile[group.n])
         ax.plot(closed, mirrored, ls=DASHED, lw=1.2, color=OKABE_ITO["orange"])
@@ -168,7 +193,7 @@ def polar_profile(
 
 
 def polar_axes(ax: Axes) -> None:
-    """A quiet circle, marked at the quarter turns."""
+    """Give polar axes a pale circle with labels every 90°."""
     ax.set_yticklabels([])
     ax.set_thetagrids([0, 90, 180, 270], ["0°", "90°", "180°", "270°"])
     ax.tick_params(pad=-3, labelsize=7)
@@ -177,20 +202,36 @@ def polar_axes(ax: Axes) -> None:
 
 
 def radial_floor(profiles) -> float:
-    """The largest of 0, -0.5, -1 that is below every cosine: one scale for figures compared."""
+    """The cosine at the centre of polar axes, the same for all profiles that are compared.
+
+    Args:
+        profiles: arrays of cosines.
+
+    Returns:
+        The largest of 0, -0.5 and -1 that no cosine is below; -1 at least.
+    """
     lowest = min(float(np.min(p)) for p in profiles)
     return next(f for f in (0.0, -0.5, -1.0) if lowest >= f or f == -1.0)
 
 
 def over_angle(ax: Axes) -> None:
-    """An x axis over a full turn."""
-    ax.set(xlim=(0, 360), xticks=range(0, 361, 90), xlabel="turned by")
+    """Give axes an x axis from 0° to 360° of rotation."""
+    ax.set(xlim=(0, 360), xticks=range(0, 361, 90), xlabel="rotated by")
     ax.set_xticklabels([f"{a}°" for a in range(0, 361, 90)])
     ax.grid(True)
 
 
 def wrapped(values, group: Group) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Angles from 0 to 360 and the values over them: turned, then mirrored and turned."""
+    """Values over the group's elements as closed curves over angle.
+
+    Args:
+        values: `(|G|,)`, one for each element.
+        group: the group.
+
+    Returns:
+        Angles in degrees from 0 to 360, `(n + 1,)`, and the curves over them: one of the rotations
+        and, for a dihedral group, one of the reflections.
+    """
     values = np.asarray(values, dtype=float)
     halves = [values[: group.n], values[group.n :]] if group.dihedral else [values]
     angles = np.append(group.angles[: group.n].numpy(), 360.0)
@@ -200,9 +241,17 @@ def wrapped(values, group: Group) -> tuple[np.ndarray, list[np.ndarray]]:
 def dot_panels(
     table: pd.DataFrame, *, rows: str, columns: str, value: str, titles: Mapping
 ) -> Figure:
-    """A dot plot for each of `columns`, categories down the side.
+    """Draw one panel of dots for each value of a column, with the categories down the side.
 
-    Every run is a small dot, their mean a large one, a bar goes from the least to the most.
+    Each row of the table is a small dot, the mean of a category a large one, and a bar runs from
+    the smallest to the largest value.
+
+    Args:
+        table: one row a measurement.
+        rows: the column of the categories.
+        columns: the column whose values become panels.
+        value: the column of the numbers.
+        titles: value of `columns` → title of its panel (default: the value itself).
     """
     order = list(dict.fromkeys(table[rows]))
     panels = list(dict.fromkeys(table[columns]))
@@ -235,6 +284,6 @@ def dot_panels(
 
 
 def left_title(ax: Axes, text: str) -> None:
-    """A quiet heading over a block of thumbnails, which stands at the left of its place."""
+    """Put a plain heading over a block of thumbnails, and the block at the left of its cell."""
     ax.set_anchor("NW")
     ax.set_title(text, fontsize=8, fontweight="normal", loc="left", pad=3)

@@ -1,4 +1,4 @@
-"""Figures saved for the report, their captions inside the file."""
+"""Figures saved for the report, with their captions inside the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gc_utils.errors import UserError
 
 
 def save_figure(figure, run_dir: str | os.PathLike, name: str, caption: str) -> Path:
-    """Save a matplotlib figure for the report, its caption inside the file.
+    """Save a matplotlib figure for the report, with its caption inside the file.
 
     Args:
         figure: a matplotlib Figure.
@@ -19,10 +19,10 @@ def save_figure(figure, run_dir: str | os.PathLike, name: str, caption: str) -> 
         caption: what the figure shows, one or two sentences.
 
     Returns:
-        Where it was saved.
+        The path of the file.
 
     Raises:
-        UserError: no number in the name, or no caption.
+        UserError: the name does not begin with a notebook's number, or the caption is empty.
     """
     if not re.fullmatch(r"\d\d\w*_[\w-]+", name):
         raise UserError(
@@ -32,14 +32,21 @@ def save_figure(figure, run_dir: str | os.PathLike, name: str, caption: str) -> 
         raise UserError(f"figure {name!r} has no caption")
     path = Path(run_dir) / "figures" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    # No Software entry: the same figure gives the same bytes whatever wrote it.
+    # No Software entry: the same figure gives the same bytes with every version of matplotlib.
     metadata = {"Title": name, "Description": caption.strip(), "Software": None}
     figure.savefig(path, dpi=150, bbox_inches="tight", metadata=metadata)
     return path
 
 
 def caption(path: str | os.PathLike) -> str:
-    """The caption that `save_figure` stored in a figure, empty for any other PNG."""
+    """The caption that `save_figure` stored in a figure.
+
+    Args:
+        path: a PNG file.
+
+    Returns:
+        The caption; empty for a PNG file that `save_figure` did not write.
+    """
     from PIL import Image
 
     with Image.open(path) as image:

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-# Okabe & Ito's palette: eight colours that colour-blind readers tell apart.
+# Okabe & Ito's palette: eight colours that colour-blind readers can distinguish.
 OKABE_ITO = {
     "black": "#000000",
     "orange": "#E69F00",
@@ -54,12 +54,27 @@ STYLE = {
 
 
 def style() -> AbstractContextManager[None]:
-    """The figures' look, as a context: `with style(): …`."""
+    """The style of all figures, as a context manager.
+
+    Example:
+        >>> with style():
+        ...     figure, ax = plt.subplots()
+    """
     return mpl.rc_context(STYLE)
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in our style, then close: a notebook shows the returned figure and no second one."""
+    """Decorate a function that draws a figure, so that it draws in the common style.
+
+    The figure is closed before it is returned: a notebook shows the returned figure once, and not a
+    second time because it is still open.
+
+    Args:
+        draw: any function that returns a figure.
+
+    Returns:
+        The function with the same arguments, which returns the closed figure.
+    """
 
     @wraps(draw)
     def wrapper(*args, **kwargs) -> Figure:

@@ -1,6 +1,40 @@
-"""*Making Corgis Important for Honeycomb Classification* (Brown & Kvinge 2021), 10."""
+"""*Making Corgis Important for Honeycomb Classification* (Brown & Kvinge 2021), notebook 10."""
 
-from gc_utils.studies.concept_attacks.attacks import judge, noise, poison, push, token_direction
+from gc_utils.studies.concept_attacks.attacks import (
+    add_noise,
+    judge_attempt,
+    poison_examples,
+    push_along,
+    token_direction,
+)
+from gc_utils.studies.concept_attacks.attempts import (
+    BOUNDS,
+    SIZES,
+    STRONGEST,
+    Attempts,
+    Target,
+    by_condition,
+    choose_targets,
+    transfer_name,
+    try_partial_control,
+    try_transfers,
+)
+from gc_utils.studies.concept_attacks.classifiers import (
+    OwnLogits,
+    accuracy,
+    activations_of,
+    cropped_photographs,
+    gradient_agreement,
+    predict,
+    train_head,
+)
+from gc_utils.studies.concept_attacks.defences import (
+    defence_recipes,
+    defended_targets,
+    orbit_dictionary,
+    try_defences,
+    try_knowing_attackers,
+)
 from gc_utils.studies.concept_attacks.directions import (
     Recipe,
     feature_direction,
@@ -9,16 +43,30 @@ from gc_utils.studies.concept_attacks.directions import (
     ridge_direction,
     smoothed,
 )
-from gc_utils.studies.concept_attacks.explained import (
-    OwnLogits,
-    cropped_pictures,
-    embed,
-    predict,
-    train_head,
+from gc_utils.studies.concept_attacks.examples import (
+    CleanTest,
+    ConceptExamples,
+    causal_and_irrelevant,
+    opposed_rivals,
+    pooled_decisions,
 )
-from gc_utils.studies.concept_attacks.facets import detect, facet_probe, faceted, visualise_facets
-from gc_utils.studies.concept_attacks.tcav import LEVEL, ConceptTest, decide
-from gc_utils.studies.concept_attacks.textured import (
+from gc_utils.studies.concept_attacks.faceted_visualisation import (
+    facet_objective,
+    facet_probe,
+    visualise_facets,
+)
+from gc_utils.studies.concept_attacks.own_images import attack_own_logits
+from gc_utils.studies.concept_attacks.steered_facets import (
+    MERGED,
+    PAIR,
+    Steering,
+    detector_probabilities,
+    independent_detectors,
+    probes_of_versions,
+    steering,
+)
+from gc_utils.studies.concept_attacks.tcav import LEVEL, ConceptTest, decide, mean_interval
+from gc_utils.studies.concept_attacks.textured_images import (
     CLASSES,
     CONCEPTS,
     IRRELEVANT,
@@ -28,33 +76,63 @@ from gc_utils.studies.concept_attacks.textured import (
 )
 
 __all__ = [
+    "BOUNDS",
     "CLASSES",
     "CONCEPTS",
+    "Attempts",
+    "CleanTest",
+    "ConceptExamples",
     "ConceptTest",
     "IRRELEVANT",
     "LEVEL",
+    "MERGED",
     "OwnLogits",
+    "PAIR",
     "Recipe",
     "SHAPES",
     "SIDE",
-    "cropped_pictures",
+    "SIZES",
+    "STRONGEST",
+    "Steering",
+    "Target",
+    "accuracy",
+    "activations_of",
+    "add_noise",
+    "attack_own_logits",
+    "by_condition",
+    "causal_and_irrelevant",
+    "choose_targets",
+    "cropped_photographs",
     "decide",
-    "detect",
+    "defence_recipes",
+    "defended_targets",
+    "detector_probabilities",
     "draw_textured",
-    "embed",
+    "facet_objective",
     "facet_probe",
-    "faceted",
     "feature_direction",
-    "judge",
+    "gradient_agreement",
+    "independent_detectors",
+    "judge_attempt",
+    "mean_interval",
     "median_direction",
-    "noise",
+    "opposed_rivals",
     "orbit_averaged",
-    "poison",
+    "orbit_dictionary",
+    "poison_examples",
     "predict",
-    "push",
+    "probes_of_versions",
+    "push_along",
     "ridge_direction",
     "smoothed",
+    "steering",
+    "pooled_decisions",
     "token_direction",
     "train_head",
+    "transfer_name",
+    "try_defences",
+    "try_knowing_attackers",
+    "try_partial_control",
+    "try_transfers",
     "visualise_facets",
 ]

@@ -1,15 +1,15 @@
 """*Making Corgis Important for Honeycomb Classification*: attacks on concept-based explanations.
 
 Brown and Kvinge 2021-2023, arXiv 2110.07120. TCAV (Kim et al. 2018) says whether a class depends on
-a concept by a direction fitted to example pictures of the concept. Whoever can perturb the examples
-can steer the answer.
+a concept by a direction fitted to example images of the concept. Whoever can perturb the examples
+can steer the explanation.
 
     explained = train_head(model, "mixed3a", draw_textured(1500))
-    test = ConceptTest(explained, class_pictures, random_pictures)
+    test = ConceptTest(explained, class_images, random_images)
     clean = {(name, c): s for name, x in concepts.items() for c, s in test.scores(x).items()}
     decide(clean, test.random)                    # important, opposed or irrelevant
-    along = token_direction(explained.below, striped_pictures, other_pictures)
-    attacked = push(x, explained.below, along, bound=8)
+    along = token_direction(explained.below, striped_images, other_images)
+    attacked = push_along(x, explained.below, along, bound=8)
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import t as t_distribution
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError, choose
+from gc_utils.studies.concept_attacks.classifiers import BATCH, Activations, Pair, activations_of
 from gc_utils.studies.concept_attacks.directions import ridge_direction
-from gc_utils.studies.concept_attacks.explained import BATCH, Activations, Pair, embed
-from gc_utils.studies.concept_attacks.tcav import ConceptTest, decide
+from gc_utils.studies.concept_attacks.tcav import ConceptTest, decide, mean_interval
 
 # ------------------------------------------------------------------------------------------ attacks
 
@@ -39,32 +38,35 @@ def token_direction(
     kind: str = "probe",
     weight: float = 30.0,
 ) -> Tensor:
-    """Where a class lies in activation space, seen from all else: what tokens are pushed along.
+    """The direction from other images to those of a class, along which tokens are pushed.
 
     `"centroid"`: from the others' centroid to the class's. `"probe"`: the same, discounted where
-    pictures vary anyway, which is a ridge classifier with a large weight.
+    images vary anyway, which is a ridge classifier with a large weight.
 
     Args:
-        activations: of the attacked layer, pictures to `(B, C, h, w)`.
-        own: the attacker's pictures of the class.
-        others: and of other things.
-        kind: `"probe"` or `"centroid"`.
-        weight: of the ridge, see `ridge_direction`.
+        activations: The attacked layer, from images to `(B, C, h, w)`.
+        own: The attacker's images of the class.
+        others: The attacker's images of other things.
+        kind: The kind of direction, `"probe"` or `"centroid"`.
+        weight: The weight of the ridge, see `ridge_direction`.
 
     Returns:
-        `(C·h·w,)`, of unit length.
+        The direction `(C·h·w,)`, of unit length.
+
+    Raises:
+        UserError: The kind is unknown, or there are no images of one of the two.
     """
     choose(kind, ("probe", "centroid"), "kind of target")
     if not len(own) or not len(others):
-        raise UserError("pictures of the class and of other things are needed, one at least.")
-    a, b = embed(own, activations), embed(others, activations)
+        raise UserError("images of the class and of other things are needed, one at least.")
+    a, b = activations_of(own, activations), activations_of(others, activations)
     if kind == "centroid":
         return F.normalize((a.mean(0) - b.mean(0)).flatten(), dim=0)
     return F.normalize(ridge_direction(a, b, weight=weight), dim=0)
 
 
-def push(
-    pictures: Tensor,
+def push_along(
+    images: Tensor,
     activations: Activations,
     direction: Tensor,
     bound: float,
@@ -73,32 +75,36 @@ def push(
     batch: int = BATCH,
     progress: bool = False,
 ) -> Tensor:
-    """Token pushing: perturb pictures so that their activations move along a direction.
+    """Token pushing: perturb images so that their activations move along a direction.
 
     Projected gradient ascent of `⟨a(x), direction⟩` under an L∞ bound, in steps of the gradient's
     sign. Push along the class's direction to make a concept look important, along minus it to hide
     one.
 
     Args:
-        pictures: `(N, 3, S, S)` RGB in [0, 1].
-        activations: differentiable, pictures to `(B, C, h, w)`.
-        direction: `(C·h·w,)`.
-        bound: largest change of a pixel, in 255ths.
-        steps: of the gradient.
-        batch: pictures at once.
-        progress: show a progress bar.
+        images: The images `(N, 3, S, S)`, RGB in [0, 1].
+        activations: A differentiable function of images, to `(B, C, h, w)`.
+        direction: The direction `(C·h·w,)`.
+        bound: The largest change of a pixel, in 255ths.
+        steps: The number of gradient steps.
+        batch: The number of images perturbed at once.
+        progress: Whether to show a progress bar.
 
     Returns:
-        As `pictures`, in [0, 1], and of eight bits where `pictures` are and the bound is whole.
+        The perturbed images, in [0, 1]. They have eight bits a colour if `images` have and the
+        bound is a whole number.
+
+    Raises:
+        UserError: The bound or the number of steps makes no sense, or the direction does not fit.
     """
     if not 0 < bound < 255 or steps < 1:
         raise UserError(f"bound {bound:g}/255, {steps} steps: expected 0 < bound < 255, steps > 0.")
     eps, found = bound / 255, []
     with torch.no_grad():
-        length = activations(pictures[:1]).numel()
+        length = activations(images[:1]).numel()
     if direction.numel() != length:
         raise UserError(f"a direction of {direction.numel()} numbers for {length} activations.")
-    for x in tqdm(pictures.split(batch), desc="pushing", disable=not progress, leave=False):
+    for x in tqdm(images.split(batch), desc="pushing", disable=not progress, leave=False):
         low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
         moved = x.clone()
         for _ in range(steps):
@@ -113,16 +119,38 @@ def push(
     return torch.cat(found)
 
 
-def noise(pictures: Tensor, bound: float, seed: int = 0) -> Tensor:
-    """The control: every pixel changed by the bound (in 255ths), up or down at random."""
+def add_noise(images: Tensor, bound: float, seed: int = 0) -> Tensor:
+    """The control: change every pixel by the bound, up or down at random.
+
+    Args:
+        images: The images `(N, 3, S, S)`, RGB in [0, 1].
+        bound: The change of a pixel, in 255ths.
+        seed: The seed of the signs.
+
+    Returns:
+        The noisy images, in [0, 1].
+    """
     if not 0 < bound < 255:
         raise UserError(f"bound {bound:g}/255: expected 0 < bound < 255.")
-    drawn = torch.randint(0, 2, pictures.shape, generator=torch.Generator().manual_seed(seed))
-    return (pictures + bound / 255 * (2 * drawn - 1)).clamp(0, 1)
+    drawn = torch.randint(0, 2, images.shape, generator=torch.Generator().manual_seed(seed))
+    return (images + bound / 255 * (2 * drawn - 1)).clamp(0, 1)
 
 
-def poison(clean: Tensor, perturbed: Tensor, runs: int, count: int) -> Tensor:
-    """Examples of which the first `count` in every run are perturbed, the others clean."""
+def poison_examples(clean: Tensor, perturbed: Tensor, runs: int, count: int) -> Tensor:
+    """Examples of which the first `count` in every run are perturbed and the others clean.
+
+    Args:
+        clean: The clean examples, `runs` equal parts one after another.
+        perturbed: The same examples after an attack.
+        runs: The number of runs.
+        count: The number of perturbed examples in each run.
+
+    Returns:
+        Examples of the same shape and order.
+
+    Raises:
+        UserError: The examples do not divide into the runs, or `count` is larger than a run.
+    """
     if runs < 1 or len(clean) % runs or clean.shape != perturbed.shape:
         raise UserError(
             f"{len(clean)} and {len(perturbed)} examples do not divide into {runs} runs."
@@ -134,7 +162,7 @@ def poison(clean: Tensor, perturbed: Tensor, runs: int, count: int) -> Tensor:
     return mixed.flatten(0, 1)
 
 
-def judge(
+def judge_attempt(
     test: ConceptTest,
     clean: Mapping[Pair, np.ndarray],
     concept: str,
@@ -142,15 +170,16 @@ def judge(
     examples: Tensor,
     aim: str,
 ) -> dict:
-    """What TCAV says of perturbed examples, decided within the clean family of tests.
+    """What TCAV decides on perturbed examples, within the clean family of tests.
 
     Args:
-        test: the concept test, with any recipe.
-        clean: its clean scores; those of (concept, name) are replaced.
-        concept, name: concept and class.
-        examples: perturbed, for `test.scores`.
-        aim: `"induce"` succeeds if it makes important what was not, `"hide"` if what was important
-            no longer is.
+        test: The concept test, with any recipe.
+        clean: Its clean scores; those of (concept, name) are replaced.
+        concept: The concept.
+        name: The class.
+        examples: The perturbed examples, for `test.scores`.
+        aim: `"induce"` succeeds if a concept becomes important that was not, `"hide"` if a concept
+            that was important no longer is.
 
     Returns:
         A row of `decide`, with `was` (the clean decision), `low` and `high` (95 % interval of the
@@ -164,11 +193,11 @@ def judge(
         return table[(table.concept == concept) & (table["class"] == name)].iloc[0].to_dict()
 
     was, now = row(clean)["decision"], row({**clean, (concept, name): scores})
-    half = t_distribution.ppf(0.975, len(scores) - 1) * scores.std(ddof=1) / len(scores) ** 0.5
+    low, high = mean_interval(scores)
     changed = (was == "important", now["decision"] == "important")
     return now | {
-        "low": max(now["score"] - half, 0.0),
-        "high": min(now["score"] + half, 1.0),
+        "low": max(low, 0.0),
+        "high": min(high, 1.0),
         "was": was,
         "aim": aim,
         "success": changed == ((False, True) if aim == "induce" else (True, False)),

@@ -15,7 +15,7 @@ from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.groups import group as make_group
 from gc_utils.images.orbits import complete
-from gc_utils.studies.concept_attacks.explained import Activations, Direction
+from gc_utils.studies.concept_attacks.classifiers import Activations, Direction
 
 # ---------------------------------------------------------- directions from activations of examples
 
@@ -24,12 +24,13 @@ def ridge_direction(positive: Tensor, negative: Tensor, *, weight: float = 0.01)
     """A concept activation vector: the normal of a ridge classifier of flattened activations.
 
     Args:
-        positive: activations `(N, C, h, w)` of the concept's examples.
-        negative: those of random pictures.
-        weight: of the squared norm, in units of the activations' mean square times their number.
+        positive: Activations `(N, C, h, w)` of the concept's examples.
+        negative: Activations of random images, of the same shape but for `N`.
+        weight: The weight of the squared norm, in units of the activations' mean square times the
+            number of images.
 
     Returns:
-        `(C·h·w,)`, towards the concept.
+        The normal `(C·h·w,)`, which points towards the concept.
     """
     x = torch.cat([positive, negative]).flatten(1).cpu()
     y = np.r_[np.ones(len(positive)), np.zeros(len(negative))]
@@ -41,14 +42,18 @@ def median_direction(positive: Tensor, negative: Tensor, *, subsets: int = 5) ->
     """The median of the directions of disjoint subsets of the examples, entry by entry.
 
     Args:
-        positive, negative: see `ridge_direction`.
-        subsets: how many; fewer where there are fewer examples.
+        positive: Activations of the concept's examples, see `ridge_direction`.
+        negative: Activations of random images.
+        subsets: The number of subsets, or the number of examples if that is smaller.
+
+    Returns:
+        The median `(C·h·w,)`, whose length is not 1.
     """
     subsets = min(subsets, len(positive), len(negative))
     parts = zip(positive.tensor_split(subsets), negative.tensor_split(subsets), strict=True)
     found = [F.normalize(ridge_direction(p, n), dim=0) for p, n in parts]
-    # Not `median`, which takes the lower of two middle values: swapping the sets has to turn the
-    # direction round.
+    # Not `median`, which takes the lower of two middle values: swapping the sets has to reverse the
+    # direction.
     return torch.stack(found).quantile(0.5, dim=0)
 
 
@@ -56,20 +61,23 @@ def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Dire
     """Directions made of a group crosscoder's features instead of a linear probe.
 
     Every place's activations are encoded; the features whose mean code over places tells examples
-    from random pictures best (largest difference in standard deviations) give their blocks
-    `V[i, e]`, weighted by that difference, the same at every place. Nothing can be said that is not
-    in the dictionary.
+    from random images best (largest difference in standard deviations) give their blocks
+    `V[i, e]`, weighted by that difference, the same at every place. No direction outside the
+    dictionary's span can be found.
 
     Args:
-        crosscoder: trained on the explained layer, encoding from the identity.
-        features: how many may speak.
+        crosscoder: A crosscoder of the explained layer that encodes from the identity.
+        features: The number of features that make a direction.
+
+    Returns:
+        A function of positive and negative activations that returns a direction `(C·h·w,)`.
 
     Raises:
-        UserError: a crosscoder that needs whole orbits to encode.
+        UserError: The crosscoder needs whole orbits to encode.
     """
     if crosscoder.views != 1:
         raise UserError(
-            "a crosscoder with encode_from='orbit' cannot encode one picture; train one with "
+            "a crosscoder with encode_from='orbit' cannot encode one image; train one with "
             "encode_from='identity'."
         )
     blocks = crosscoder.V[:, 0].detach()
@@ -96,12 +104,12 @@ def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Dire
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a concept's direction comes from its example pictures: plain TCAV's way, or a defence's.
+    """How a concept's direction comes from its example images: plain TCAV's way, or a defence's.
 
     Attributes:
         name: for tables.
         direction: positive and negative activations to a direction.
-        view: pictures and the layer's activations function to what stands for the pictures;
+        view: images and the layer's activations function to what stands for the images;
             differentiable, so that an attacker who knows the defence can push through it.
         passes: forward passes an example, the cost.
     """
@@ -120,9 +128,15 @@ def smoothed(sigma: float = 24 / 255, copies: int = 4, seed: int = 0) -> Recipe:
     """Adversarial smoothing: activations averaged over noisy copies of every example.
 
     Args:
-        sigma: standard deviation of the noise, in units of the pictures (0 to 1).
-        copies: of every picture.
-        seed: of the noise, which is the same for every batch.
+        sigma: The standard deviation of the noise, for images in [0, 1].
+        copies: The number of copies of every image.
+        seed: The seed of the noise, which is the same for every batch.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        UserError: `copies` is below 1 or `sigma` below 0.
     """
 
     if copies < 1 or not sigma >= 0:
@@ -140,20 +154,25 @@ def smoothed(sigma: float = 24 / 255, copies: int = 4, seed: int = 0) -> Recipe:
 
 
 def orbit_averaged(group: str = "D4") -> Recipe:
-    """Orbit-averaged concepts: activations averaged over every turned and mirrored example.
+    """Orbit-averaged concepts: activations averaged over every rotated and mirrored example.
 
     Args:
-        group: of quarter turns and mirrors that move pixels onto pixels (C2, C4, D1, D2, D4).
+        group: A group that moves pixels onto pixels: C2, C4, D1, D2 or D4.
+
+    Returns:
+        The recipe.
 
     Raises:
-        UserError: a group with other turns, whose corners would show what no picture has.
+        UserError: The group has other rotations, which need pixels from outside the image.
     """
     g = make_group(group)
     if 4 % g.n:
-        raise UserError(f"group {group!r} turns pictures off their pixels: choose D4, C4, D2, D1.")
+        raise UserError(
+            f"group {group!r} rotates images off the pixel grid: choose D4, C4, D2, D1."
+        )
 
     def view(x: Tensor, activations: Activations) -> Tensor:
-        turned = complete(x[:, None], g)
-        return activations(turned.flatten(0, 1)).unflatten(0, (len(x), g.order)).mean(1)
+        rotated = complete(x[:, None], g)
+        return activations(rotated.flatten(0, 1)).unflatten(0, (len(x), g.order)).mean(1)
 
     return Recipe("orbit average", view=view, passes=g.order)

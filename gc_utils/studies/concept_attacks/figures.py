@@ -1,4 +1,4 @@
-"""Figures of the attacks on concepts; see `gc_utils.plots` for the look they share."""
+"""Figures of the attacks on concepts; `gc_utils.figures.style` has the style they share."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ MARKS = {"important": "▲", "opposed": "▽", "irrelevant": ""}
 
 
 @styled
-def picture_rows(rows: Mapping[str, Tensor], *, columns: Sequence[str] = ()) -> Figure:
-    """Rows of pictures with their names.
+def image_rows(rows: Mapping[str, Tensor], *, columns: Sequence[str] = ()) -> Figure:
+    """Rows of images with their names.
 
     Args:
-        rows: name → `(n, 3, S, S)` in [0, 1], as many in each.
-        columns: titles over the columns, if any.
+        rows: Name → images `(n, 3, S, S)` in [0, 1], the same number in each row.
+        columns: Titles over the columns, if any.
     """
     many = max(len(x) for x in rows.values())
     figure, axes = plt.subplots(
-        len(rows), many, figsize=(1.1 + 0.95 * many, 0.98 * len(rows) + 0.2), squeeze=False,
+        len(rows),
+        many,
+        figsize=(1.1 + 0.95 * many, 0.98 * len(rows) + 0.2),
+        squeeze=False,
         gridspec_kw={"wspace": 0.05, "hspace": 0.08},
-    )  # fmt: skip
+    )
     for line, (name, x) in zip(axes, rows.items(), strict=True):
         for ax in line:
             ax.axis("off")
-        for ax, picture in zip(line, pictures(x), strict=False):
-            ax.imshow(picture)
+        for ax, image in zip(line, pictures(x), strict=False):
+            ax.imshow(image)
         line[0].text(
             -0.1, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=8
         )
@@ -50,8 +53,8 @@ def decisions(table: pd.DataFrame, causal: Sequence[tuple[str, str]] = ()) -> Fi
     """Mean TCAV score of every concept for every class, and what was decided.
 
     Args:
-        table: of `concept_attacks.decide`.
-        causal: (concept, class) pairs that matter by construction, framed.
+        table: The table of `decide`.
+        causal: The pairs (concept, class) that are causal by construction, which get a frame.
     """
     concepts, classes = list(dict.fromkeys(table.concept)), list(dict.fromkeys(table["class"]))
     size = (1.9 + 0.62 * len(classes), 1.2 + 0.27 * len(concepts))
@@ -79,14 +82,19 @@ def attacked_scores(table: pd.DataFrame) -> Figure:
     """Scores under attack over its bound, with 95 % intervals, and under random noise.
 
     Args:
-        table: rows of `concept`, `class`, `aim` (induce, hide), `kind` (attack, noise), `bound`
-            (255ths, 0 for clean), `score`, `low`, `high`, `random`, `decision`.
+        table: One row for each attempt, with `concept`, `class`, `aim` (induce, hide), `kind`
+            (attack, noise), `bound` (255ths, 0 for clean), `score`, `low`, `high`, `random`,
+            `decision`.
     """
     aims = [a for a in AIMS if (table.aim == a).any()]
     figure, axes = plt.subplots(
-        1, len(aims), figsize=(3.5 * len(aims) + 0.6, 3), sharey=True, squeeze=False,
+        1,
+        len(aims),
+        figsize=(3.5 * len(aims) + 0.6, 3),
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     bounds = sorted(table.bound.unique())
     for ax, aim in zip(axes[0], aims, strict=True):
         here = table[table.aim == aim]
@@ -100,8 +108,9 @@ def attacked_scores(table: pd.DataFrame) -> Figure:
             label = f"{concept} for {name}" if len(pairs) <= len(LINES) else None
             low, high = line.low.clip(lower=0), line.high.clip(upper=1)
             error = np.stack([line.score - low, high - line.score])
-            ax.errorbar(x, line.score, error, color=colour, marker="o", ms=4, lw=1.2, label=label,
-                        capsize=2)  # fmt: skip
+            ax.errorbar(
+                x, line.score, error, color=colour, marker="o", ms=4, lw=1.2, label=label, capsize=2
+            )
             important = (line.decision == "important").to_numpy()
             ax.plot(x[important], line.score[important], "^", color=colour, ms=8)
             random = rows[rows.kind == "noise"]
@@ -122,14 +131,17 @@ def perturbations(rows: Mapping[str, tuple[Tensor, Tensor]], *, factor: float = 
     """Examples, their perturbed versions, and the change magnified.
 
     Args:
-        rows: name → clean and perturbed `(n, 3, S, S)`.
-        factor: of the magnification; mid-grey is no change.
+        rows: Name → clean and perturbed images `(n, 3, S, S)`.
+        factor: The magnification of the change; mid-grey is no change.
     """
     many = max(len(clean) for clean, _ in rows.values())
     figure, axes = plt.subplots(
-        len(rows), 3 * many, figsize=(1.4 + 0.95 * 3 * many, 0.98 * len(rows) + 0.3),
-        squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.08},
-    )  # fmt: skip
+        len(rows),
+        3 * many,
+        figsize=(1.4 + 0.95 * 3 * many, 0.98 * len(rows) + 0.3),
+        squeeze=False,
+        gridspec_kw={"wspace": 0.05, "hspace": 0.08},
+    )
     for line, (name, (clean, moved)) in zip(axes, rows.items(), strict=True):
         for ax in line:
             ax.axis("off")
@@ -151,7 +163,7 @@ def successes(table: pd.DataFrame) -> Figure:
     """Share of attacks that succeed in each condition, with exact 95 % intervals.
 
     Args:
-        table: rows of `condition`, `aim`, `success`.
+        table: One row for each attempt, with `condition`, `aim` and `success`.
     """
     conditions = list(dict.fromkeys(table.condition))
     figure, ax = plt.subplots(figsize=(6.2, 0.8 + 0.32 * len(conditions)), layout="constrained")
@@ -161,33 +173,52 @@ def successes(table: pd.DataFrame) -> Figure:
             if len(here):
                 share, low, high = rate(here.success)
                 ax.plot([low, high], [i + shift] * 2, color=PALE, lw=3, solid_capstyle="butt")
-                ax.plot(share, i + shift, "os"[aim == "hide"], color=AIMS[aim], ms=6, clip_on=False,
-                        label=None if i else aim)  # fmt: skip
-                ax.text(1.04, i + shift, f"{int(here.success.sum())}/{len(here)}", fontsize=7,
-                        color=AIMS[aim], va="center")  # fmt: skip
+                ax.plot(
+                    share,
+                    i + shift,
+                    "os"[aim == "hide"],
+                    color=AIMS[aim],
+                    ms=6,
+                    clip_on=False,
+                    label=None if i else aim,
+                )
+                ax.text(
+                    1.04,
+                    i + shift,
+                    f"{int(here.success.sum())}/{len(here)}",
+                    fontsize=7,
+                    color=AIMS[aim],
+                    va="center",
+                )
     ax.set_yticks(range(len(conditions)), conditions)
     ax.set(xlim=(-0.02, 1.02), ylim=(len(conditions) - 0.5, -0.5), xlabel="attacks that succeed")
     ax.grid(True, axis="x")
     figure.legend(
         [plt.Line2D([], [], color=c, marker="os"[a == "hide"], ls="") for a, c in AIMS.items()],
-        list(AIMS), loc="outside upper right", ncols=2,
-    )  # fmt: skip
+        list(AIMS),
+        loc="outside upper right",
+        ncols=2,
+    )
     return figure
 
 
 @styled
 def defences(table: pd.DataFrame) -> Figure:
-    """What a defence stops and what it costs: success under attack, clean answers, time.
+    """What a defence stops and what it costs: success under attack, clean decisions, cost.
 
     Args:
-        table: one row a defence: `defence`, `induced` and `hidden` (shares, at each bound:
+        table: One row for each defence: `defence`, `induced` and `hidden` (shares, at each bound:
             `induced at 2`, …), `causal found`, `false positives` (shares), `passes`.
     """
     attack = [c for c in table if c.startswith(("induced", "hidden"))]
     figure, axes = plt.subplots(
-        1, 3, figsize=(8.2, 0.9 + 0.32 * len(table)), sharey=True, layout="constrained",
+        1,
+        3,
+        figsize=(8.2, 0.9 + 0.32 * len(table)),
+        sharey=True,
+        layout="constrained",
         gridspec_kw={"width_ratios": [1.5, 1, 0.8]},
-    )  # fmt: skip
+    )
     y = np.arange(len(table))
     markers = {"induced": "o", "hidden": "s"}
     colours = {"induced": AIMS["induce"], "hidden": AIMS["hide"]}
@@ -195,16 +226,36 @@ def defences(table: pd.DataFrame) -> Figure:
         kind, _, bound = column.partition(" at ")
         filled = bound == attack[-1].partition(" at ")[2]
         axes[0].plot(
-            table[column], y + (i - (len(attack) - 1) / 2) * 0.13, markers[kind], ms=6,
-            color=colours[kind], mfc=colours[kind] if filled else "white",
-            label=f"{kind}, {bound}/255", clip_on=False,
-        )  # fmt: skip
+            table[column],
+            y + (i - (len(attack) - 1) / 2) * 0.13,
+            markers[kind],
+            ms=6,
+            color=colours[kind],
+            mfc=colours[kind] if filled else "white",
+            label=f"{kind}, {bound}/255",
+            clip_on=False,
+        )
     axes[0].set(title="attacks that succeed", xlim=(-0.03, 1.03), xlabel="share")
-    axes[1].plot(table["causal found"], y - 0.1, "^", color=OKABE_ITO["green"], ms=6,
-                 label="causal found", clip_on=False)  # fmt: skip
-    axes[1].plot(table["false positives"], y + 0.1, "x", color="black", ms=6, mew=1.6,
-                 label="false positives", clip_on=False)  # fmt: skip
-    axes[1].set(title="clean answers", xlim=(-0.03, 1.03), xlabel="share")
+    axes[1].plot(
+        table["causal found"],
+        y - 0.1,
+        "^",
+        color=OKABE_ITO["green"],
+        ms=6,
+        label="causal found",
+        clip_on=False,
+    )
+    axes[1].plot(
+        table["false positives"],
+        y + 0.1,
+        "x",
+        color="black",
+        ms=6,
+        mew=1.6,
+        label="false positives",
+        clip_on=False,
+    )
+    axes[1].set(title="clean decisions", xlim=(-0.03, 1.03), xlabel="share")
     axes[2].barh(y, table["passes"], color=PALE, height=0.6)
     axes[2].set(title="cost", xlabel="forward passes")
     axes[0].set_yticks(y, table.defence)
@@ -222,15 +273,19 @@ def facet_scores(table: pd.DataFrame, names: Sequence[str]) -> Figure:
     """What independent detectors see in faceted visualisations.
 
     Args:
-        table: of `facets.detect`.
-        names: the two classes whose probabilities are compared.
+        table: The table of `detector_probabilities`.
+        names: The two classes whose probabilities are compared.
     """
     first, second = names
     detectors, facets = list(dict.fromkeys(table.detector)), list(dict.fromkeys(table.facet))
     figure, axes = plt.subplots(
-        1, len(detectors), figsize=(1.6 + 2.6 * len(detectors), 0.9 + 0.3 * len(facets)),
-        sharey=True, squeeze=False, layout="constrained",
-    )  # fmt: skip
+        1,
+        len(detectors),
+        figsize=(1.6 + 2.6 * len(detectors), 0.9 + 0.3 * len(facets)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
     for ax, detector in zip(axes[0], detectors, strict=True):
         for i, facet in enumerate(facets):
             here = table[(table.detector == detector) & (table.facet == facet)]

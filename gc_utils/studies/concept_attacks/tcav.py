@@ -10,12 +10,19 @@ import pandas as pd
 import torch
 from captum.concept import TCAV, Classifier, Concept
 from captum.concept._core.cav import CAV
+from scipy.stats import t as t_distribution
 from torch import Tensor
 
 from gc_utils.errors import UserError, choose
-from gc_utils.statistics import welch
+from gc_utils.statistics import holm, holm_adjusted, welch
+from gc_utils.studies.concept_attacks.classifiers import (
+    Above,
+    Direction,
+    Explained,
+    Pair,
+    activations_of,
+)
 from gc_utils.studies.concept_attacks.directions import Recipe, ridge_direction
-from gc_utils.studies.concept_attacks.explained import Above, Direction, Explained, Pair, embed
 
 DECISIONS = ("important", "opposed", "irrelevant")
 LEVEL = 0.05  # share of families of tests with any false positive, after Holm's correction
@@ -48,12 +55,12 @@ class _Directed(Classifier):
 class MemoryTCAV(TCAV):
     """captum's TCAV with activations and directions in memory, none of them kept on disk.
 
-    Concepts and the class's pictures are given by their activations, which are the same for all
+    Concepts and the class's images are given by their activations, which are the same for all
     concepts; `interpret` is captum's.
 
     Args:
-        explained: the classifier; its `below` is the layer.
-        direction: how positive and negative activations make a direction.
+        explained: The classifier; its `below` is the explained layer.
+        direction: The function that makes a direction of positive and negative activations.
     """
 
     def __init__(self, explained: Explained, direction: Direction = ridge_direction) -> None:
@@ -83,23 +90,23 @@ class MemoryTCAV(TCAV):
 
 
 class ConceptTest:
-    """TCAV scores of concepts over many runs, each with its own examples and random pictures.
+    """TCAV scores of concepts over many runs, each with its own examples and random images.
 
     Run `r` fits a direction to the `r`-th part of a concept's examples against the `r`-th set of
-    random pictures. A score is the share of a class's pictures whose logit rises along it. Random
-    directions come from random against other random pictures; as neither comes first, each counts
-    both ways.
+    random images. A score is the share of a class's images whose logit rises along it. Random
+    directions come from random against other random images; as neither set comes first, each
+    counts both ways.
 
-    No two runs share examples: with one pool to draw from, the runs are not independent, and
-    Welch's test finds much that is not there.
+    No two runs share examples: with one pool to draw from, the runs would not be independent,
+    and Welch's test assumes that they are.
 
     Args:
-        explained: the classifier.
-        class_pictures: class → pictures `(n, 3, S, S)` whose sensitivity is asked.
-        random_pictures: `(3 · runs · n, 3, S, S)`, `n` a set: `runs` sets to set examples against,
+        explained: The classifier.
+        class_images: Class → images `(n, 3, S, S)` whose sensitivity is measured.
+        random_images: `(3 · runs · n, 3, S, S)`, `n` in a set: `runs` sets to set examples against,
             and twice as many to set against each other.
-        runs: how many.
-        recipe: how a direction is made.
+        runs: The number of runs.
+        recipe: How a direction is made; None for plain TCAV.
 
     Attributes:
         random: class → scores of random directions, `(2 · runs,)`.
@@ -108,31 +115,33 @@ class ConceptTest:
     def __init__(
         self,
         explained: Explained,
-        class_pictures: Mapping[str, Tensor],
-        random_pictures: Tensor,
+        class_images: Mapping[str, Tensor],
+        random_images: Tensor,
         *,
         runs: int = 20,
         recipe: Recipe | None = None,
     ) -> None:
         if runs < 2:
             raise UserError(f"{runs} runs: a test needs two or more.")
-        for name in class_pictures:
+        for name in class_images:
             choose(name, explained.classes, "class")
-        if len(random_pictures) < 3 * runs or len(random_pictures) % (3 * runs):
+        if len(random_images) < 3 * runs or len(random_images) % (3 * runs):
             raise UserError(
-                f"{len(random_pictures)} random pictures: expected a multiple of 3 x {runs} runs."
+                f"{len(random_images)} random images: expected a multiple of 3 x {runs} runs."
             )
         self.explained, self.runs, self.recipe = explained, runs, recipe or Recipe()
-        self.class_activations = {n: embed(x, explained.below) for n, x in class_pictures.items()}
-        sets = self.embed(random_pictures).chunk(3 * runs)
+        self.class_activations = {
+            n: activations_of(x, explained.below) for n, x in class_images.items()
+        }
+        sets = self.activations_of(random_images).chunk(3 * runs)
         self.against = sets[:runs]
         pairs = zip(sets[runs : 2 * runs], sets[2 * runs :], strict=True)
         scores = self._interpret(list(pairs), self.class_activations)
         self.random = {name: np.r_[s, 1 - s] for name, s in scores.items()}
 
-    def embed(self, pictures: Tensor) -> Tensor:
-        """What stands for pictures: their activations, or what the recipe makes of them."""
-        return embed(pictures, self.recipe.seen(self.explained.below))
+    def activations_of(self, images: Tensor) -> Tensor:
+        """What stands for images: their activations, or what the recipe makes of them."""
+        return activations_of(images, self.recipe.seen(self.explained.below))
 
     def scores(
         self, examples: Tensor, classes: Iterable[str] | None = None
@@ -140,21 +149,21 @@ class ConceptTest:
         """Scores of a concept for classes, one a run.
 
         Args:
-            examples: pictures of the concept, `runs` equal parts one after another.
-            classes: names (default: all that pictures were given for).
+            examples: Images of the concept, `runs` equal parts one after another.
+            classes: Names of classes (default: all that have images).
 
         Returns:
-            class → `(runs,)` in [0, 1].
+            Class → scores `(runs,)` in [0, 1].
 
         Raises:
-            UserError: examples that do not divide into the runs, or an unknown class.
+            UserError: The examples do not divide into the runs, or a class is unknown.
         """
         if len(examples) < self.runs or len(examples) % self.runs:
             raise UserError(f"{len(examples)} examples do not divide into {self.runs} runs.")
         known = self.class_activations
         names = list(known if classes is None else classes)
         wanted = {n: known[choose(n, known, "class")] for n in names}
-        parts = self.embed(examples).chunk(self.runs)
+        parts = self.activations_of(examples).chunk(self.runs)
         return self._interpret(list(zip(parts, self.against, strict=True)), wanted)
 
     def _interpret(
@@ -185,27 +194,48 @@ def decide(
 
     Args:
         scores: (concept, class) → scores `(runs,)`.
-        random: class → scores of random directions.
-        level: of the family of tests.
+        random: Class → scores of random directions.
+        level: The level of the family of tests.
 
     Returns:
-        One row a pair: `concept`, `class`, `score`, `random` (means), `p`, `holm`, `decision`.
+        One row for each pair: `concept`, `class`, `score` and `random` (means), `p`, `holm` (the
+        adjusted p-value), `decision`.
+
+    Raises:
+        UserError: There are no scores, or a class has no scores of random directions.
     """
     if not scores:
         raise UserError("no scores to decide on.")
     for _, name in scores:
         choose(name, random, "class with scores of random directions")
     rows = [
-        {"concept": concept, "class": name, "score": s.mean(), "random": random[name].mean(),
-         "p": welch(s, random[name])}
+        {
+            "concept": concept,
+            "class": name,
+            "score": s.mean(),
+            "random": random[name].mean(),
+            "p": welch(s, random[name]),
+        }
         for (concept, name), s in scores.items()
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows)
-    order = np.argsort(table.p.to_numpy(), kind="stable")
-    stepped = table.p.to_numpy()[order] * np.arange(len(table), 0, -1)
-    holm = np.empty(len(table))
-    holm[order] = np.maximum.accumulate(stepped).clip(max=1)
-    table["holm"] = holm
+    table["holm"] = holm_adjusted(table.p)
     above = np.where(table.score > table.random, *DECISIONS[:2])
-    table["decision"] = np.where(holm <= level, above, DECISIONS[2])
+    table["decision"] = np.where(holm(table.p, level), above, DECISIONS[2])
     return table
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean of independent values, by Student's t.
+
+    Args:
+        values: two or more numbers.
+
+    Returns:
+        The low and the high end, in the unit of the values.
+    """
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        raise UserError(f"{len(values)} values: an interval of their mean needs two or more.")
+    half = t_distribution.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    return float(values.mean() - half), float(values.mean() + half)

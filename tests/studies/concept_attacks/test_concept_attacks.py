@@ -11,7 +11,6 @@ from gc_utils.files import Ledger
 from gc_utils.models import load_model
 from gc_utils.statistics import rate, welch
 from gc_utils.studies import concept_attacks as ca
-from gc_utils.studies import concept_attacks as facets
 from gc_utils.studies.concept_attacks import CLASSES, IRRELEVANT, draw_textured
 from gc_utils.studies.concept_attacks import figures as figures
 
@@ -29,14 +28,17 @@ def explained(network):
 
 
 def small_test(explained, recipe=None, runs=4):
-    pictures = draw_textured(6, texture="striped", seed=2).x
+    images = draw_textured(6, texture="striped", seed=2).x
     return ca.ConceptTest(
-        explained, {"striped": pictures}, draw_textured(12 * runs, seed=3).x, runs=runs,
+        explained,
+        {"striped": images},
+        draw_textured(12 * runs, seed=3).x,
+        runs=runs,
         recipe=recipe,
-    )  # fmt: skip
+    )
 
 
-# ------------------------------------------------------------------------------------ the pictures
+# ------------------------------------------------------------------------------------ the images
 
 
 def test_what_is_irrelevant_is_independent_of_the_class():
@@ -46,7 +48,7 @@ def test_what_is_irrelevant_is_independent_of_the_class():
         assert (shares - 1 / shares.shape[1]).abs().to_numpy().max() < 0.08, attribute
 
 
-def test_pictures_are_repeatable_and_have_eight_bits():
+def test_images_are_repeatable_and_have_eight_bits():
     a, b = (draw_textured(3, texture="dotted", shape="disc", seed=4) for _ in range(2))
     assert torch.equal(a.x, b.x) and set(a.table.texture) == {"dotted"}
     assert torch.allclose(255 * a.x, (255 * a.x).round(), atol=1e-3)
@@ -56,7 +58,7 @@ def test_pictures_are_repeatable_and_have_eight_bits():
 def test_shapes_cover_equal_areas():
     """Else a shape would be evidence for more or less texture, and not irrelevant."""
     from gc_utils.studies.concept_attacks import SHAPES
-    from gc_utils.studies.concept_attacks.textured import _mask
+    from gc_utils.studies.concept_attacks.textured_images import _mask
 
     at = np.arange(101) - 50.0
     y, x = np.meshgrid(at, at, indexing="ij")
@@ -70,15 +72,15 @@ def test_shapes_cover_equal_areas():
 def test_unknown_attributes_are_named():
     with pytest.raises(UserError, match="zigzag"):
         draw_textured(2, texture="zigzag")
-    with pytest.raises(UserError, match="0 pictures"):
+    with pytest.raises(UserError, match="0 images"):
         draw_textured(0)
 
 
 # ----------------------------------------------------------------------------- what is explained
 
 
-def test_the_gradient_differs_between_pictures(explained):
-    """With one gradient for all pictures every TCAV score would be 0 or 1."""
+def test_the_gradient_differs_between_images(explained):
+    """With one gradient for all images every TCAV score would be 0 or 1."""
     a = explained.below(draw_textured(12, texture="striped", seed=6).x).requires_grad_()
     (gradient,) = torch.autograd.grad(explained.head(a)[:, 0].sum(), a)
     g = F.normalize(gradient.flatten(1), dim=1)
@@ -121,7 +123,7 @@ def test_scores_are_shares_of_positive_sensitivities_and_leave_no_files(
     a = test.class_activations["striped"].clone().requires_grad_()
     (gradient,) = torch.autograd.grad(explained.head(a)[:, 0].sum(), a)
     for run in range(4):
-        mine = ca.embed(examples[5 * run : 5 * run + 5], explained.below)
+        mine = ca.activations_of(examples[5 * run : 5 * run + 5], explained.below)
         along = gradient.flatten(1) @ ca.ridge_direction(mine, test.against[run])
         assert scores[run] == pytest.approx((along > 0).float().mean().item())
     assert not list(tmp_path.iterdir())
@@ -177,26 +179,26 @@ def test_pushing_moves_activations_within_the_bound_and_noise_does_not(explained
     along = ca.token_direction(explained.below, own, others, kind=kind)
     assert along.norm() == pytest.approx(1, abs=1e-5)
     x = draw_textured(6, background="wavy", seed=12).x
-    moved = ca.push(x, explained.below, along, 8, steps=4)
+    moved = ca.push_along(x, explained.below, along, 8, steps=4)
     assert (moved - x).abs().max() <= 8 / 255 + 1e-6 and 0 <= moved.min() <= moved.max() <= 1
     assert torch.allclose(255 * moved, (255 * moved).round(), atol=1e-3)
 
-    def height(pictures):
-        return (ca.embed(pictures, explained.below).flatten(1) @ along).mean()
+    def height(images):
+        return (ca.activations_of(images, explained.below).flatten(1) @ along).mean()
 
-    gain, by_noise = height(moved) - height(x), height(ca.noise(x, 8)) - height(x)
+    gain, by_noise = height(moved) - height(x), height(ca.add_noise(x, 8)) - height(x)
     assert gain > 3 * abs(by_noise) and gain > 0
-    assert (ca.noise(x, 8) - x).abs().max() <= 8 / 255 + 1e-6
-    back = ca.push(x, explained.below, -along, 8, steps=4)
+    assert (ca.add_noise(x, 8) - x).abs().max() <= 8 / 255 + 1e-6
+    back = ca.push_along(x, explained.below, -along, 8, steps=4)
     assert height(back) < height(x)
 
 
 def test_impossible_attacks_are_refused(explained):
     x, along = torch.rand(2, 3, 63, 63), torch.zeros(256 * 49)
     with pytest.raises(UserError, match="bound 0/255"):
-        ca.push(x, explained.below, along, 0)
+        ca.push_along(x, explained.below, along, 0)
     with pytest.raises(UserError, match="0 steps"):
-        ca.push(x, explained.below, along, 8, steps=0)
+        ca.push_along(x, explained.below, along, 8, steps=0)
     with pytest.raises(UserError, match="one at least"):
         ca.token_direction(explained.below, x[:0], x)
 
@@ -204,17 +206,17 @@ def test_impossible_attacks_are_refused(explained):
 def test_mistakes_in_attacks_and_defences_are_named(explained):
     x = torch.rand(2, 3, 63, 63)
     with pytest.raises(UserError, match="5 numbers for 12544 activations"):
-        ca.push(x, explained.below, torch.zeros(5), 8)
+        ca.push_along(x, explained.below, torch.zeros(5), 8)
     with pytest.raises(UserError, match="bound -4/255"):
-        ca.noise(x, -4)
+        ca.add_noise(x, -4)
     with pytest.raises(UserError, match="0 copies"):
         ca.smoothed(copies=0)
     with pytest.raises(UserError, match="7 perturbed of 1"):
-        ca.poison(x, x, runs=2, count=7)
+        ca.poison_examples(x, x, runs=2, count=7)
     with pytest.raises(UserError, match="do not divide"):
-        ca.poison(x, x, runs=3, count=1)
+        ca.poison_examples(x, x, runs=3, count=1)
     with pytest.raises(UserError, match="0 crops"):
-        ca.cropped_pictures("photos", 0, 63)
+        ca.cropped_photographs("photos", 0, 63)
     with pytest.raises(UserError, match="random directions"):
         ca.decide({("red", "k"): np.ones(4)}, {"other": np.ones(4)})
     with pytest.raises(UserError, match="explain a lower layer"):
@@ -227,7 +229,14 @@ def test_mistakes_in_attacks_and_defences_are_named(explained):
 
 def test_only_some_examples_are_poisoned():
     clean, moved = torch.zeros(6, 1), torch.ones(6, 1)
-    assert ca.poison(clean, moved, runs=2, count=2).flatten().tolist() == [1, 1, 0, 1, 1, 0]
+    assert ca.poison_examples(clean, moved, runs=2, count=2).flatten().tolist() == [
+        1,
+        1,
+        0,
+        1,
+        1,
+        0,
+    ]
 
 
 def test_attempts_are_judged_by_their_aim(explained, monkeypatch):
@@ -243,7 +252,7 @@ def test_attempts_are_judged_by_their_aim(explained, monkeypatch):
     ):
         scores = np.full(4, now) + np.linspace(-0.01, 0.01, 4)
         monkeypatch.setattr(test, "scores", lambda *_, s=scores: {"striped": s})
-        row = ca.judge(test, clean, concept, "striped", x, aim)
+        row = ca.judge_attempt(test, clean, concept, "striped", x, aim)
         assert row["success"] is success, (concept, now)
         assert row["low"] <= row["score"] <= row["high"]
 
@@ -278,7 +287,7 @@ def test_rates_have_exact_intervals():
 # ----------------------------------------------------------------------------------------- defences
 
 
-def test_an_orbit_average_does_not_see_the_turn(explained):
+def test_an_orbit_average_does_not_see_the_rotation(explained):
     seen = ca.orbit_averaged("D4").seen(explained.below)
     x = draw_textured(2, seed=14).x
     assert torch.allclose(seen(x), seen(torch.rot90(x, 1, (-2, -1)).flip(-1)), atol=1e-4)
@@ -311,7 +320,7 @@ def test_directions_of_features_are_made_of_blocks():
 
 @pytest.mark.parametrize("count", [3, 12, 20])
 @pytest.mark.parametrize("direction", [ca.ridge_direction, ca.median_direction])
-def test_swapping_the_sets_turns_the_direction_round(direction, count):
+def test_swapping_the_sets_reverses_the_direction(direction, count):
     """What the scores of random directions rest on, which count both ways."""
     rng = torch.Generator().manual_seed(2)
     p, n = torch.randn(2, count, 8, 1, 1, generator=rng)
@@ -325,16 +334,18 @@ def test_no_single_subset_can_move_the_median_beyond_the_others():
     positive[:, 0] += 2
     poisoned = positive.clone()
     poisoned[:4] = 100 * torch.randn(4, 12, 1, 1, generator=rng)
-    honest = torch.stack([
-        F.normalize(ca.ridge_direction(positive[i : i + 4], negative[i : i + 4]), dim=0)
-        for i in range(4, 20, 4)
-    ])  # fmt: skip
+    honest = torch.stack(
+        [
+            F.normalize(ca.ridge_direction(positive[i : i + 4], negative[i : i + 4]), dim=0)
+            for i in range(4, 20, 4)
+        ]
+    )
     found = ca.median_direction(poisoned, negative)
     assert (found >= honest.min(0).values).all() and (found <= honest.max(0).values).all()
 
 
 @pytest.mark.slow
-def test_clean_answers_are_right_and_attacks_overturn_them(network):
+def test_clean_decisions_are_right_and_attacks_overturn_them(network):
     """The whole of it: causes are found, perturbed examples overturn it, noise does not."""
     explained = ca.train_head(network, LAYER, draw_textured(1500, seed=1), progress=False)
     unseen = draw_textured(300, seed=2)
@@ -355,10 +366,10 @@ def test_clean_answers_are_right_and_attacks_overturn_them(network):
         own = torch.tensor((lessons.table.texture == name).to_numpy())
         along = ca.token_direction(explained.below, lessons.x[own], lessons.x[~own])
         along = along if aim == "induce" else -along
-        moved = ca.push(concepts[concept], explained.below, along, 8)
-        assert ca.judge(test, clean, concept, name, moved, aim)["success"]
-        jiggled = ca.noise(concepts[concept], 8)
-        assert not ca.judge(test, clean, concept, name, jiggled, aim)["success"]
+        moved = ca.push_along(concepts[concept], explained.below, along, 8)
+        assert ca.judge_attempt(test, clean, concept, name, moved, aim)["success"]
+        jiggled = ca.add_noise(concepts[concept], 8)
+        assert not ca.judge_attempt(test, clean, concept, name, jiggled, aim)["success"]
 
 
 # ------------------------------------------------------------------------------------------- facets
@@ -372,12 +383,14 @@ def test_the_facet_objective_is_goh_et_als():
     def neuron(x):
         return (kernel * x.square()).flatten(1).sum(1)
 
-    value = facets.faceted(lambda x: x, neuron, w, strength=3.0)(a.clone().requires_grad_())
+    value = ca.facet_objective(lambda x: x, neuron, w, strength=3.0)(a.clone().requires_grad_())
     gradient = 2 * kernel * a
     by_hand = neuron(a) + 3 * torch.einsum("c,bchw->b", w, a * gradient)
     assert torch.allclose(value, by_hand, rtol=1e-5)
     x = a.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(facets.faceted(lambda x: x, neuron, w, strength=3.0)(x).sum(), x)
+    (slope,) = torch.autograd.grad(
+        ca.facet_objective(lambda x: x, neuron, w, strength=3.0)(x).sum(), x
+    )
     held = gradient + 3 * w[:, None, None] * gradient  # the gradient inside is held fixed
     assert torch.allclose(slope, held, rtol=1e-5)
 
@@ -390,27 +403,27 @@ def test_facets_show_what_their_examples_show(network):
     merged = ca.train_head(network, LAYER, lessons, classes=both, progress=False)
     assert merged.classes == ("lined or dotted", "else")
     shown = {
-        t: ca.embed(draw_textured(80, texture=t, seed=21).x, merged.below)
+        t: ca.activations_of(draw_textured(80, texture=t, seed=21).x, merged.below)
         for t in ("striped", "dotted")
     }
-    rest = ca.embed(draw_textured(160, seed=22).x, merged.below)
-    probes = {t: facets.facet_probe(a, rest) for t, a in shown.items()}
-    images = facets.visualise_facets(
+    rest = ca.activations_of(draw_textured(160, seed=22).x, merged.below)
+    probes = {t: ca.facet_probe(a, rest) for t, a in shown.items()}
+    images = ca.visualise_facets(
         merged, "lined or dotted", probes, 63, starts=3, strength=20, steps=80, progress=False
     )
     bank = ca.train_head(load_model("filter_bank"), "filters", lessons, progress=False)
-    seen = facets.detect(images, {"bank": bank}, ("striped", "dotted"))
+    seen = ca.detector_probabilities(images, {"bank": bank}, ("striped", "dotted"))
     means = seen.groupby("facet")[["striped", "dotted"]].mean()
     gap = means.dotted - means.striped
     assert gap["dotted"] > gap["striped"] + 0.3
     with pytest.raises(UserError, match="unknown class"):
-        facets.visualise_facets(merged, "zebra", probes, 63)
+        ca.visualise_facets(merged, "zebra", probes, 63)
 
 
 def test_photographs_become_examples():
-    x = ca.cropped_pictures("photos", 3, 80, seed=1)
+    x = ca.cropped_photographs("photos", 3, 80, seed=1)
     assert x.shape == (3, 3, 80, 80) and 0 <= x.min() < x.max() <= 1
-    assert torch.equal(x, ca.cropped_pictures("photos", 3, 80, seed=1))
+    assert torch.equal(x, ca.cropped_photographs("photos", 3, 80, seed=1))
 
 
 # ------------------------------------------------------------------------------------------ figures
@@ -418,26 +431,49 @@ def test_photographs_become_examples():
 
 def drawn(name):
     scores = pd.DataFrame(
-        {"concept": ["red", "striped"], "class": "striped", "score": [0.4, 1.0],
-         "decision": ["irrelevant", "important"]}
-    )  # fmt: skip
+        {
+            "concept": ["red", "striped"],
+            "class": "striped",
+            "score": [0.4, 1.0],
+            "decision": ["irrelevant", "important"],
+        }
+    )
     attacks = pd.DataFrame(
-        {"concept": "red", "class": "striped", "aim": "induce",
-         "kind": ["clean", "attack", "noise"],
-         "bound": [0.0, 8.0, 8.0], "score": [0.4, 1.0, 0.5], "low": [0.3, 1.0, 0.4],
-         "high": [0.5, 1.0, 0.6], "random": 0.5,
-         "decision": ["irrelevant", "important", "irrelevant"]}
-    )  # fmt: skip
+        {
+            "concept": "red",
+            "class": "striped",
+            "aim": "induce",
+            "kind": ["clean", "attack", "noise"],
+            "bound": [0.0, 8.0, 8.0],
+            "score": [0.4, 1.0, 0.5],
+            "low": [0.3, 1.0, 0.4],
+            "high": [0.5, 1.0, 0.6],
+            "random": 0.5,
+            "decision": ["irrelevant", "important", "irrelevant"],
+        }
+    )
     outcomes = pd.DataFrame({"condition": "attack", "aim": ["induce", "hide"], "success": [1, 0]})
     defences = pd.DataFrame(
-        {"defence": ["none", "smoothing"], "induced at 2": [1, 0.5], "hidden at 2": 0.0,
-         "induced at 8": 1.0, "hidden at 8": [1, 0.5], "causal found": 1.0, "false positives": 0.0,
-         "passes": [1, 4]}
-    )  # fmt: skip
+        {
+            "defence": ["none", "smoothing"],
+            "induced at 2": [1, 0.5],
+            "hidden at 2": 0.0,
+            "induced at 8": 1.0,
+            "hidden at 8": [1, 0.5],
+            "causal found": 1.0,
+            "false positives": 0.0,
+            "passes": [1, 4],
+        }
+    )
     seen = pd.DataFrame(
-        {"facet": ["a", "a", "b"], "start": [0, 1, 0], "detector": "bank", "striped": 0.2,
-         "dotted": [0.7, 0.8, 0.1]}
-    )  # fmt: skip
+        {
+            "facet": ["a", "a", "b"],
+            "start": [0, 1, 0],
+            "detector": "bank",
+            "striped": 0.2,
+            "dotted": [0.7, 0.8, 0.1],
+        }
+    )
     x = torch.rand(2, 3, 9, 9)
     return {
         "decisions": lambda: figures.decisions(scores, [("striped", "striped")]),
@@ -445,7 +481,7 @@ def drawn(name):
         "successes": lambda: figures.successes(outcomes),
         "defences": lambda: figures.defences(defences),
         "facets": lambda: figures.facet_scores(seen, ("striped", "dotted")),
-        "rows": lambda: figures.picture_rows({"a": x, "b": x[:1]}),
+        "rows": lambda: figures.image_rows({"a": x, "b": x[:1]}),
         "perturbations": lambda: figures.perturbations({"a": (x, x + 0.01)}),
     }[name]()
 
@@ -458,6 +494,6 @@ def test_figures_are_drawn_with_labels(name):
 
 
 @pytest.mark.parametrize("name", ["rows", "perturbations"])
-def test_rows_of_pictures_show_every_picture(name):
+def test_rows_of_images_show_every_image(name):
     shown = [image for ax in drawn(name).axes for image in ax.get_images()]
     assert len(shown) == {"rows": 3, "perturbations": 6}[name]

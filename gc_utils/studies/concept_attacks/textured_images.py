@@ -1,8 +1,8 @@
-"""Textured shapes: pictures whose classes have known attributes, to explain a classifier by.
+"""Textured shapes: images whose attributes are known, to test explanations of a classifier.
 
-A picture shows a shape (disc, square, triangle) filled with a texture, on a background with another
-faint texture. Its class is the texture that fills the shape. Everything else, the shape, the
-background, the colours, is drawn independently of the class: it cannot matter for it.
+An image shows a shape (disc, square, triangle) filled with a texture, on a background with another
+faint texture. Its class is the texture that fills the shape. Everything else (the shape, the
+background, the colours) is drawn independently of the class and cannot be a cause of it.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ PATTERNS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 @dataclass(frozen=True)
-class TexturedPictures:
-    """Pictures with their attributes.
+class TexturedImages:
+    """Images with their attributes.
 
     Attributes:
         x: float32 `(N, 3, side, side)`, RGB in [0, 1].
-        table: one row a picture: `texture` (the class), `shape`, `background`, `hue`.
+        table: one row for each image: `texture` (the class), `shape`, `background`, `hue`.
     """
 
     x: torch.Tensor
@@ -101,6 +101,11 @@ class TexturedPictures:
         """Numbers of the classes, `(N,)`."""
         return torch.tensor([CLASSES.index(t) for t in self.table.texture])
 
+    def shows(self, texture: str) -> torch.Tensor:
+        """Which images show a texture, bool `(N,)`."""
+        choose(texture, CLASSES, "texture")
+        return torch.tensor((self.table.texture == texture).to_numpy())
+
 
 def _waves(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blotches: a sum of random waves about one period long."""
@@ -111,11 +116,11 @@ def _waves(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def _pattern(name: str, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A texture at pixels, of random period, turn and shift; mean 0, root mean square 0.7."""
-    period, turn = rng.uniform(9, 14), rng.uniform(0, 2 * np.pi)
+    """A texture of random period, orientation and shift; mean 0, root mean square 0.7."""
+    period, angle = rng.uniform(9, 14), rng.uniform(0, 2 * np.pi)
     shift = rng.uniform(0, 1, 2)
-    u = (x * np.cos(turn) + y * np.sin(turn)) / period + shift[0]
-    v = (y * np.cos(turn) - x * np.sin(turn)) / period + shift[1]
+    u = (x * np.cos(angle) + y * np.sin(angle)) / period + shift[0]
+    v = (y * np.cos(angle) - x * np.sin(angle)) / period + shift[1]
     value = _waves(u, v, rng) if name == "blotched" else PATTERNS[name](u, v)
     value = np.clip(value, -1, 1)
     value = value - value.mean()  # brightness and contrast are to tell nothing about the texture
@@ -123,17 +128,17 @@ def _pattern(name: str, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) 
 
 
 def _mask(shape: str, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A shape of random place, size and turn, with edges blurred over a pixel."""
+    """A shape of random place, size and orientation, with edges blurred over a pixel."""
     side = len(x)
     cx, cy = rng.uniform(-0.08, 0.08, 2) * side
-    size, turn = rng.uniform(0.25, 0.33) * side, rng.uniform(0, 2 * np.pi)
+    size, angle = rng.uniform(0.25, 0.33) * side, rng.uniform(0, 2 * np.pi)
     x, y = x - cx, y - cy
     if shape == "disc":
         inside = size - np.hypot(x, y)
     else:
         corners = {"square": 4, "triangle": 3}[shape]
         apothem = size * (np.pi / (corners * np.tan(np.pi / corners))) ** 0.5  # of equal areas
-        at = turn + 2 * np.pi * np.arange(corners) / corners
+        at = angle + 2 * np.pi * np.arange(corners) / corners
         inside = np.min([apothem - (x * np.cos(a) + y * np.sin(a)) for a in at], 0)
     return np.clip(inside + 0.5, 0, 1)
 
@@ -153,23 +158,26 @@ def draw_textured(
     hue: str | None = None,
     side: int = SIDE,
     seed: int = 0,
-) -> TexturedPictures:
-    """Draw pictures; what is not given is drawn evenly and independently.
+) -> TexturedImages:
+    """Draw images; attributes that are not given are drawn uniformly and independently.
 
     Args:
-        count: of pictures.
-        texture: one of `CLASSES`.
-        shape: one of `SHAPES`.
-        background: one of `BACKGROUNDS`.
-        hue: one of `HUES`, of the shape.
-        side: pixels.
-        seed: of everything.
+        count: The number of images.
+        texture: The texture that fills the shape, one of `CLASSES`.
+        shape: The shape, one of `SHAPES`.
+        background: The texture of the background, one of `BACKGROUNDS`.
+        hue: The hue of the shape, one of `HUES`.
+        side: The side of an image in pixels.
+        seed: The seed of all random choices.
+
+    Returns:
+        The images, with eight bits a colour, and the table of their attributes.
 
     Raises:
-        UserError: an unknown attribute, or no picture.
+        UserError: An attribute is unknown, or `count` is below 1.
     """
     if count < 1:
-        raise UserError(f"{count} pictures: at least one is needed.")
+        raise UserError(f"{count} images: at least one is needed.")
     given = {"texture": texture, "shape": shape, "background": background, "hue": hue}
     among = {"texture": CLASSES, "shape": SHAPES, "background": BACKGROUNDS, "hue": HUES}
     for name, value in given.items():
@@ -178,15 +186,15 @@ def draw_textured(
     rng = np.random.default_rng(seed)
     at = np.arange(side) - (side - 1) / 2
     y, x = np.meshgrid(-at, at, indexing="ij")
-    pictures, rows = np.empty((count, 3, side, side), np.float32), []
+    images, rows = np.empty((count, 3, side, side), np.float32), []
     for i in range(count):
         row = {n: v or str(rng.choice(among[n])) for n, v in given.items()}
         inside = _mask(row["shape"], x, y, rng)
         ground = 0.16 * _pattern(row["background"], x, y, rng)
         filled = rng.uniform(0.25, 0.4) * _pattern(row["texture"], x, y, rng)
         behind, front = rng.uniform(0.35, 0.65), _colour(row["hue"], rng)[:, None, None]
-        picture = (1 - inside) * (behind + ground) + inside * (front + filled)
-        noisy = np.clip(picture + rng.normal(0, 0.02, picture.shape), 0, 1)
-        pictures[i] = np.round(255 * noisy) / 255  # as a file would have it
+        image = (1 - inside) * (behind + ground) + inside * (front + filled)
+        noisy = np.clip(image + rng.normal(0, 0.02, image.shape), 0, 1)
+        images[i] = np.round(255 * noisy) / 255  # as a file would have it
         rows.append(row)
-    return TexturedPictures(torch.from_numpy(pictures), pd.DataFrame(rows))
+    return TexturedImages(torch.from_numpy(images), pd.DataFrame(rows))

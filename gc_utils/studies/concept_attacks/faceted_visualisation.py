@@ -1,20 +1,19 @@
-"""Faceted feature visualisation: one neuron's different reasons to fire, one at a time.
+"""Faceted feature visualisation: the different reasons why a neuron responds, one at a time.
 
 Goh et al., *Multimodal Neurons in Artificial Neural Networks* (Distill 2021), appendix "Faceted
-Feature Visualization": a neuron `f` that fires for several kinds of things is visualised with a
-facet, a linear probe `w` of a lower layer `g` that tells one of the kinds from other pictures,
+Feature Visualization": a neuron `f` that responds to several kinds of things is visualised with a
+facet, a linear probe `w` of a lower layer `g` that tells one of the kinds from other images,
 
     f(g(x)) + wᵀ(g(x) ⊙ ∇f(g(x))),    the gradient held fixed.
 
 The second term asks for what the neuron reads *and* the probe wants. The probe is fitted to example
-pictures, which is where Brown and Kvinge (arXiv 2110.07120) attack it.
+images, which is where Brown and Kvinge (arXiv 2110.07120) attack it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,26 +21,26 @@ from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError
 from gc_utils.inspection.visualise import Objective, optimise
+from gc_utils.studies.concept_attacks.classifiers import Activations, Explained
 from gc_utils.studies.concept_attacks.directions import ridge_direction
-from gc_utils.studies.concept_attacks.explained import Activations, Explained, embed
 
 
 def facet_probe(positive: Tensor, negative: Tensor, *, weight: float = 10.0) -> Tensor:
     """A facet: a linear probe of a layer's channels, averaged over places.
 
     Args:
-        positive: activations `(N, C, h, w)` of the facet's examples.
-        negative: of other pictures.
-        weight: of the ridge, see `ridge_direction`.
+        positive: Activations `(N, C, h, w)` of the facet's examples.
+        negative: Activations of other images.
+        weight: The weight of the ridge, see `ridge_direction`.
 
     Returns:
-        `(C,)`, of unit length.
+        The probe `(C,)`, of unit length.
     """
     pooled = (a.mean((2, 3)) for a in (positive, negative))
     return F.normalize(ridge_direction(*pooled, weight=weight), dim=0)
 
 
-def faceted(
+def facet_objective(
     below: Activations,
     neuron: Callable[[Tensor], Tensor],
     probes: Tensor,
@@ -51,14 +50,14 @@ def faceted(
     """The objective of a faceted visualisation.
 
     Args:
-        below: `g`, pictures to activations `(B, C, h, w)`.
-        neuron: `f`, activations to `(B,)`.
-        probes: `w`, `(B, C)` or `(C,)`, the same at every place; zeros for no facet.
-        strength: factor of the facet's term, a number or `(B,)`; Goh et al. have 1 and let the
+        below: The function `g`, from images to activations `(B, C, h, w)`.
+        neuron: The function `f`, from activations to `(B,)`.
+        probes: The probes `w`, `(B, C)` or `(C,)`, the same at every place; zeros for no facet.
+        strength: The factor of the facet's term, a number or `(B,)`. Goh et al. use 1 and let the
             probe's length decide.
 
     Returns:
-        Pictures `(B, 3, S, S)` to `(B,)`.
+        A function of images `(B, 3, S, S)` with values `(B,)`, to be maximised.
     """
     w = torch.atleast_2d(probes)[..., None, None]
 
@@ -84,24 +83,29 @@ def visualise_facets(
     seed: int = 0,
     **options,
 ) -> dict[str, Tensor]:
-    """Pictures that a class's logit asks for, under every facet, from several starts.
+    """Images that maximise a class's logit under every facet, from several starts.
 
     Args:
-        explained: its `below` is `g`, its logit `f`.
-        name: of the class.
-        probes: facet → `(C,)`; zeros for none.
-        size: side of the pictures.
-        starts: from how many random noises; all facets start from the same ones.
-        strength: of the facets.
-        options: of `visualise.optimise`.
+        explained: The classifier; its `below` is `g`, and its logit `f`.
+        name: The name of the class.
+        probes: Facet → probe `(C,)`; zeros for no facet.
+        size: The side of the images in pixels.
+        starts: The number of random starting images, the same for all facets.
+        strength: The factor of the facets' term.
+        progress: Whether to show a progress bar.
+        seed: The seed of the first starting image.
+        **options: Further options of `gc_utils.inspection.visualise.optimise`.
 
     Returns:
-        facet → `(starts, 3, S, S)`.
+        Facet → images `(starts, 3, S, S)`.
+
+    Raises:
+        UserError: The class is unknown.
     """
     if name not in explained.classes:
         raise UserError(f"unknown class {name!r}; choose among {', '.join(explained.classes)}.")
     unit = explained.classes.index(name)
-    objective = faceted(
+    objective = facet_objective(
         explained.below,
         lambda a: explained.head(a)[:, unit],
         torch.stack(list(probes.values())),
@@ -112,23 +116,3 @@ def visualise_facets(
         for start in tqdm(range(starts), desc="facets", disable=not progress)
     ]
     return dict(zip(probes, torch.stack(found, 1), strict=True))
-
-
-def detect(
-    pictures: Mapping[str, Tensor], detectors: Mapping[str, Explained], names: Sequence[str]
-) -> pd.DataFrame:
-    """What independent classifiers see in pictures.
-
-    Returns:
-        One row a facet, start and detector: `facet`, `start`, `detector`, and the probability of
-        each class of `names`.
-    """
-    rows = []
-    for facet, x in pictures.items():
-        for detector, explained in detectors.items():
-            seen = embed(x, explained).softmax(1)
-            at = [explained.classes.index(n) for n in names]
-            for start, p in enumerate(seen[:, at].tolist()):
-                row = {"facet": facet, "start": start, "detector": detector}
-                rows.append(row | dict(zip(names, p, strict=True)))
-    return pd.DataFrame(rows)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import trange
 
 from gc_utils._torchvision import torchvision
-from gc_utils.errors import UserError
+from gc_utils.errors import UserError, choose
 from gc_utils.images.photographs import load_images
 from gc_utils.models.architecture import LAYERS
 from gc_utils.models.base import Model
 from gc_utils.models.inception import InceptionModel, InceptionV1
-from gc_utils.studies.concept_attacks.textured import CLASSES, TexturedPictures
+from gc_utils.studies.concept_attacks.textured_images import CLASSES, TexturedImages
 
-BATCH = 24  # pictures at once: what they need stays small enough to be kept and used again
+BATCH = 24  # images at once: what they need stays small enough to be kept and used again
 Activations = Callable[[Tensor], Tensor]
 Direction = Callable[[Tensor, Tensor], Tensor]
 Pair = tuple[str, str]  # concept, class
@@ -52,7 +53,7 @@ class Explained(nn.Module):
         self.classes = tuple(classes)
 
     def head(self, a: Tensor) -> Tensor:
-        """Logits from activations."""
+        """Logits `(B, classes)` from activations `(B, C, h, w)`."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,14 +65,14 @@ class TrainedHead(Explained):
     """A frozen model with a head of its own: convolution, ReLU, mean over places, linear.
 
     The head mixes places and has a hidden layer: with a linear head on pooled activations every
-    picture would have the same gradient, and every TCAV score would be 0 or 1.
+    image would have the same gradient, and every TCAV score would be 0 or 1.
 
     Args:
-        model: the backbone.
-        layer: whose activations are explained.
-        classes: their names.
-        hidden: channels of the head's convolution.
-        seed: of the head's weights.
+        model: The network below the head.
+        layer: The layer whose activations are explained.
+        classes: The names of the classes.
+        hidden: The number of channels of the head's convolution.
+        seed: The seed of the head's first weights.
     """
 
     def __init__(
@@ -98,10 +99,10 @@ class OwnLogits(Explained):
 
     Args:
         model: InceptionV1 with weights up to the logits.
-        layer: whose activations are explained.
+        layer: The layer whose activations are explained.
 
     Raises:
-        UserError: another model, or weights that end below the logits.
+        UserError: The model is another one, or its weights end below the logits.
     """
 
     def __init__(self, model: Model, layer: str) -> None:
@@ -119,14 +120,14 @@ class OwnLogits(Explained):
         self.network: InceptionV1 = model.network
 
     def head(self, a: Tensor) -> Tensor:
-        """Logits from activations, averaged over places where the picture has several."""
+        """Logits from activations, averaged over places where the image has several."""
         return self.network.above(a, self.below.layer, "logits").mean((2, 3))
 
 
 def train_head(
     model: Model,
     layer: str,
-    pictures: TexturedPictures,
+    images: TexturedImages,
     *,
     classes: Mapping[str, str] | None = None,
     epochs: int = 12,
@@ -138,22 +139,31 @@ def train_head(
     """Train a head on a frozen model's activations (Adam, half a cosine).
 
     Args:
-        model, layer: what lies below.
-        pictures: to learn from.
-        classes: texture → class, for classes of several textures (default: one each).
-        epochs, lr, batch: of the training.
-        seed: of weights and order.
-        progress: show a progress bar.
+        model: The network below the head, which is not changed.
+        layer: The layer on whose activations the head stands.
+        images: The images to learn from.
+        classes: Texture → class, where a class has several textures; None for one class each.
+        epochs: How often every image is used.
+        lr: The largest learning rate.
+        batch: The number of images in a step.
+        seed: The seed of the weights and of the order of the images.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The classifier, in evaluation mode and frozen.
+
+    Raises:
+        UserError: The layer has fewer than 3x3 units on images of this size.
     """
     table = classes or {texture: texture for texture in CLASSES}
     names = list(dict.fromkeys(table[t] for t in CLASSES))
-    y = torch.tensor([names.index(table[t]) for t in pictures.table.texture]).to(model.device)
+    y = torch.tensor([names.index(table[t]) for t in images.table.texture]).to(model.device)
     explained = TrainedHead(model, layer, names, seed=seed)
-    a = embed(pictures.x, explained.below)
+    a = activations_of(images.x, explained.below)
     if min(a.shape[-2:]) < 3:
         raise UserError(
-            f"layer {layer!r} has {a.shape[-2]}x{a.shape[-1]} units on pictures of "
-            f"{pictures.x.shape[-1]} pixels; the head needs 3x3: explain a lower layer."
+            f"layer {layer!r} has {a.shape[-2]}x{a.shape[-1]} units on images of "
+            f"{images.x.shape[-1]} pixels; the head needs 3x3: explain a lower layer."
         )
     explained.mean.copy_(a.mean((0, 2, 3))[:, None, None])
     explained.scale.fill_(float((a - explained.mean).square().mean().sqrt().clamp_min(1e-12)))
@@ -174,15 +184,50 @@ def train_head(
 
 
 @torch.no_grad()
-def embed(pictures: Tensor, activations: Activations, *, batch: int = BATCH) -> Tensor:
-    """Activations of pictures, a batch at a time."""
-    return torch.cat([activations(x) for x in pictures.split(batch)])
+def activations_of(images: Tensor, activations: Activations, *, batch: int = BATCH) -> Tensor:
+    """Activations of images, computed batch by batch and without gradients.
+
+    Args:
+        images: `(N, 3, S, S)`, RGB in [0, 1].
+        activations: Any function of images, such as a layer's activations or a classifier.
+        batch: The number of images computed at once.
+
+    Returns:
+        The function's values, `(N, …)`.
+    """
+    return torch.cat([activations(x) for x in images.split(batch)])
 
 
 @torch.no_grad()
-def predict(explained: Explained, pictures: Tensor) -> list[str]:
-    """Names of the classes that pictures are put into."""
-    return [explained.classes[i] for i in embed(pictures, explained).argmax(1).tolist()]
+def predict(explained: Explained, images: Tensor) -> list[str]:
+    """The name of the class with the largest logit, for each of the images `(N, 3, S, S)`."""
+    return [explained.classes[i] for i in activations_of(images, explained).argmax(1).tolist()]
+
+
+def accuracy(explained: Explained, images: TexturedImages) -> float:
+    """The share of images whose texture is the class that a classifier puts them into."""
+    return float(np.mean(np.array(predict(explained, images.x)) == images.table.texture.to_numpy()))
+
+
+def gradient_agreement(explained: Explained, images: Tensor, name: str) -> float:
+    """The mean cosine of the gradients of a class's logit at two different images.
+
+    At 1 all images have one gradient, and every TCAV score is 0 or 1.
+
+    Args:
+        explained: The classifier; gradients are with respect to the explained activations.
+        images: Two or more images `(N, 3, S, S)`.
+        name: The name of the class.
+
+    Returns:
+        The mean over all pairs of different images, in [-1, 1].
+    """
+    unit = explained.classes.index(choose(name, explained.classes, "class"))
+    a = explained.below(images).requires_grad_()
+    (gradient,) = torch.autograd.grad(explained.head(a)[:, unit].sum(), a)
+    g = F.normalize(gradient.flatten(1), dim=1)
+    cosines = (g @ g.T)[~torch.eye(len(g), dtype=torch.bool, device=g.device)]
+    return float(cosines.mean())
 
 
 class Above(nn.Module):
@@ -196,20 +241,23 @@ class Above(nn.Module):
         return self.head(self.below(a))
 
 
-# ------------------------------------------------------------------------------- people's pictures
+# --------------------------------------------------------------------------- images of one's own
 
 
-def cropped_pictures(spec: str, count: int, side: int, *, seed: int = 0) -> Tensor:
+def cropped_photographs(spec: str, count: int, side: int, *, seed: int = 0) -> Tensor:
     """Random crops of photographs, as examples of a concept or a class.
 
     Args:
-        spec: as for `gc_utils.images.load_images`: `"folder:PATH"`, `"photos"`, …
-        count: crops, the photographs taken in turn.
-        side: pixels.
-        seed: of the crops.
+        spec: Where the photographs are, as for `gc_utils.images.load_images` (`"folder:PATH"`).
+        count: The number of crops; with fewer photographs, several crops come from each.
+        side: The side of a crop in pixels.
+        seed: The seed of the crops.
 
     Returns:
-        `(count, 3, side, side)` float32 in [0, 1].
+        The crops, `(count, 3, side, side)` float32 in [0, 1].
+
+    Raises:
+        UserError: `count` or `side` is below 1, or there are no such photographs.
     """
     if count < 1 or side < 1:
         raise UserError(f"{count} crops of {side} pixels: expected one or more.")
