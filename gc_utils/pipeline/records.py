@@ -250,7 +250,7 @@ RECORDS = (
             "concepts/*.zarr",
             "concepts/*.safetensors",
             "concepts/*.csv",
-            "concepts/*.json",
+            "concepts/*.jsonl",
         ),
         paper=Paper(
             "Making Corgis Important for Honeycomb Classification", "2110.07120", "concept_attacks"

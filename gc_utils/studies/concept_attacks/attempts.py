@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,9 +12,9 @@ import pandas as pd
 from torch import Tensor
 from tqdm.auto import tqdm
 
-import gc_utils
+from gc_utils.closure import code_digest
 from gc_utils.errors import choose
-from gc_utils.files import Ledger, is_hidden
+from gc_utils.files import Ledger
 from gc_utils.models.base import Model
 from gc_utils.models.load import load_model
 from gc_utils.studies.concept_attacks.attacks import (
@@ -106,7 +105,7 @@ class Attempts:
         self.through: dict[str, Activations] = {"same": activations, "centroid": activations}
         self.ledger = Ledger(
             path,
-            package=_code_checksum(),
+            code=code_digest(__name__),  # attempts that other code made are not used again
             examples=examples.each,
             runs=examples.runs,
             seed=examples.seed,
@@ -300,13 +299,3 @@ def shift(outcome: pd.DataFrame, clean: Mapping[tuple[str, str], np.ndarray]) ->
     sign = np.where(outcome.aim == "induce", 1, -1)
     before = [clean[pair].mean() for pair in zip(outcome.concept, outcome["class"], strict=True)]
     return float((sign * (outcome.score - before)).mean())
-
-
-def _code_checksum() -> str:
-    """SHA-256 of the package's code: attempts that other code made are not used again."""
-    root = Path(gc_utils.__file__).parent
-    total = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        if not is_hidden(path.relative_to(root)):
-            total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()

@@ -54,7 +54,7 @@ def clean(material, small):
 @pytest.fixture
 def tried(material, clean, small, tmp_path):
     lessons = ca.draw_textured(40, seed=3)
-    path = tmp_path / "attempts.json"
+    path = tmp_path / "attempts.jsonl"
     return ca.Attempts(path, material, clean, lessons, small.below, steps=2, layer="small")
 
 
