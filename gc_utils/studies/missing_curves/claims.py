@@ -118,7 +118,7 @@ def gaps_filled(
     known = f"{hidden.found} of {hidden.banks} hidden banks are solved"
     if neurons < LEAST_NEURONS:
         holds = None
-        why = f"{neurons or 'no'} neurons of {layer} detect curves, too few for gaps; {known}"
+        why = f"curve neurons of {layer}: {neurons}, too few to leave gaps; {known}"
     elif not count:
         holds = None
         why = f"the curve neurons of {layer} leave no gap of {GAP:g}° or more; {known}"
@@ -227,9 +227,9 @@ def hidden_sentence(hidden: HiddenBanks) -> str:
 def detectors_sentence(layer: str, units: int, features: int, by_random: float) -> str:
     """Whether a dictionary finds more curve detectors than random directions do, in words."""
     return (
-        f"Of {units} features of {layer} {features} detect curves, of as many random directions "
-        f"{by_random:.0f}: "
-        + ("clearly more." if features > MORE * by_random else "not clearly more.")
+        f"Curve detectors among the {units} features of {layer}: {features}, "
+        + ("clearly" if features > MORE * by_random else "not clearly")
+        + f" more than among as many random directions ({by_random:.0f})."
     )
 
 

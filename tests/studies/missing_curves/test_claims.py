@@ -51,8 +51,8 @@ def recorded(finding, tmp_path):
     "changed, verdict, words",
     [
         ({}, "reproduced", "2 of 3 gaps of mixed3b are filled, by evenly drawn angles in 94%"),
-        ({"neurons": 0}, "not tested here", "no neurons of mixed3b detect curves"),
-        ({"neurons": 2}, "not tested here", "2 neurons of mixed3b detect curves, too few"),
+        ({"neurons": 0}, "not tested here", "curve neurons of mixed3b: 0, too few to leave gaps"),
+        ({"neurons": 2}, "not tested here", "curve neurons of mixed3b: 2, too few to leave gaps"),
         ({"filling": Filling([], [])}, "not tested here", "leave no gap of 30° or more"),
         ({"filling": filling(True, False, False)}, "not reproduced", "1 of 3 gaps"),
         ({"features": 18}, "not reproduced", "18 features of mixed3b detect curves, 12.0 of"),
@@ -140,8 +140,8 @@ def test_hidden_banks_are_counted():
 
 
 def test_detectors_are_compared_with_random_directions():
-    assert claims.detectors_sentence("here", 96, 40, 12.0).endswith("clearly more.")
-    assert claims.detectors_sentence("here", 96, 13, 12.0).endswith("not clearly more.")
+    assert "here: 40, clearly more" in claims.detectors_sentence("here", 96, 40, 12.0)
+    assert "here: 13, not clearly more" in claims.detectors_sentence("here", 96, 13, 12.0)
 
 
 def test_each_gap_has_a_sentence():

@@ -314,6 +314,9 @@ def test_chance_is_compared_with_what_was_measured():
     fewer = table.loc["features, as few as the smaller set"]
     assert fewer["count"] == 3 and fewer.low <= fewer.gap <= fewer.high
     assert table.loc["even draws, as many as curve features", "count"] == 12
+    none = [np.zeros(0)] * 2
+    empty = mc.compare_coverage({w: tuned([]) for w in units}, none, none, resamples=3)
+    assert (empty["count"] == 0).all() and (empty.gap == 360).all()
 
 
 def test_filling_of_gaps_beside_chance():

@@ -349,3 +349,10 @@ def test_tables_of_methods_and_of_rotation():
     assert summary["the others"] == 0.02
     none = td.rotation_summary({"one": small_study((0.1, 0.2))}, "PCA")["one"]
     assert np.isnan(none["predicted by orientation or direction, those"])
+
+
+def test_the_most_by_chance_is_over_all_methods():
+    chance = {"PCA": pd.DataFrame({"colour": [0.1, 0.3]}), "ICA": pd.DataFrame({"colour": [0.2]})}
+    study = td.LayerStudy(None, np.zeros((0, 2)), {}, {}, chance, chance, {})
+    assert study.most_by_chance() == {"colour": 0.3}
+    assert study.best().colour.to_dict() == {"PCA": 0.3, "ICA": 0.2}
