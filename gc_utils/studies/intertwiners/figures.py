@@ -54,8 +54,15 @@ def passing(errors: pd.DataFrame) -> Figure:
     ax.set_xticks(range(errors.shape[1]), errors.columns, rotation=35, ha="right")
     ax.set_yticks(range(len(errors)), errors.index)
     for (i, j), value in np.ndenumerate(shown):
-        ax.text(j, i, "yes" if value < -6 else "no", ha="center", va="center", fontsize=7,
-                color="white" if value < -6 else "black")  # fmt: skip
+        ax.text(
+            j,
+            i,
+            "yes" if value < -6 else "no",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if value < -6 else "black",
+        )
     bar = figure.colorbar(image, ax=ax, label="relative error", ticks=[-15, -10, -5, 0])
     bar.ax.set_yticklabels(["1e-15", "1e-10", "1e-5", "1"])
     return figure
@@ -69,21 +76,41 @@ def function_changes(tables: Mapping[str, pd.DataFrame]) -> Figure:
         tables: network → rows of `layer`, `change` (over the largest output) and `refused`.
     """
     figure, axes = plt.subplots(
-        1, len(tables), figsize=(3.6 * len(tables), 2.9), sharey=True, squeeze=False,
+        1,
+        len(tables),
+        figsize=(3.6 * len(tables), 2.9),
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
         at = np.arange(len(table))
         bad = table.refused.astype(bool).to_numpy()
-        ax.plot(at[~bad], table.change[~bad].clip(1e-9), "o", color=OKABE_ITO["blue"], ms=4,
-                label="member of the group")  # fmt: skip
+        ax.plot(
+            at[~bad],
+            table.change[~bad].clip(1e-9),
+            "o",
+            color=OKABE_ITO["blue"],
+            ms=4,
+            label="member of the group",
+        )
         if bad.any():
-            ax.plot(at[bad], table.change[bad], "X", color=OKABE_ITO["vermilion"], ms=6,
-                    label="refused, permuted all the same")  # fmt: skip
+            ax.plot(
+                at[bad],
+                table.change[bad],
+                "X",
+                color=OKABE_ITO["vermilion"],
+                ms=6,
+                label="refused, permuted all the same",
+            )
             for order, i in enumerate(at[bad]):
-                ax.annotate(table.layer.iloc[i], (i, table.change.iloc[i]), fontsize=7,
-                            xytext=(5, 3 if order % 2 == 0 else -9),
-                            textcoords="offset points")  # fmt: skip
+                ax.annotate(
+                    table.layer.iloc[i],
+                    (i, table.change.iloc[i]),
+                    fontsize=7,
+                    xytext=(5, 3 if order % 2 == 0 else -9),
+                    textcoords="offset points",
+                )
         ax.axhline(1e-5, color="black", lw=0.8, ls=":")
         ax.set(title=name, yscale="log", xlabel="hidden layer, from the input", ylim=(1e-8, 1))
         ax.grid(True, axis="y")
@@ -101,16 +128,27 @@ def similarity_maps(table: pd.DataFrame) -> Figure:
     """
     measures = list(dict.fromkeys(table.measure))
     figure, axes = plt.subplots(
-        1, len(measures), figsize=(0.7 + 1.75 * len(measures), 2.3), sharey=True, squeeze=False,
+        1,
+        len(measures),
+        figsize=(0.7 + 1.75 * len(measures), 2.3),
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for ax, measure in zip(axes[0], measures, strict=True):
         here = table[table.measure == measure].groupby(["first", "second"]).value.mean().unstack()
         here = here.loc[list(HIDDEN), list(HIDDEN)].to_numpy()
         image = ax.imshow(here, cmap="cividis", vmin=0, vmax=1)
         for (i, j), value in np.ndenumerate(here):
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6.5,
-                    color="white" if value < 0.55 else "black")  # fmt: skip
+            ax.text(
+                j,
+                i,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color="white" if value < 0.55 else "black",
+            )
         ax.set_xticks(range(len(HIDDEN)), [name[-1] for name in HIDDEN])
         ax.set_yticks(range(len(HIDDEN)), [name[-1] for name in HIDDEN])
         ax.set_title(measure, loc="center", fontsize=8.5)
@@ -129,20 +167,36 @@ def stitching_penalties(table: pd.DataFrame) -> Figure:
     """
     widths = sorted(table.width.unique())
     figure, axes = plt.subplots(
-        1, len(widths), figsize=(1.2 + 2.1 * len(widths), 2.7), sharey=True, squeeze=False,
+        1,
+        len(widths),
+        figsize=(1.2 + 2.1 * len(widths), 2.7),
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for ax, width in zip(axes[0], widths, strict=True):
         for shift, (name, (colour, marker)) in enumerate(MAPS.items()):
             rows = table[(table.width == width) & (table["map"] == name)]
             by_layer = [_of_pairs(rows[rows.layer == layer]) for layer in HIDDEN]
             mean, low, high = np.array([_mean_interval(v) for v in by_layer]).T
             at = np.arange(len(HIDDEN)) + 0.1 * (shift - 1.5)
-            ax.errorbar(at, 100 * mean, 100 * np.array([low, high]), fmt=f"{marker}-", color=colour,
-                        ms=4.5, lw=1.2, label=name)  # fmt: skip
+            ax.errorbar(
+                at,
+                100 * mean,
+                100 * np.array([low, high]),
+                fmt=f"{marker}-",
+                color=colour,
+                ms=4.5,
+                lw=1.2,
+                label=name,
+            )
         ax.axhline(0, color="black", lw=0.8)
-        ax.set(title=f"width {width}", xlabel="layer", xticks=range(len(HIDDEN)),
-               xticklabels=[name[-1] for name in HIDDEN])  # fmt: skip
+        ax.set(
+            title=f"width {width}",
+            xlabel="layer",
+            xticks=range(len(HIDDEN)),
+            xticklabels=[name[-1] for name in HIDDEN],
+        )
         ax.grid(True, axis="y")
     axes[0, 0].set_ylabel("accuracy lost, points")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
@@ -197,9 +251,13 @@ def bases(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
     """
     places = list(dict.fromkeys(zip(table.network, table.layer, strict=True)))
     figure, axes = plt.subplots(
-        1, len(measures), figsize=(1.9 + 1.9 * len(measures), 0.8 + 0.3 * len(places)),
-        sharey=True, squeeze=False, layout="constrained",
-    )  # fmt: skip
+        1,
+        len(measures),
+        figsize=(1.9 + 1.9 * len(measures), 0.8 + 0.3 * len(places)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
     for ax, measure in zip(axes[0], measures, strict=True):
         for shift, (basis, colour) in enumerate(BASES.items()):
             for at, (network, layer) in enumerate(places):
@@ -227,9 +285,14 @@ def rotated_units(tables: Mapping[str, pd.DataFrame]) -> Figure:
     columns = min(4, len(tables))
     lines = -(-len(tables) // columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(0.9 + 2.0 * columns, 0.5 + 2.1 * lines), sharey=True, sharex=True,
-        squeeze=False, layout="constrained",
-    )  # fmt: skip
+        lines,
+        columns,
+        figsize=(0.9 + 2.0 * columns, 0.5 + 2.1 * lines),
+        sharey=True,
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+    )
     for ax in axes.flat[len(tables) :]:
         ax.set_visible(False)
     for ax, (title, table) in zip(axes.flat, tables.items(), strict=False):

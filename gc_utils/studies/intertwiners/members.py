@@ -182,11 +182,11 @@ def solve(
 ) -> Found:
     """Find the intertwiner group of an elementwise function numerically, and name it.
 
-    An elementwise function commutes with permutations. Which matrices pass besides is tested in
-    turn: a general one (only linear functions let one pass); scales of single units, positive ones
-    and negative ones. The paper says that for functions that are not affine there is nothing else
-    than products of these. What a function does far out is not seen: inputs are normal, of standard
-    deviation 1.5.
+    An elementwise function commutes with permutations. Which others pass is tested step by
+    step: a general matrix (only linear functions let one pass); scales of single units, positive
+    ones and negative ones. The paper says that for functions that are not affine there is nothing
+    else than products of these. What a function does far out is not seen: inputs are normal, of
+    standard deviation 1.5.
 
     Args:
         sigma: A function from `(N, n)` to `(N, n)`.

@@ -90,8 +90,12 @@ def train_net(
     minimise(
         net.parameters(),
         lambda at: F.cross_entropy(net(task.x[at]), task.y[at]),
-        len(task.x), epochs=epochs, lr=lr, batch=batch, seed=seed,
-    )  # fmt: skip
+        len(task.x),
+        epochs=epochs,
+        lr=lr,
+        batch=batch,
+        seed=seed,
+    )
     return net.requires_grad_(False).eval()
 
 

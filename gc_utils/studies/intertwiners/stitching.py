@@ -201,9 +201,15 @@ class Seam:
 
     def _learn(self, parameters: Sequence[Tensor], M: Callable[[], Tensor], **options) -> None:
         minimise(
-            parameters, lambda at: self._loss(M(), at), len(self.given),
-            epochs=self.epochs, lr=1e-2, batch=BATCH, seed=self.seed, **options,
-        )  # fmt: skip
+            parameters,
+            lambda at: self._loss(M(), at),
+            len(self.given),
+            epochs=self.epochs,
+            lr=1e-2,
+            batch=BATCH,
+            seed=self.seed,
+            **options,
+        )
 
 
 def stitch_planted(net: SmallNet, task: Task, *, seed: int = 0) -> pd.DataFrame:

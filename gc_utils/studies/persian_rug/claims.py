@@ -97,11 +97,11 @@ def statistics(trained: pd.DataFrame, broken: pd.DataFrame, entries: int) -> Fin
     if holds is None:
         why = "no model was trained"
     elif holds:
-        why = f"row statistics foresee the loss of all {len(trained)} trained models within 5 %, "
+        why = f"row statistics predict the loss of all {len(trained)} trained models within 5 %, "
         why += f"and of artificial ones within {written:.1%}"
     else:
         why = f"{int((~obey).sum())} of {len(trained)} trained models lose other than row "
-        why += "statistics foresee (median kurtosis off the diagonal "
+        why += "statistics predict (median kurtosis off the diagonal "
         why += f"{trained['kurtosis'][~obey].median():.0f}); artificial models within {written:.1%}"
     return Finding(STATISTICS, value, verdict(holds, Evidence.KNOWN), why, evidence=Evidence.KNOWN)
 
@@ -234,11 +234,10 @@ def artificial_weights(trained: pd.DataFrame) -> Finding:
     Returns:
         The finding; it cannot be asked without a trained model.
     """
-    value = {
-        f"{row.entries} entries, r {row.r:g}, p {row.p:g}, step {row['step size']}":
-        f"{row.gap:+.1%}"
-        for _, row in trained.iterrows()
-    }  # fmt: skip
+    value = {}
+    for _, row in trained.iterrows():
+        setting = f"{row.entries} entries, r {row.r:g}, p {row.p:g}, step {row['step size']}"
+        value[setting] = f"{row.gap:+.1%}"
     match = at_closed_form(trained)
     holds = bool(match.all()) if len(trained) else None
     if holds is None:

@@ -2,7 +2,7 @@
 
 An autoencoder with one hidden layer, `f(x) = ReLU(W_out W_in x + b)`, on sparse data: each of
 `n_s` entries is 0 with probability `1 - p`, else uniform on [0, 1]; `n_d = r n_s` hidden units. In
-the limit of many entries a model whose rows are statistically alike has a loss in closed form.
+the limit of many entries a model whose rows have the same statistics has a loss in closed form.
 
 All losses are mean squared errors of an entry.
 """
@@ -117,9 +117,11 @@ def best_symmetric(p: float, r: float) -> Symmetric:
     best = None
     for a, b in ((1.0, 0.0), (1.0, -0.2), (0.5, -0.1), (r, p * (1 - r) / 2), (1.5, -0.5)):
         found = minimize(
-            lambda v: symmetric_loss(max(v[0], 1e-3), v[1], p, r), (a, b), method="Nelder-Mead",
+            lambda v: symmetric_loss(max(v[0], 1e-3), v[1], p, r),
+            (a, b),
+            method="Nelder-Mead",
             options={"xatol": 1e-8, "fatol": 1e-14, "maxiter": 4000},
-        )  # fmt: skip
+        )
         if best is None or found.fun < best.fun:
             best = found
     return Symmetric(float(best.x[0]), float(best.x[1]), float(best.fun))
@@ -228,9 +230,13 @@ def best_functions(p: float, r: float) -> dict[str, float]:
     tail = {
         name: np.cumsum((c.weight * value)[::-1])[::-1]
         for name, value in {
-            "1": np.ones_like(c.y), "y": c.y, "yy": c.y**2, "x": c.mean, "xy": c.mean * c.y,
+            "1": np.ones_like(c.y),
+            "y": c.y,
+            "yy": c.y**2,
+            "x": c.mean,
+            "xy": c.mean * c.y,
         }.items()
-    }  # fmt: skip
+    }
     second = p / 3
     plain = second + tail["yy"] - 2 * tail["xy"]
     det = tail["1"] * tail["yy"] - tail["y"] ** 2

@@ -52,20 +52,27 @@ def losses(table: pd.DataFrame, ratios: Sequence[float], *, p_range=(0.01, 0.6))
         p_range: of the lines.
     """
     figure, axes = plt.subplots(
-        1, len(ratios), figsize=(1.0 + 2.1 * len(ratios), 2.8), sharey=True, squeeze=False,
+        1,
+        len(ratios),
+        figsize=(1.0 + 2.1 * len(ratios), 2.8),
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     at = np.geomspace(*p_range, 40)
     for ax, r in zip(axes[0], ratios, strict=True):
-        ax.plot(at, [linear_loss(p, r) for p in at], color=GREY, lw=1.5, ls="--",
-                label="best linear")  # fmt: skip
-        ax.plot(at, [best_symmetric(p, r).loss for p in at], color="black", lw=1.5,
-                label="closed form")  # fmt: skip
+        ax.plot(
+            at, [linear_loss(p, r) for p in at], color=GREY, lw=1.5, ls="--", label="best linear"
+        )
+        ax.plot(
+            at, [best_symmetric(p, r).loss for p in at], color="black", lw=1.5, label="closed form"
+        )
         for name, (marker, colour) in MODELS.items():
             here = table[(table.model == name) & np.isclose(table.r, r)]
             if len(here):
-                ax.plot(here.p, here.loss, marker, color=colour, ms=5.5, alpha=0.75, label=name,
-                        mew=0)  # fmt: skip
+                ax.plot(
+                    here.p, here.loss, marker, color=colour, ms=5.5, alpha=0.75, label=name, mew=0
+                )
         ax.set(title=f"r = {r:g}", xscale="log", yscale="log", xlabel="p")
         ax.grid(True)
     axes[0, 0].set_ylabel("loss of an entry")
@@ -86,8 +93,17 @@ def closing_gaps(table: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(4.4, 2.8), layout="constrained")
     for name, here in table.groupby("model", sort=False):
         marker, colour = MODELS[name]
-        ax.errorbar(here.on, 100 * here.gap, 200 * here.error, fmt=marker, color=colour, ms=4.5,
-                    lw=0.8, label=name, alpha=0.8)  # fmt: skip
+        ax.errorbar(
+            here.on,
+            100 * here.gap,
+            200 * here.error,
+            fmt=marker,
+            color=colour,
+            ms=4.5,
+            lw=0.8,
+            label=name,
+            alpha=0.8,
+        )
     ax.axhspan(-3, 3, color="#EEEEEE", zorder=0)
     ax.axhline(0, color="black", lw=0.8)
     ax.set(xscale="log", xlabel="entries on at once, p n_s", ylabel="above the closed form, %")
@@ -135,8 +151,14 @@ def training_gaps(histories: Mapping[str, pd.DataFrame], least: float, pairs: fl
     ax.text(1, 1.02, "closed form", fontsize=7.5, transform=ax.get_yaxis_transform(), ha="right")
     if np.isfinite(pairs):
         ax.axhline(pairs / least, color=OKABE_ITO["purple"], lw=1, ls=":")
-        ax.text(1, pairs / least * 1.02, "antipodal pairs", fontsize=7.5, ha="right",
-                transform=ax.get_yaxis_transform())  # fmt: skip
+        ax.text(
+            1,
+            pairs / least * 1.02,
+            "antipodal pairs",
+            fontsize=7.5,
+            ha="right",
+            transform=ax.get_yaxis_transform(),
+        )
     ax.set(xscale="log", yscale="log", xlabel="step", ylabel="loss / closed form")
     ax.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
     ax.minorticks_off()
@@ -153,9 +175,13 @@ def constants(tables: Mapping[float, pd.DataFrame]) -> Figure:
         tables: r → table of `best_functions`, index `p`.
     """
     figure, axes = plt.subplots(
-        1, len(tables), figsize=(1.2 + 2.2 * len(tables), 2.8), sharey=True, squeeze=False,
+        1,
+        len(tables),
+        figsize=(1.2 + 2.2 * len(tables), 2.8),
+        sharey=True,
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for ax, (r, table) in zip(axes[0], tables.items(), strict=True):
         ratio = table.div(table["ReLU"], axis=0).drop(columns="ReLU")
         for name, colour in zip(ratio, (GREY, *COLOURS), strict=False):
@@ -170,7 +196,7 @@ def constants(tables: Mapping[float, pd.DataFrame]) -> Figure:
 
 @styled
 def broken(table: pd.DataFrame) -> Figure:
-    """How breaking the symmetry raises the loss: measured, and foreseen by the row statistics.
+    """How breaking the symmetry raises the loss: measured, and predicted by the row statistics.
 
     Args:
         table: rows of `kind`, `amount`, `loss`, `foreseen`, both relative to the closed form.

@@ -10,7 +10,7 @@ from gc_utils.studies.persian_rug.models import antipodal_rug, heaviness
 
 
 def projector_price(artificial: pd.DataFrame, entries: int) -> str:
-    """How random projectors compare with Hadamard models, and whether rows foresee it.
+    """How random projectors compare with Hadamard models, and whether rows predict it.
 
     Args:
         artificial: Rows of `measure_artificial`.
@@ -24,11 +24,11 @@ def projector_price(artificial: pd.DataFrame, entries: int) -> str:
     way = "more" if measured > 0 else "less"
     return (
         f"Random projectors of {entries} entries lose {abs(measured):.1%} of the closed form {way} "
-        f"than Hadamard models; the rows alone foresee {foreseen:+.1%}."
+        f"than Hadamard models; the rows alone predict {foreseen:+.1%}."
     )
 
 
-def rows_foresee(compared: pd.DataFrame, within: float = 0.05) -> list[str]:
+def rows_predict(compared: pd.DataFrame, within: float = 0.05) -> list[str]:
     """Which models lose what their row statistics give.
 
     Args:
@@ -40,7 +40,7 @@ def rows_foresee(compared: pd.DataFrame, within: float = 0.05) -> list[str]:
     """
     return [
         f"{title}: the loss is {row.loss:.2f} of the closed form, row statistics give "
-        f"{row.foreseen:.2f}: they {'foresee' if agrees else 'do not foresee'} it; kurtosis off "
+        f"{row.foreseen:.2f}: they {'predict' if agrees else 'do not predict'} it; kurtosis off "
         f"the diagonal {row['kurtosis']:.1f}."
         for title, row in compared.iterrows()
         for agrees in (abs(row.loss / row.foreseen - 1) <= within,)

@@ -67,21 +67,32 @@ def test_groups_are_not_asked_without_anything_to_change(check):
 def stitched(group=0.02, identity=0.8, pairs=4, widths=(8, 16)):
     penalties = {"full": 0.01, "G_ReLU": group, "assignment": 0.1, "identity": identity}
     rows = [
-        {"width": w, "pair": p, "layer": name, "map": m, "budget": b, "accuracy": 0.9 - penalty,
-         "penalty": penalty + 1e-3 * p}
+        {
+            "width": w,
+            "pair": p,
+            "layer": name,
+            "map": m,
+            "budget": b,
+            "accuracy": 0.9 - penalty,
+            "penalty": penalty + 1e-3 * p,
+        }
         for w in widths
         for p in range(pairs)
         for name in it.HIDDEN
         for m, b, penalty in [(m, 1, v) for m, v in penalties.items()] + [("rank", 4, 0.2)]
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
 def of_nets(accuracy=0.9, pairs=4, widths=(8, 16)):
     return pd.DataFrame(
-        [{"width": w, "pair": p, "side": s, "accuracy": accuracy}
-         for w in widths for p in range(pairs) for s in (0, 1)]
-    )  # fmt: skip
+        [
+            {"width": w, "pair": p, "side": s, "accuracy": accuracy}
+            for w in widths
+            for p in range(pairs)
+            for s in (0, 1)
+        ]
+    )
 
 
 def test_stitching_turns_with_the_margin_and_the_order(check):
@@ -99,9 +110,9 @@ def test_stitching_is_not_asked_of_few_or_untaught_networks(check):
     assert word == "not tested here" and why.startswith("fewer than 3 pairs")
     word, why = check(claims.stitching(stitched(), of_nets(accuracy=0.15), 10, "digits"))
     assert word == "not tested here" and "not learnt the task" in why
-    value = claims.stitching(stitched(), of_nets(), 10, "digits").value
-    assert value["points lost, width 8, full"] == "1.1"
-    assert value["points lost, width 16, rank 4"] == "20.1"
+    value = claims.stitching(stitched(pairs=5), of_nets(), 10, "digits").value
+    assert value["points lost, width 8, full"] == "1.2"
+    assert value["points lost, width 16, rank 4"] == "20.2"
     assert "points lost, width 16, one entry a unit" not in value
 
 
@@ -134,9 +145,15 @@ def selectivities(fall=1.0, raw=0.5, auc=0.1, kept=0.0):
             ("rotated", 2 - lost),
         ):
             rows.append(
-                {"network": network, "layer": "a", "basis": basis, "kurtosis": value,
-                 "sparsity": value, "best AUC": value}
-            )  # fmt: skip
+                {
+                    "network": network,
+                    "layer": "a",
+                    "basis": basis,
+                    "kurtosis": value,
+                    "sparsity": value,
+                    "best AUC": value,
+                }
+            )
     table = pd.DataFrame(rows)
     taught = (table.network == "net, taught") & (table.basis == "rotated")
     table.loc[taught, "best AUC"] = 2 - auc
@@ -169,9 +186,11 @@ def test_the_basis_turns_with_what_rotation_costs(check):
 def actions(permutation=0.95, bank=1.0):
     rows = {"filter bank": bank, "a, after ReLU": 0.5, "b, after ReLU": permutation}
     return pd.DataFrame(
-        {name: {"unchanged": -0.1, "permutation": value, "orthogonal": 0.9, "linear": 0.97}
-         for name, value in rows.items()}
-    ).T  # fmt: skip
+        {
+            name: {"unchanged": -0.1, "permutation": value, "orthogonal": 0.9, "linear": 0.97}
+            for name, value in rows.items()
+        }
+    ).T
 
 
 def rotated(table, model="inceptionv1", weights="demo"):
@@ -216,9 +235,11 @@ def test_sentences_about_changed_weights_turn():
 
 def test_sentences_about_planted_similarity_turn():
     table = pd.DataFrame(
-        {"m": {"permuted and scaled": 1, "rotated": 0.5},
-         "r": {"permuted and scaled": 0.9, "rotated": 1}}
-    )  # fmt: skip
+        {
+            "m": {"permuted and scaled": 1, "rotated": 0.5},
+            "r": {"permuted and scaled": 0.9, "rotated": 1},
+        }
+    )
     said = sentences.planted_similarity(PlantedSimilarity(table, True, 1e-16))
     assert "permutation is found exactly" in said and "do not see the rotation: r (1.000)" in said
     assert "do not see the member of the group: m (1.000); that see it: r (0.900)" in said

@@ -31,9 +31,12 @@ def test_the_table_is_checked_in_both_directions():
     errors = it.passing_errors()
     passing = errors < 1e-6
     assert passing.loc["ReLU"].to_dict() == {
-        "any matrix": False, "permutation": True, "scales > 0": True, "sign": False,
+        "any matrix": False,
+        "permutation": True,
+        "scales > 0": True,
+        "sign": False,
         "scales < 0": False,
-    }  # fmt: skip
+    }
     assert passing.loc["tanh", "sign"] and not passing.loc["tanh", "scales > 0"]
 
 

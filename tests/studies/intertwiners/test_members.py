@@ -168,8 +168,11 @@ def test_residual_streams_share_a_member_and_carry_batch_norm_along():
         changed, change = ws.act_on(network, layer, seed=3)
         assert ws.function_change(network, changed, x) < 1e-5
         moved = {n for n, v in changed.state_dict().items() if not v.equal(network.state_dict()[n])}
-        expected = {"stem": {"stem_norm", "outer_norm", "inner"}, "inner": {"inner_norm", "outer"},
-                    "side": {"side", "head"}}[layer]  # fmt: skip
+        expected = {
+            "stem": {"stem_norm", "outer_norm", "inner"},
+            "inner": {"inner_norm", "outer"},
+            "side": {"side", "head"},
+        }[layer]
         assert expected <= {name.split(".")[0] for name in moved}
     rows = {row["layers"]: row for row in ws.table(network)}
     assert rows["head"]["refused"] and not rows["inner"]["refused"]

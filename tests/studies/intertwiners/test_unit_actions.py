@@ -20,7 +20,7 @@ from gc_utils.studies.intertwiners import figures as figures
 
 
 def permuted_orbits(g, copies=2, samples=60, seed=0, scale=None):
-    """Units that a turn permutes: A[n, a, (i, h)] = x[n, i, a·h]."""
+    """Units that a rotation of the image permutes: A[n, a, (i, h)] = x[n, i, a·h]."""
     x = torch.rand(samples, copies, g.order, generator=torch.Generator().manual_seed(seed))
     A = torch.stack([x[:, :, g.table[:, a]].flatten(1) for a in range(g.order)], 1)
     # A[h·a] holds x at g.table[:, h·a]; columns run over (copy, element)
@@ -28,7 +28,7 @@ def permuted_orbits(g, copies=2, samples=60, seed=0, scale=None):
 
 
 @pytest.mark.parametrize("name", ["C4", "D4"])
-def test_units_that_turns_permute_are_found(name):
+def test_units_that_rotations_permute_are_found(name):
     g = group(name)
     held = np.arange(60) >= 40
     found = unit_actions(permuted_orbits(g), g, held)
@@ -53,7 +53,7 @@ def test_scales_and_signs_pass_only_where_they_are_allowed():
     assert signed[signed["map"] == "linear"].explained.min() > 0.99
 
 
-def test_units_that_turning_mixes_are_no_permutation():
+def test_units_that_rotating_mixes_are_no_permutation():
     g = group("C8")
     draw = torch.Generator().manual_seed(0)
     angles = torch.deg2rad(g.angles.float())
@@ -119,8 +119,8 @@ def test_members_keep_and_rotations_lose_what_units_show():
     draw = torch.Generator().manual_seed(0)
     A = torch.rand(500, 30, generator=draw) ** 8  # sparse and heavy-tailed
     labels = [f"label {i % 10}" for i in range(300)]
-    answers = torch.eye(10).repeat(30, 3) + 2 * torch.rand(300, 30, generator=draw)
-    found = compare_bases(A, answers, labels, draws=3).groupby("basis").mean()
+    responses = torch.eye(10).repeat(30, 3) + 2 * torch.rand(300, 30, generator=draw)
+    found = compare_bases(A, responses, labels, draws=3).groupby("basis").mean()
     assert found.loc["permuted and scaled"].drop("draw").to_numpy() == pytest.approx(
         found.loc["units"].drop("draw").to_numpy(), rel=1e-3
     )
@@ -134,18 +134,18 @@ def test_the_area_under_the_curve():
     labels = ["a", "a", "b", "b"]
     assert best_auc(x, labels, least=2).tolist() == [1, 1, 0.75]
     draw = torch.Generator().manual_seed(1)
-    answers, labels = torch.randn(200, 5, generator=draw), [i % 3 for i in range(200)]
+    responses, labels = torch.randn(200, 5, generator=draw), [i % 3 for i in range(200)]
     expected = [
-        max(abs(roc_auc_score(np.equal(labels, k), answers[:, c]) - 0.5) + 0.5 for k in range(3))
+        max(abs(roc_auc_score(np.equal(labels, k), responses[:, c]) - 0.5) + 0.5 for k in range(3))
         for c in range(5)
     ]
-    assert best_auc(answers, labels).numpy() == pytest.approx(expected)
-    assert torch.allclose(best_auc(-3 * answers + 7, labels), best_auc(answers, labels))
+    assert best_auc(responses, labels).numpy() == pytest.approx(expected)
+    assert torch.allclose(best_auc(-3 * responses + 7, labels), best_auc(responses, labels))
     with pytest.raises(UserError, match="no label"):
-        best_auc(answers, list(range(200)))
+        best_auc(responses, list(range(200)))
 
 
-def test_layers_share_the_turned_crops(tmp_path):
+def test_layers_share_the_rotated_crops(tmp_path):
     model, g, images = load_model("inceptionv1", "demo"), group("D4"), load_images("scenes:4")
     store = extract(tmp_path / "a", model, "mixed3a", g, images, samples=8, dtype="float32")
     places = {"same": (model, "mixed3a"), "less": (model, "conv2d0")}

@@ -40,7 +40,7 @@ def models(gaps=(0.01, -0.02), rows=(0.01, 0.02), plateau=(50, 300)):
 BROKEN = pd.DataFrame({"loss": [1.0, 1.02], "foreseen": [1.0, 1.0]})
 
 
-def test_statistics_turn_with_what_rows_foresee(check):
+def test_statistics_turn_with_what_rows_predict(check):
     word, why = check(claims.statistics(models(), BROKEN, 512))
     assert word == "reproduced" and "all 2 trained models" in why and "2.0%" in why
     word, why = check(claims.statistics(models(rows=(0.2, 0.01)), BROKEN, 512))
@@ -91,12 +91,17 @@ def test_the_closed_form_turns_with_draws_and_models(check):
 def limit(power=1.92, levels=(5.3, 5.35), ps=(1e-4, 1e-5)):
     return pd.DataFrame(
         [
-            {"p": p, "r": r, "loss / (p² (1/r - 1) / 3)": level, "local power of p": power,
-             "linear power of p": 1.0}
+            {
+                "p": p,
+                "r": r,
+                "loss / (p² (1/r - 1) / 3)": level,
+                "local power of p": power,
+                "linear power of p": 1.0,
+            }
             for p in ps
             for r, level in zip((0.25, 0.5), levels, strict=True)
         ]
-    )  # fmt: skip
+    )
 
 
 def test_scalings_turn_with_the_power_and_the_spread(check):
@@ -152,14 +157,14 @@ def test_the_closing_sentence_turns():
 
 def test_sentences_about_projectors_and_rows_turn():
     said = sentences.projector_price(artificial(), 512)
-    assert "lose 4.0% of the closed form more" in said and "foresee +3.0%" in said
+    assert "lose 4.0% of the closed form more" in said and "predict +3.0%" in said
     assert "lose 5.0% of the closed form less" in sentences.projector_price(artificial(0.1), 512)
     compared = pd.DataFrame(
         {"loss": [2.0, 1.01], "foreseen": [1.0, 1.0], "kurtosis": [90.0, 0.0]}, index=["a", "b"]
     )
-    first, second = sentences.rows_foresee(compared)
-    assert first.startswith("a: the loss is 2.00") and "they do not foresee it" in first
-    assert "they foresee it; kurtosis off the diagonal 0.0" in second
+    first, second = sentences.rows_predict(compared)
+    assert first.startswith("a: the loss is 2.00") and "they do not predict it" in first
+    assert "they predict it; kurtosis off the diagonal 0.0" in second
 
 
 def test_sentences_about_pairs_plateaus_and_phases_turn():

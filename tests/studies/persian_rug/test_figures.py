@@ -9,9 +9,16 @@ from gc_utils.studies.persian_rug import figures as figures
 
 def drawn(name):
     model = pd.DataFrame(
-        {"model": ["Hadamard", "trained"], "r": 0.5, "p": [0.1, 0.2], "loss": [0.006, 0.02],
-         "on": [50, 100], "gap": [0.01, 0.02], "error": 0.001}
-    )  # fmt: skip
+        {
+            "model": ["Hadamard", "trained"],
+            "r": 0.5,
+            "p": [0.1, 0.2],
+            "loss": [0.006, 0.02],
+            "on": [50, 100],
+            "gap": [0.01, 0.02],
+            "error": 0.001,
+        }
+    )
     history = pd.DataFrame({"step": [10, 100], "loss": [0.02, 0.01]})
     torn = pd.DataFrame({"kind": "diagonal", "amount": [0, 0.2], "loss": [1, 1.2], "foreseen": 1.1})
     functions = pd.DataFrame([{"p": p} | best_functions(p, 0.5) for p in (0.05, 0.1)])

@@ -43,7 +43,7 @@ def test_the_least_noise_is_a_projectors():
     assert power > off
 
 
-def test_hadamard_rows_are_statistically_alike():
+def test_hadamard_rows_have_the_same_statistics():
     rug = pr.hadamard_rug(128, 48, 0.1, seed=3)
     rows = pr.row_statistics(rug, 0.1)
     assert rows.a.std() < 1e-6 and rows.b.std() < 1e-5 and rows.noise.std() < 1e-6
@@ -132,10 +132,10 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, monkeyp
     monkeypatch.setattr(training, "sparse_data", stop)
     with pytest.raises(Stopped):
         pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)
-    again, told = pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)
+    again, recorded = pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)
     assert len(calls) == 47 + 20  # from step 40 on
     assert torch.equal(again.w_in, whole.w_in) and torch.equal(again.bias, whole.bias)
-    pd.testing.assert_frame_equal(told, history)
+    pd.testing.assert_frame_equal(recorded, history)
     pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)  # done: read
     assert len(calls) == 67 and len(list(tmp_path.iterdir())) == 1
     pr.train_rug(16, 8, 0.3, keep=tmp_path, **options)  # another one
