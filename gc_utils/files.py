@@ -1,4 +1,4 @@
-"""Where run folders are, what earlier notebooks left in them, and which files are no one's.
+"""Run folders and their products, files written whole, checkpoints, and ledgers of results.
 
     run_dir = find_run("runs/demo")
     report = pd.read_csv(product(run_dir, "features.csv", made_by="04_symmetry"))
@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from gc_utils.errors import UserError
+
+if TYPE_CHECKING:  # the command line reads and writes files without waiting for torch
+    import torch
 
 LEFT_BEHIND = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
 
@@ -141,43 +146,211 @@ def is_hidden(path: str | os.PathLike) -> bool:
     return any(part.startswith(".") or part in LEFT_BEHIND for part in Path(path).parts)
 
 
-def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never a part of it."""
+@contextmanager
+def write_whole(path: str | os.PathLike, *, shared: bool = False) -> Iterator[Path]:
+    """Write a file or a folder so that a reader finds the old one or the new one, never a part.
+
+        with write_whole(path) as draft:
+            draft.write_text(text, encoding="utf-8")
+
+    The draft lies beside the path, whose folder is made if there is none. It takes the path's name
+    when the block ends, and is deleted when the block raises. A draft that a killed process left
+    behind is deleted first.
+
+    Args:
+        path: the file or folder. A file of that name is replaced; a folder must not exist yet.
+        shared: other processes may write the same path at the same time, as in a cache that all
+            runs share. The draft then carries the number of this process.
+
+    Yields:
+        The path to write to.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part" if shared else f"{path.name}.part")
+    _delete(draft)
+    try:
+        yield draft
+        os.replace(draft, path)
+    except BaseException:
+        _delete(draft)
+        raise
+
+
+def _delete(path: Path) -> None:
+    """Delete a file or a folder, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write JSON with `write_whole`.
+
+    Args:
+        path: the file.
+        content: what to write; numbers must be finite.
+    """
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    draft.write_text(text + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    with write_whole(path) as draft:
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+# Checkpoints: tensors and the state of an optimiser in one safetensors file
+
+_STATE = "adam."  # prefix of the optimiser's tensors in a file
+
+
+def save_checkpoint(
+    path: str | os.PathLike,
+    tensors: Mapping[str, torch.Tensor],
+    optimiser: torch.optim.Optimizer,
+    notes: Mapping[str, str],
+) -> None:
+    """Write everything that the next step of a training depends on, in one safetensors file.
+
+    Args:
+        path: the file; it is written whole or not at all.
+        tensors: parameters and whatever else the training needs, by name. No name begins with
+            "adam.", which marks the state of the optimiser.
+        optimiser: its state is saved as far as it consists of tensors, as that of Adam does. Its
+            settings (learning rate and so on) are not saved.
+        notes: text for the file's metadata, such as the number of steps done.
+    """
+    from safetensors.torch import save_file
+
+    state = optimiser.state_dict()["state"]
+    tensors = dict(tensors) | {
+        f"{_STATE}{i}.{name}": value for i, one in state.items() for name, value in one.items()
+    }
+    with write_whole(path) as draft:
+        whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(whole, draft, dict(notes))
+
+
+def load_checkpoint(
+    path: str | os.PathLike, optimiser: torch.optim.Optimizer, *, device: str = "cpu"
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read a file written by `save_checkpoint`.
+
+    Args:
+        path: the file.
+        optimiser: takes over the state that was saved; it keeps its own settings.
+        device: where the tensors go.
+
+    Returns:
+        The tensors by name, without those of the optimiser, and the notes.
+
+    Raises:
+        UserError: the file is damaged or is not a safetensors file.
+    """
+    from safetensors.torch import load_file
+
+    notes = read_notes(path)
+    tensors, state = {}, {}
+    for name, value in load_file(path, device=device).items():
+        if name.startswith(_STATE):
+            i, key = name.removeprefix(_STATE).split(".")
+            state.setdefault(int(i), {})[key] = value
+        else:
+            tensors[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    return tensors, notes
+
+
+def read_notes(path: str | os.PathLike) -> dict[str, str]:
+    """The metadata of a safetensors file; no tensor is read.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Texts by name; empty if the file has no metadata.
+
+    Raises:
+        UserError: the file is damaged or is not a safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a safetensors file: {error}; delete it.") from error
 
 
 class Ledger:
     """Rows of a long table, kept in a file as they are made, so that a run can be taken up again.
 
+        ledger = Ledger(run_dir / "trials.jsonl", seed=seed)
+        for bound in bounds:
+            ledger.row(lambda: attack(bound), bound=bound)
+        table = ledger.table()
+
+    The file has one JSON object a line: first the settings, then the rows. A row is appended as
+    soon as it is made. A process that is killed while it writes leaves a line that is cut short;
+    that line is dropped, and its row is made again.
+
     Args:
-        path: a JSON file.
-        **settings: what the rows depend on beside their keys; rows of other settings are dropped.
+        path: the file.
+        **settings: what the rows depend on besides their keys. If the file was made with other
+            settings, its rows are not used, and the first new row replaces the file.
     """
 
     def __init__(self, path: str | os.PathLike, **settings) -> None:
         self.path = Path(path)
-        self.settings = json.loads(json.dumps(settings))
+        self.settings = _as_json(settings)
         self.rows: list[dict] = []
         self.asked: list[dict] = []
+        self._whole = False  # whether the file holds the settings and `rows`, and nothing else
         if self.path.exists():
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            if found["settings"] == self.settings:
-                self.rows = found["rows"]
+            self._read()
 
-    def row(self, make: Callable[[], Mapping], **key: str | float) -> dict:
-        """The row of a key: the one that is there, or what `make` returns, written at once."""
+    def _read(self) -> None:
+        first, *lines = self.path.read_text(encoding="utf-8").split("\n")
+        if _parsed(first) != {"settings": self.settings}:
+            return
+        rows = [_parsed(line) for line in lines[:-1]]
+        self.rows = [row for row in rows if row is not None]
+        # Every line ends with a newline, so that whatever follows the last one is cut short.
+        self._whole = lines[-1:] == [""] and None not in rows
+
+    def find(self, **key: str | float) -> dict | None:
+        """The first row whose columns have the given values; None if there is no such row."""
         for row in self.rows:
             if all(row.get(name) == value for name, value in key.items()):
-                break
+                return row
+        return None
+
+    def add(self, row: Mapping, **key: str | float) -> dict:
+        """Keep a row; it is in the file when this returns.
+
+        Args:
+            row: values by column: numbers, texts, and lists of these.
+            **key: further columns, by which the row will be found.
+
+        Returns:
+            The row as it will be read from the file.
+        """
+        row = _as_json({**row, **key})
+        self.rows.append(row)
+        if self._whole:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
         else:
-            row = {**make(), **key}
-            self.rows.append(row)
-            write_json(self.path, {"settings": self.settings, "rows": self.rows})
+            lines = [json.dumps(each) + "\n" for each in ({"settings": self.settings}, *self.rows)]
+            with write_whole(self.path) as draft:
+                draft.write_text("".join(lines), encoding="utf-8")
+            self._whole = True
+        return row
+
+    def row(self, make: Callable[[], Mapping], **key: str | float) -> dict:
+        """The row of a key: the one that was kept, or else what `make` returns, which is kept."""
+        row = self.find(**key)
+        if row is None:
+            row = self.add(make(), **key)
         if row not in self.asked:
             self.asked.append(row)
         return row
@@ -185,7 +358,20 @@ class Ledger:
     def table(self, **key: str | float) -> pd.DataFrame:
         """The rows asked for so far, in that order, whose columns have the given values.
 
-        What an earlier run left and nobody has asked for yet is not among them: a table is the same
+        Rows of an earlier run that `row` has not asked for are left out: the table is the same
         whether its run was interrupted or not.
         """
         return pd.DataFrame([r for r in self.asked if all(r.get(n) == v for n, v in key.items())])
+
+
+def _as_json(content: Any) -> Any:
+    """What JSON makes of it: a row that was kept and one that was just made are equal."""
+    return json.loads(json.dumps(content))
+
+
+def _parsed(line: str) -> Any:
+    """The content of a line of JSON, None if the line is cut short."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

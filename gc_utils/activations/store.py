@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -21,6 +20,7 @@ import torch
 import zarr
 
 from gc_utils.errors import UserError
+from gc_utils.files import write_whole
 from gc_utils.groups import Group, group
 from gc_utils.images.orbits import orbit
 from gc_utils.images.photographs import ImageSet, Photograph, load_images
@@ -240,25 +240,23 @@ def create_store(
         channels: `C`.
     """
     count, size = settings["samples"], settings["size"]
-    unfinished = path.with_name(path.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    root = zarr.open_group(unfinished, mode="w", zarr_format=3)
-    root.create_array(
-        "A",
-        shape=(count, g.order, channels),
-        chunks=(CHUNK, g.order, channels),
-        dtype=settings["dtype"],
-        attributes={"dimensions": ["sample", "element", "channel"]},
-    )
-    root.create_array(
-        "patch", shape=(count, size, size, 3), chunks=(CHUNK, size, size, 3), dtype="uint8"
-    )
-    # One chunk a flag: each is written by itself, after its activations.
-    root.create_array("filled", shape=(-(-count // CHUNK),), chunks=(1,), dtype="uint8")
-    for name, values in plan.items():
-        root.create_array(name, data=values)
-    root.create_array("angle", data=g.angles.numpy())
-    root.create_array("mirror", data=g.mirrored.numpy())
-    root.attrs.update({"format": FORMAT, "settings": settings, "photographs": list(names)})
-    unfinished.rename(path)  # a store is there whole, or not at all
+    with write_whole(path) as draft:  # a store is there whole, or not at all
+        root = zarr.open_group(draft, mode="w", zarr_format=3)
+        root.create_array(
+            "A",
+            shape=(count, g.order, channels),
+            chunks=(CHUNK, g.order, channels),
+            dtype=settings["dtype"],
+            attributes={"dimensions": ["sample", "element", "channel"]},
+        )
+        root.create_array(
+            "patch", shape=(count, size, size, 3), chunks=(CHUNK, size, size, 3), dtype="uint8"
+        )
+        # One chunk a flag: each is written by itself, after its activations.
+        root.create_array("filled", shape=(-(-count // CHUNK),), chunks=(1,), dtype="uint8")
+        for name, values in plan.items():
+            root.create_array(name, data=values)
+        root.create_array("angle", data=g.angles.numpy())
+        root.create_array("mirror", data=g.mirrored.numpy())
+        root.attrs.update({"format": FORMAT, "settings": settings, "photographs": list(names)})
     return ActivationStore._open(path)

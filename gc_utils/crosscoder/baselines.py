@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 
 from gc_utils.crosscoder.metrics import Metrics, fvu
 from gc_utils.groups import Group, translate
+from gc_utils.linear import ridge
 
 
 def pca_baseline(
@@ -76,12 +77,9 @@ def ridge_baseline(
         other = products.get(back)  # the products of e and of its inverse are transposes
         products[e] = flat.T @ x[:, g.table[e]].flatten(0, 1) if other is None else other.T
     cross = torch.stack([products[e] for e in range(g.order)], 1).double()  # (C, |G|, C)
-    values, vectors = torch.linalg.eigh(gram)
-    turned = vectors.T @ cross.flatten(1)
-    first = (held_out[:, 0].float() - mean).double() @ vectors
+    seen = (held_out[:, 0].float() - mean).double()
     found = []
     for penalty in penalties:
-        shrunk = first / (values.clamp_min(0) + penalty * values.mean())
-        made = (shrunk @ turned).view_as(held_out).float() + mean
+        made = (seen @ ridge(gram, cross.flatten(1), penalty)).view_as(held_out).float() + mean
         found.append(fvu(held_out, made, mean))
     return min(found, key=lambda m: m.fvu_orientation)

@@ -22,6 +22,7 @@ from gc_utils.crosscoder.training import TrainConfig, train
 from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.groups import translate
+from gc_utils.linear import ridge
 
 RIDGE = 0.1  # relative to the mean variance of what the encoder sees
 
@@ -117,8 +118,7 @@ def refine(
         gram, cross = gram + seen.T @ seen, cross + seen.T @ torch.from_numpy(codes)
         bar.update()
     bar.close()
-    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-    read = torch.linalg.solve(gram, cross).T / norms.clamp_min(1e-12)[:, None]
+    read = ridge(gram, cross, RIDGE).T / norms.clamp_min(1e-12)[:, None]
     with torch.no_grad():
         coder.V.copy_((torch.from_numpy(blocks) * norms[:, None]).view_as(coder.V))
         coder.W_enc.copy_(read[:, :-1].reshape(coder.W_enc.shape))

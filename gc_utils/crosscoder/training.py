@@ -16,8 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
 from gc_utils.crosscoder.batches import ShuffledBatches
@@ -25,6 +23,7 @@ from gc_utils.crosscoder.metrics import evaluate
 from gc_utils.crosscoder.tied import TiedCrosscoder
 from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import UserError, choose
+from gc_utils.files import load_checkpoint, read_notes, save_checkpoint
 from gc_utils.groups import translate
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -244,8 +243,6 @@ class Trainer:
     def save(self, path: str | Path) -> None:
         """Write everything that the next step depends on, in one safetensors file."""
         tensors = {f"coder.{k}": v for k, v in self.coder.state_dict().items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
         tensors |= {"since_fired": self.since_fired, "gradient_norm": self.gradient_norm}
         notes = {
             "step": str(self.step),
@@ -253,10 +250,7 @@ class Trainer:
             "coder": json.dumps(asdict(self.coder.config)),
             "history": json.dumps(self.history),
         }
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, notes)
-        part.replace(path)
+        save_checkpoint(path, tensors, self.optimiser, notes)
 
     def restore(self, path: str | Path) -> None:
         """Go on from a checkpoint of the same settings.
@@ -264,7 +258,7 @@ class Trainer:
         Raises:
             UserError: if it was made with others; it names them.
         """
-        notes = _metadata(Path(path))
+        notes = read_notes(path)
         for name, mine in (("config", self.config), ("coder", self.coder.config)):
             there, asked = json.loads(notes[name]), asdict(mine)
             if asked.get("families"):  # symmetries found since make features fewer
@@ -276,15 +270,9 @@ class Trainer:
             ]
             if different:
                 raise UserError(f"the checkpoint {path} is another run's: {'; '.join(different)}.")
-        tensors = load_file(path, device=str(self.coder.device))
+        device = str(self.coder.device)
+        tensors, _ = load_checkpoint(path, self.optimiser, device=device)
         self.coder.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("coder.")})
-        state: dict[int, dict] = {}
-        for name, value in tensors.items():
-            if name.startswith("adam."):
-                _, i, key = name.split(".")
-                state.setdefault(int(i), {})[key] = value
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.since_fired, self.gradient_norm = tensors["since_fired"], tensors["gradient_norm"]
         self.step = int(notes["step"])
         self.history = json.loads(notes["history"])
@@ -383,7 +371,7 @@ def fit(
     settings.append(getattr(coder, "stabilisers", None))
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     history_path = path.with_suffix(".history.csv")
-    if not (path.exists() and history_path.exists() and _metadata(path).get("training") == digest):
+    if not (path.exists() and history_path.exists() and read_notes(path).get("training") == digest):
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint = path.with_name(f"{path.stem}.{digest}.checkpoint.safetensors")
         history = train(
@@ -400,14 +388,6 @@ def fit(
         coder.save(path, training=digest)
         checkpoint.unlink(missing_ok=True)
     return GroupCrosscoder.load(path, str(coder.device)), pd.read_csv(history_path)
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    try:
-        with safe_open(path, "pt") as file:
-            return file.metadata() or {}
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a safetensors file: {error}; delete it.") from error
 
 
 def views_for(coder: GroupCrosscoder | TiedCrosscoder, A: torch.Tensor) -> torch.Tensor:

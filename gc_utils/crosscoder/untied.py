@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gc_utils.errors import UserError, choose
+from gc_utils.files import write_whole
 from gc_utils.groups import Group, group
 
 SPARSITY = ("batchtopk", "topk", "l1")
@@ -313,15 +314,13 @@ class GroupCrosscoder(nn.Module):
             path: the file; written whole or not at all.
             notes: further text for the file's metadata (where it was trained, on what).
         """
-        path = Path(path)
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.fold().state_dict().items()}
         del tensors["mean"], tensors["scale"]
         tensors["normalisation.mean"] = self.mean.cpu()
         tensors["normalisation.scale"] = self.scale.cpu()
         metadata = {"format": FORMAT, "config": json.dumps(asdict(self.config)), **notes}
-        part = path.with_name(path.name + ".part")
-        save_file(tensors, part, metadata)
-        part.replace(path)
+        with write_whole(path) as draft:
+            save_file(tensors, draft, metadata)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> GroupCrosscoder:

@@ -13,6 +13,7 @@ import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.cluster import HDBSCAN
+from sklearn.manifold import ClassicalMDS
 from sklearn.metrics import (
     adjusted_mutual_info_score,
     adjusted_rand_score,
@@ -212,12 +213,10 @@ def embed(
 
 def _classical_scaling(D: np.ndarray) -> np.ndarray:
     """Coordinates `(m, 2)` whose distances come nearest to `D` in strain."""
-    out = np.zeros((len(D), 2))
-    if len(D) > 1:
-        centre = np.eye(len(D)) - 1 / len(D)
-        power, axes = np.linalg.eigh(-0.5 * centre @ D**2 @ centre)
-        out = (axes * np.sqrt(np.maximum(power, 0)))[:, ::-1][:, :2]
-    return out
+    if len(D) < 2:
+        return np.zeros((len(D), 2))
+    with np.errstate(invalid="ignore"):  # D need not be Euclidean: an axis may have no extent
+        return np.nan_to_num(ClassicalMDS(2, metric="precomputed").fit_transform(D))
 
 
 def _labelled(labels: Sequence) -> tuple[np.ndarray, np.ndarray]:

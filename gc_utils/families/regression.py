@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from gc_utils import linear
 from gc_utils.errors import UserError
 
 # --- the competitors -----------------------------------------------------------------------------
@@ -86,10 +87,5 @@ def blocks_by_regression(
     live = ff.diagonal() > 1e-9 * moments.ff.diagonal()  # what is left of a constant is rounding
     V = torch.zeros_like(fA)
     if live.any():
-        ff = ff[live][:, live]
-        ff = ff + ridge * ff.diagonal().mean() * torch.eye(len(ff)).to(ff)
-        if ridge > 0:
-            V[live] = torch.linalg.solve(ff, fA[live])
-        else:  # two features that always fire together leave it singular
-            V[live] = torch.linalg.pinv(ff, hermitian=True) @ fA[live]
+        V[live] = linear.ridge(ff[live][:, live], fA[live], ridge)
     return V.view(moments.fA.shape).float()

@@ -17,7 +17,6 @@ from gc_utils.images.stimuli import (
     LUMA,
     StimulusBank,
     draw,
-    rms_contrast,
     stimulus_bank,
 )
 
@@ -42,7 +41,6 @@ __all__ = [
     "load_task",
     "low_pass",
     "orbit",
-    "rms_contrast",
     "sample",
     "sample_points",
     "stimulus_bank",

@@ -121,11 +121,6 @@ def draw(
     return images[0] if np.ndim(orientation) == 0 else images
 
 
-def rms_contrast(images: torch.Tensor) -> torch.Tensor:
-    """Root mean square deviation from grey over disc and channels: (..., 3, S, S) -> (...)."""
-    return _rms(images.double() - GREY).float()
-
-
 def stimulus_bank(
     size: int,
     orientations: int = 24,

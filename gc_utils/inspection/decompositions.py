@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import skew
 from sklearn.decomposition import NMF, PCA, FastICA, MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
 
@@ -101,9 +102,8 @@ def decompose(A: torch.Tensor, method: str, count: int, *, seed: int = 0) -> Dec
     length = np.linalg.norm(basis, axis=1)
     basis, codes = basis / np.maximum(length, 1e-12)[:, None], codes * length
     if method in ("PCA", "ICA", BASELINE):
-        skew = np.sign(((codes - codes.mean(0)) ** 3).mean(0))
-        skew[skew == 0] = 1
-        basis, codes = basis * skew[:, None], codes * skew
+        sign = np.where(skew(codes) < 0, -1.0, 1.0)
+        basis, codes = basis * sign[:, None], codes * sign
     order = np.argsort(-codes.var(0), kind="stable")
     return Decomposition(method, basis[order], codes[:, order], mean, explained)
 

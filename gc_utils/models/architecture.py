@@ -168,6 +168,4 @@ def receptive_field(layer: str) -> ReceptiveField:
 
 def crop_size(layer: str) -> int:
     """Smallest odd crop that shows all that a unit sees, with that unit exactly at its centre."""
-    size, stride, offset = receptive_field(layer)
-    steps = max(0, -(-((size - 1) // 2 - offset) // stride))
-    return 2 * (offset + stride * steps) + 1
+    return receptive_field(layer).crop_size

@@ -66,9 +66,7 @@ class Model(ABC):
 
         Odd, unless the network centres its units between pixels (even kernels or strides).
         """
-        size, stride, offset = self.receptive_field(layer)
-        steps = max(0, -(-((size - 1) / 2 - offset) // stride))
-        return int(2 * (offset + stride * steps) + 1)
+        return self.receptive_field(layer).crop_size
 
     def activations(self, x: Tensor, layer: str) -> Tensor:
         """Activations of a layer on whole images; differentiable in `x`.

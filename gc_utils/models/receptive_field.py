@@ -18,6 +18,15 @@ class ReceptiveField(NamedTuple):
     stride: int
     offset: int
 
+    @property
+    def crop_size(self) -> int:
+        """Smallest crop that shows all that a unit sees, with that unit exactly at its centre.
+
+        Odd, unless the network centres its units between pixels (even kernels or strides).
+        """
+        steps = max(0, -(-((self.size - 1) / 2 - self.offset) // self.stride))
+        return int(2 * (self.offset + self.stride * steps) + 1)
+
 
 LARGEST_FIELD = 2048  # pixels: the largest bounded fields of torchvision's networks are below
 

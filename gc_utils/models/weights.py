@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 
 from gc_utils.errors import UserError
+from gc_utils.files import write_whole
 
 INCEPTION5H_URL = (
     "https://github.com/ProGamerGov/pytorch-old-tensorflow-models/raw/master/inception5h.pth"
@@ -117,25 +118,21 @@ def download(url: str, path: Path, blob: str) -> bytes:
     Raises:
         UserError: if it cannot be had or is not the file expected. Nothing is left behind.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     otherwise = (
         f"Get {url} (git blob id {blob}) where there is a network, then give it with "
         f"--weights-file FILE (weights_file=...) or put it at {path}. Without it: weights 'demo'."
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(part), progress=True)
-        data = part.read_bytes()
-        if (found := git_blob_id(data)) != blob:
-            raise UserError(
-                f"the download of {path.name} is not the file expected: its git blob id is "
-                f"{found}, not {blob}. {otherwise}"
-            )
-        part.replace(path)
+        with write_whole(path, shared=True) as draft:
+            torch.hub.download_url_to_file(url, str(draft), progress=True)
+            data = draft.read_bytes()
+            if (found := git_blob_id(data)) != blob:
+                raise UserError(
+                    f"the download of {path.name} is not the file expected: its git blob id is "
+                    f"{found}, not {blob}. {otherwise}"
+                )
     except (OSError, http.client.HTTPException) as error:
         raise UserError(f"cannot download {path.name} ({error}). {otherwise}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return data
 
 

@@ -8,21 +8,17 @@ side by side, writes each to a file as it ends, and skips what is there.
 from __future__ import annotations
 
 import hashlib
-import json
-import multiprocessing
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
-import torch
-from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from gc_utils.errors import choose
+from gc_utils.files import Ledger
+from gc_utils.parallel import side_by_side
 from gc_utils.planted.methods import METHODS, Problem
 from gc_utils.planted.recovery import FOUND, cosines, oracle_fvu, recovery
 
@@ -41,7 +37,7 @@ def trial(method: str, problem: Problem) -> dict[str, object]:
     used = None
     if found.codes is not None:
         used = (found.codes > 1e-6).any(0)
-    row = {"method": method, **asdict(problem), "code": _code()}
+    row = {**_key(method, problem), "code": _code()}
     row |= {
         "fvu": found.fvu,
         "fvu_oracle": oracle_fvu(held_out),
@@ -66,12 +62,6 @@ def trial(method: str, problem: Problem) -> dict[str, object]:
     return row
 
 
-def _trial_alone(method: str, problem: Problem) -> dict[str, object]:
-    torch.set_num_threads(1)  # trials run side by side
-    with threadpool_limits(1):
-        return trial(method, problem)
-
-
 def run_trials(
     path: str | Path,
     trials: Iterable[tuple[str, Problem]],
@@ -82,8 +72,8 @@ def run_trials(
     """Run trials, several at a time, and keep every result.
 
     Args:
-        path: a file of one JSON object a line; trials that are in it are not run again, unless the
-            code has changed since.
+        path: the file of a `Ledger`; trials that are in it are not run again, unless the code has
+            changed since.
         trials: method and problem of each.
         workers: processes.
         progress: show a bar.
@@ -91,42 +81,16 @@ def run_trials(
     Returns:
         One row a trial, in the order asked for.
     """
-    path, wanted = Path(path), list(dict.fromkeys(trials))
-    done: dict[tuple, dict] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:  # the last line of a run that was killed
-                continue
-            if row.get("code") == _code():  # what other code has found is not to be trusted
-                done[_key(row)] = row
-    todo = [t for t in wanted if _key({"method": t[0], **asdict(t[1])}) not in done]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if todo:
-        context = multiprocessing.get_context("spawn")
-        with (
-            ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool,
-            path.open("a", encoding="utf-8") as file,
-            tqdm(total=len(wanted), initial=len(wanted) - len(todo), disable=not progress,
-                 desc="trials", unit="trial") as bar,
-        ):  # fmt: skip
-            running = [pool.submit(_trial_alone, *t) for t in todo]
-            try:
-                for ended in as_completed(running):
-                    row = ended.result()
-                    file.write(json.dumps(row) + "\n")
-                    file.flush()
-                    done[_key(row)] = row
-                    bar.update()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    return pd.DataFrame([done[_key({"method": m, **asdict(p)})] for m, p in wanted])
+    wanted = list(dict.fromkeys(trials))
+    ledger = Ledger(path, code=_code())  # what other code has found is not to be trusted
+    todo = [t for t in wanted if ledger.find(**_key(*t)) is None]
+    for i, row in side_by_side(trial, todo, workers=workers, progress=progress):
+        ledger.add(row, **_key(*todo[i]))
+    return pd.DataFrame([ledger.find(**_key(*t)) for t in wanted])
 
 
-def _key(row: dict) -> tuple:
-    return tuple(row.get(name) for name in ("method", *Problem.__dataclass_fields__))
+def _key(method: str, problem: Problem) -> dict[str, object]:
+    return {"method": method, **asdict(problem)}
 
 
 @lru_cache
@@ -136,7 +100,8 @@ def _code() -> str:
     for name in ("crosscoder", "families", "planted", "symmetry"):
         for path in sorted((package / name).glob("*.py")):
             digest.update(path.read_bytes())
-    digest.update((package / "groups.py").read_bytes())
+    for name in ("groups.py", "linear.py"):
+        digest.update((package / name).read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -7,7 +7,7 @@ from gc_utils.symmetry.calibration import (
     null_features,
     unrelated_cut,
 )
-from gc_utils.symmetry.elements import family_elements, relative_element
+from gc_utils.symmetry.elements import family_elements
 from gc_utils.symmetry.equivariance import Equivariance, equivariance, fitted_action, free_action
 from gc_utils.symmetry.latent_scaling import latent_scaling, refit_blocks
 from gc_utils.symmetry.report import clearest, stabilisers, symmetry_report
@@ -42,7 +42,6 @@ __all__ = [
     "norm_profile",
     "null_features",
     "refit_blocks",
-    "relative_element",
     "stabilisers",
     "symmetry_report",
     "unrelated_cut",

@@ -13,21 +13,6 @@ from gc_utils.families.distance import check_blocks, orbit_distance
 from gc_utils.groups import Group
 
 
-def relative_element(V_i: torch.Tensor, V_j: torch.Tensor, group: Group | str) -> tuple[int, float]:
-    """The element `h` with `V_i ≈ R_h V_j`: feature `i` is feature `j` turned by `h`.
-
-    Args:
-        V_i: transform blocks `(|G|, C)`.
-        V_j: transform blocks `(|G|, C)`.
-        group: the group, or its name.
-
-    Returns:
-        Index of the best element (of equally good ones the lowest) and the orbit distance.
-    """
-    distance, element = orbit_distance(V_i[None], group, other=V_j[None], return_element=True)
-    return int(element), float(distance)
-
-
 def family_elements(
     V: torch.Tensor, group: Group | str, labels: Sequence[int], *, chunk: int | None = None
 ) -> pd.DataFrame:

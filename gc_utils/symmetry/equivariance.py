@@ -17,18 +17,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from gc_utils import linear
 from gc_utils.errors import UserError
 from gc_utils.groups import Group
 
 RIDGE = 1e-3  # relative to the mean variance of a channel
 
 
-def _fit(x: torch.Tensor, y: torch.Tensor, ridge: float) -> torch.Tensor:
+def _fit(x: torch.Tensor, y: torch.Tensor, strength: float) -> torch.Tensor:
     """`M` with `y ≈ M x`, of rows `(N, C)`; float64."""
     x, y = x.double(), y.double()
-    gram = x.T @ x
-    penalty = ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-    return torch.linalg.solve(gram + penalty, x.T @ y).T
+    return linear.ridge(x.T @ x, x.T @ y, strength).T
 
 
 def free_action(A: torch.Tensor, g: Group, ridge: float = RIDGE) -> torch.Tensor:

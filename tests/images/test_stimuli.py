@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gc_utils.errors import UserError
-from gc_utils.images import GREY, KINDS, LUMA, draw, rms_contrast, stimulus_bank
+from gc_utils.images import GREY, KINDS, LUMA, draw, stimulus_bank
 
 ORIENTED = [k for k in KINDS if k not in ("circle", "centre_surround")]
 VARIANTS = [
@@ -17,6 +17,13 @@ VARIANTS = [
     ("centre_surround", {"hue": 200.0}),
 ]
 every_variant = pytest.mark.parametrize(("kind", "parameters"), VARIANTS)
+
+
+def rms_contrast(images):
+    """Root mean square deviation from grey over disc and channels: `(..., 3, S, S)` to `(...)`."""
+    at = torch.arange(images.shape[-1]) - (images.shape[-1] - 1) / 2
+    inside = torch.hypot(at[:, None], at[None]) < images.shape[-1] / 2
+    return (images[..., inside].double() - GREY).square().mean((-1, -2)).sqrt().float()
 
 
 @every_variant

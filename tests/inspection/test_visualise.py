@@ -7,8 +7,7 @@ import torch
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.groups import group
-from gc_utils.images import turn
-from gc_utils.inspection.patches import top_patches, top_patches_block, top_samples, turn_patch
+from gc_utils.inspection.patches import top_patches, top_samples, turn_patch
 from gc_utils.inspection.visualise import (
     decode_image,
     fourier_scale,
@@ -58,21 +57,6 @@ def test_turned_patches_are_the_group_action():
     patch = np.random.default_rng(0).integers(0, 256, (7, 7, 3)).astype(np.uint8)
     np.testing.assert_array_equal(turn_patch(patch, g, 1), np.rot90(patch))
     np.testing.assert_array_equal(turn_patch(patch, g, 4), patch[:, ::-1])
-
-
-def test_top_patch_of_a_block_is_the_pattern_turned(bank):
-    """For filters whose symmetry is known, block `g` is excited by `g` times the pattern."""
-    network = bank.network
-    g = group("D4")
-    patterns = network.patterns
-    A = bank.unit(turn(patterns, g, blur=0).flatten(0, 1), layer(bank))
-    A = A.reshape(len(patterns), g.order, -1)
-    patches = (patterns * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    curved = network.kinds.index("curved_gabor")
-    for element in (0, 1, 2, 5):
-        best = top_patches_block(A, A, patches, curved, element, 1, g)
-        expected = turn(patterns[curved], g, blur=0)[element]
-        np.testing.assert_allclose(best[0].transpose(2, 0, 1) / 255, expected, atol=0.01)
 
 
 def test_decoded_images_are_grey_without_coefficients_and_within_range():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from gc_utils.errors import UserError
+from gc_utils.families import orbit_distance
 from gc_utils.groups import group
 from gc_utils.models import FilterBank
 from gc_utils.symmetry import (
@@ -21,7 +22,6 @@ from gc_utils.symmetry import (
     latent_scaling,
     norm_profile,
     refit_blocks,
-    relative_element,
     stabilisers,
     symmetry_report,
 )
@@ -221,10 +221,11 @@ def test_chirality():
 # --- one feature to another ----------------------------------------------------------------------
 
 
-def test_relative_element():
-    g, V = group("D5"), blocks(1, "D5")[0]
+def test_the_element_that_maps_one_feature_to_another_is_found():
+    g, V = group("D5"), blocks(1, "D5")
     for h in range(g.order):
-        element, distance = relative_element(turned(V, g, h), V, g)
+        moved = turned(V[0], g, h)[None]
+        distance, element = orbit_distance(moved, g, other=V, return_element=True)
         assert element == h
         assert distance < 1e-5
 

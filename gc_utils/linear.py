@@ -1,0 +1,35 @@
+"""Ridge regression, for everything that fits a linear map."""
+
+from __future__ import annotations
+
+import torch
+
+
+def ridge(
+    gram: torch.Tensor, cross: torch.Tensor, strength: float, *, floor: float = 0.0
+) -> torch.Tensor:
+    """Ridge regression from the moments of its data: `(XᵀX + λI)⁻¹ XᵀY`.
+
+    The coefficients `W` minimise `‖Y − X W‖² + λ ‖W‖²`. The penalty `λ` is relative to the mean
+    square of an input, `λ = strength · mean(diag XᵀX) + floor`, so that the same strength means
+    the same for activations of any scale and for any number of samples.
+
+    Args:
+        gram: `XᵀX`, `(p, p)`; float64 is advised.
+        cross: `XᵀY`, `(p, q)`, of the same type.
+        strength: penalty relative to the mean of the diagonal, 0 or more.
+        floor: absolute part of the penalty, which keeps inputs that are all 0 solvable.
+
+    Returns:
+        `W`, `(p, q)`. Without any penalty it is the least-squares solution of least norm, which
+        exists also where inputs depend on each other.
+
+    Example:
+        >>> x = torch.tensor([[1.0], [2.0]]).double()
+        >>> ridge(x.T @ x, x.T @ (3 * x), 0.0)
+        tensor([[3.]], dtype=torch.float64)
+    """
+    penalty = strength * gram.diagonal().mean() + floor
+    if not penalty > 0:
+        return torch.linalg.pinv(gram, hermitian=True) @ cross
+    return torch.linalg.solve(gram + penalty * torch.eye(len(gram)).to(gram), cross)
