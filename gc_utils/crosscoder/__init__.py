@@ -1,5 +1,6 @@
 """The group crosscoder: the dictionary, its training, its metrics."""
 
+from gc_utils.crosscoder.base import Crosscoder
 from gc_utils.crosscoder.baselines import pca_baseline, ridge_baseline
 from gc_utils.crosscoder.batches import Rows, ShuffledBatches
 from gc_utils.crosscoder.block_sparse import BlockCrosscoder
@@ -11,6 +12,7 @@ from gc_utils.crosscoder.untied import SPARSITY, GroupCrosscoder
 
 __all__ = [
     "BlockCrosscoder",
+    "Crosscoder",
     "GroupCrosscoder",
     "MERGED",
     "Metrics",

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import torch
 
-from gc_utils.crosscoder.tied import TiedCrosscoder
-from gc_utils.crosscoder.untied import GroupCrosscoder
+from gc_utils.crosscoder.base import Crosscoder
 
 
 @dataclass(frozen=True)
@@ -84,16 +83,15 @@ class _Squares:
 
 
 @torch.no_grad()
-def evaluate(
-    coder: GroupCrosscoder | TiedCrosscoder, A: torch.Tensor, mean: torch.Tensor, batch: int = 1024
-) -> Metrics:
+def evaluate(coder: Crosscoder, A: torch.Tensor, mean: torch.Tensor, batch: int = 1024) -> Metrics:
     """Metrics of a crosscoder on held-out orbits `A (N, |G|, C)`; `mean` as for `fvu`."""
-    coder, squares, fired = coder.untied(), _Squares(mean), 0
-    for part in A.split(batch):
-        part = part.to(coder.device)
-        f = coder.encode(part)
-        squares.add(part, coder.decode(f))
-        fired = fired + (f > 0).sum(0)
+    squares, fired = _Squares(mean), 0
+    with coder.fixed():
+        for part in A.split(batch):
+            part = part.to(coder.device)
+            f = coder.encode(part)
+            squares.add(part, coder.decode(f))
+            fired = fired + (f > 0).sum(0)
     return replace(
         squares.metrics(),
         l0=float(fired.sum()) / len(A),

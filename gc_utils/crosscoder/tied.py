@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gc_utils.crosscoder.untied import Config, GroupCrosscoder
+from gc_utils.crosscoder.base import Config, Crosscoder
+from gc_utils.crosscoder.untied import GroupCrosscoder, written_out
 from gc_utils.errors import UserError, choose
-from gc_utils.groups import Group, group
+from gc_utils.groups import Group
+from gc_utils.groups import group as group_named
 
 MERGED = 0.95  # autocorrelation at which translates of a tied template count as the same
 
 
-class TiedCrosscoder(nn.Module):
+class TiedCrosscoder(Crosscoder):
     """A crosscoder whose dictionary is closed under the group.
 
     A family is a template `T[k]`, `(|G|, C)`, and its features are the template's translates:
@@ -34,8 +36,8 @@ class TiedCrosscoder(nn.Module):
     features. Subgroups are chosen (`stabilisers`) or learnt: every family starts without
     symmetry, and `merge` gives it the subgroup under which its template has become the same.
 
-    Training, evaluation and files are those of `GroupCrosscoder`: `untied` writes all features out,
-    and a file holds them with `family` and `element`.
+    A file holds all features written out, with `family` and `element`; `GroupCrosscoder.load` reads
+    it.
 
     Args:
         group: name of the group of the orbits.
@@ -51,6 +53,8 @@ class TiedCrosscoder(nn.Module):
         reader: encoder `E`, `(families, |G|, C)`.
         b_enc: `(families,)`.
         b_dec: `(C,)`.
+        V, W_enc, encoder_bias, decoder_bias, family, element: computed from these, see
+            `Crosscoder`; gradients reach templates and readers through them.
         subgroup: index among `group.subgroups()` of every family's stabiliser.
 
     Example:
@@ -71,37 +75,30 @@ class TiedCrosscoder(nn.Module):
         stabilisers: str | Sequence[str] = "C1",
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(channels)
         if families < 1:
             raise UserError(f"{families} families: expected 1 or more.")
         self._settings = (group, channels, sparsity, k, encode_from)
+        self._computed: dict[tuple[str, bool], Any] | None = None
         names = [stabilisers] * families if isinstance(stabilisers, str) else list(stabilisers)
         if len(names) != families:
             raise UserError(f"{len(names)} stabilisers for {families} families: give one for each.")
-        known = [s.name for s in self.group.subgroups()]
+        g = group_named(group)
+        known = [s.name for s in g.subgroups()]
         chosen = [known.index(choose(name, known, "stabiliser")) for name in names]
         self.register_buffer("subgroup", torch.tensor(chosen))
         draw = torch.Generator().manual_seed(seed)
-        T = torch.randn(families, self.group.order, channels, generator=draw)
+        T = torch.randn(families, g.order, channels, generator=draw)
         self.template = nn.Parameter(T / T.flatten(1).norm(dim=1)[:, None, None])
         self.reader = nn.Parameter(self.template.detach().clone())
         self.b_enc = nn.Parameter(torch.zeros(families))
         self.b_dec = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("threshold", torch.tensor(math.nan))
-        self.fresh = True
         self.config  # noqa: B018  checks what was asked for
 
     @property
     def group(self) -> Group:
         """The group of the orbits."""
-        return group(self._settings[0])
-
-    @property
-    def device(self) -> torch.device:
-        """Where its tensors are."""
-        return self.template.device
+        return group_named(self._settings[0])
 
     @property
     def starts(self) -> int:
@@ -109,16 +106,13 @@ class TiedCrosscoder(nn.Module):
         return len(self.template)
 
     @property
-    def views(self) -> int:
-        """Number of views that the encoder reads: 1 or `|G|`."""
-        return 1 if self._settings[4] == "identity" else self.group.order
-
-    @property
     def config(self) -> Config:
         """As of an untied crosscoder; `features` follows from the subgroups."""
-        name, channels, sparsity, k, encode_from = self._settings
-        features = len(self.features[0])
-        return Config(name, channels, features, sparsity, k, encode_from, len(self.template))
+        return _config(self._settings, self._subgroups)
+
+    @property
+    def _subgroups(self) -> tuple[int, ...]:
+        return self._once("subgroups", lambda: tuple(self.subgroup.tolist()))
 
     @property
     def stabilisers(self) -> list[str]:
@@ -129,60 +123,69 @@ class TiedCrosscoder(nn.Module):
     @property
     def features(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Family and element of every feature, int `(m,)` each."""
-        family, element, _ = _layout(self.group, tuple(self.subgroup.tolist()))
-        return family.to(self.device), element.to(self.device)
+        return self.family, self.element
+
+    @property
+    def family(self) -> torch.Tensor:
+        """Family of every feature, int `(m,)`."""
+        return _layout(self.group, self._subgroups)[0].to(self.device)
+
+    @property
+    def element(self) -> torch.Tensor:
+        """Element by which the template of every feature is translated, int `(m,)`."""
+        return _layout(self.group, self._subgroups)[1].to(self.device)
+
+    @property
+    def V(self) -> torch.Tensor:
+        """All translates of all templates, `(m, |G|, C)`."""
+        return self._once("V", lambda: self._translates(self.template, self.group.order))
+
+    @property
+    def W_enc(self) -> torch.Tensor:
+        """The same of the readers, of the views that the encoder reads, `(m, E, C)`."""
+        return self._once("W_enc", lambda: self._translates(self.reader, self.views))
+
+    @property
+    def encoder_bias(self) -> torch.Tensor:
+        """The bias of every feature's family, `(m,)`."""
+        return self.b_enc[self.family]
+
+    @property
+    def decoder_bias(self) -> torch.Tensor:
+        """`b_dec` for every element, `(|G|, C)`."""
+        return self.b_dec.expand(self.group.order, -1)
+
+    def _translates(self, T: torch.Tensor, views: int) -> torch.Tensor:
+        """The first blocks of the distinct translates of templates, `(m, views, C)`."""
+        rows = _layout(self.group, self._subgroups)[2][:, :views].to(self.device)
+        average = self._once("average", lambda: _averages(self.group).to(T)[self.subgroup])
+        with torch.autocast(T.device.type, enabled=False):  # features are as exact as parameters
+            return F.embedding(rows, torch.bmm(average, T).flatten(0, 1))
+
+    def _once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """What `compute` returns; within `fixed`, computed once with and once without gradient."""
+        if self._computed is None:
+            return compute()
+        key = name, torch.is_grad_enabled()
+        if key not in self._computed:
+            self._computed[key] = compute()
+        return self._computed[key]
+
+    @contextmanager
+    def fixed(self) -> Iterator[None]:
+        """A block within which no weight changes, so that `V` and `W_enc` are computed once."""
+        if self._computed is not None:  # within another such block
+            yield
+            return
+        self._computed = {}
+        try:
+            yield
+        finally:
+            self._computed = None
 
     def untied(self) -> GroupCrosscoder:
-        """All features written out; gradients reach the templates through it."""
-        g, order = self.group, self.group.order
-        family, element, rows = (
-            t.to(self.device) for t in _layout(g, tuple(self.subgroup.tolist()))
-        )
-        average = _averages(g).to(self.template)[self.subgroup]  # (K, |G|, |G|)
-        T = torch.bmm(average, self.template).flatten(0, 1)
-        E = torch.bmm(average, self.reader).flatten(0, 1)
-        written = GroupCrosscoder.__new__(GroupCrosscoder)
-        nn.Module.__init__(written)
-        written.config = self.config
-        written.V = F.embedding(rows, T)
-        written.W_enc = F.embedding(rows if self.views > 1 else rows[:, :1], E)
-        written.b_enc = self.b_enc[family]
-        written.b_dec = self.b_dec.expand(order, -1)
-        for name in ("mean", "scale", "threshold"):
-            written.register_buffer(name, getattr(self, name))
-        written.register_buffer("family", family)
-        written.register_buffer("element", element)
-        written.fresh = self.fresh
-        return written
-
-    def encode(self, A: torch.Tensor) -> torch.Tensor:
-        """Codes `(N, m)`, see `GroupCrosscoder.encode`."""
-        return self.untied().encode(A)
-
-    def decode(self, f: torch.Tensor) -> torch.Tensor:
-        """Reconstructions `(N, |G|, C)` of codes `(N, m)`."""
-        return self.untied().decode(f)
-
-    def forward(self, A: torch.Tensor) -> torch.Tensor:
-        """Reconstructions of orbit activations."""
-        written = self.untied()
-        return written.decode(written.encode(A))
-
-    def normalise(self, A: torch.Tensor) -> None:
-        """See `GroupCrosscoder.normalise`."""
-        self.untied().normalise(A)  # the same buffers
-
-    def calibrate(self, A: torch.Tensor, batch: int = 1024) -> None:
-        """See `GroupCrosscoder.calibrate`."""
-        self.untied().calibrate(A, batch)
-
-    def fold(self) -> GroupCrosscoder:
-        """See `GroupCrosscoder.fold`."""
-        return self.untied().fold()
-
-    def save(self, path: str | Path, **notes: str) -> None:
-        """See `GroupCrosscoder.save`; `GroupCrosscoder.load` reads it, all features written out."""
-        self.untied().save(path, **notes)
+        """All features written out, as a copy that training does not change, detached."""
+        return written_out(self)
 
     @torch.no_grad()
     def start(self, V: torch.Tensor) -> None:
@@ -222,6 +225,13 @@ class TiedCrosscoder(nn.Module):
                 self.subgroup[k] = best
                 merged += 1
         return merged
+
+
+@lru_cache(maxsize=8)
+def _config(settings: tuple, subgroups: tuple[int, ...]) -> Config:
+    name, channels, sparsity, k, encode_from = settings
+    features = len(_layout(group_named(name), subgroups)[0])
+    return Config(name, channels, features, sparsity, k, encode_from, len(subgroups))
 
 
 @lru_cache(maxsize=8)

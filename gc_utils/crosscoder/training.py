@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from gc_utils.crosscoder.base import Crosscoder
 from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.crosscoder.metrics import evaluate
 from gc_utils.crosscoder.tied import TiedCrosscoder
@@ -89,9 +90,7 @@ class Trainer:
         history: one dict a logged step.
     """
 
-    def __init__(
-        self, coder: GroupCrosscoder | TiedCrosscoder, batches: ShuffledBatches, config: TrainConfig
-    ) -> None:
+    def __init__(self, coder: Crosscoder, batches: ShuffledBatches, config: TrainConfig) -> None:
         choose(config.precision, PRECISIONS, "precision")
         self.coder, self.batches, self.config = coder, batches, config
         self.step = 0
@@ -123,8 +122,8 @@ class Trainer:
         V = (mix @ A.flatten(1)).view(-1, *A.shape[1:])
         coder.start(V / V.flatten(1).norm(dim=1)[:, None, None])
         # Features that share a direction add up: start with the length that explains most.
-        written = coder.untied()
-        made = written.decode_normalised(written.training_codes(A)[0])
+        with coder.fixed():
+            made = coder.decode_normalised(coder.training_codes(A)[0])
         coder.stretch_encoder((A * made).sum() / made.square().sum().clamp_min(1e-12))
 
     def _prepared(self, A: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
@@ -141,7 +140,11 @@ class Trainer:
 
     def loss(self, A: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss of a normalised batch, and its parts; counts which features fire."""
-        coder, config = self.coder.untied(), self.config
+        with self.coder.fixed():
+            return self._loss(A)
+
+    def _loss(self, A: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        coder, config = self.coder, self.config
         with torch.autocast(A.device.type, torch.bfloat16, enabled=self._low):
             f, pre = coder.training_codes(A, self.active())
             residual = A - coder.decode_normalised(f)
@@ -163,7 +166,7 @@ class Trainer:
 
     def revival(
         self,
-        coder: GroupCrosscoder,
+        coder: Crosscoder,
         pre: torch.Tensor,
         residual: torch.Tensor,
         dead: torch.Tensor,
@@ -175,7 +178,7 @@ class Trainer:
         feature would, as if its bias were that much higher.
 
         Args:
-            coder: the crosscoder, features written out.
+            coder: the crosscoder.
             pre: pre-activations `(N, m)`.
             residual: `A - Â`, detached, `(N, |G|, C)`.
             dead: which features are, bool `(m,)`.
@@ -224,7 +227,7 @@ class Trainer:
         self.step += 1
         every, config = self.config.merge_every, self.config
         due = every and self.step % every == 0 and self.step > config.warmup
-        if due and self.coder.config.families:
+        if due and isinstance(self.coder, TiedCrosscoder):
             # Translates that have become the same are one feature from now on.
             if self.coder.merge():
                 self.since_fired = torch.zeros(self.coder.config.features, device=A.device)
@@ -279,7 +282,7 @@ class Trainer:
 
 
 def train(
-    coder: GroupCrosscoder | TiedCrosscoder,
+    coder: Crosscoder,
     data: torch.Tensor,
     rows: np.ndarray,
     held_out: torch.Tensor,
@@ -345,7 +348,7 @@ def train(
 
 def fit(
     path: str | Path,
-    coder: GroupCrosscoder | TiedCrosscoder,
+    coder: Crosscoder,
     data: torch.Tensor,
     rows: np.ndarray,
     held_out: torch.Tensor,
@@ -390,7 +393,7 @@ def fit(
     return GroupCrosscoder.load(path, str(coder.device)), pd.read_csv(history_path)
 
 
-def views_for(coder: GroupCrosscoder | TiedCrosscoder, A: torch.Tensor) -> torch.Tensor:
+def views_for(coder: Crosscoder, A: torch.Tensor) -> torch.Tensor:
     """Orbits `(N, |G|, C)` as this crosscoder sees them: single views for the trivial group."""
     if coder.group.order == 1 and A.shape[1] > 1:
         return A.reshape(-1, 1, A.shape[2])

@@ -1,64 +1,22 @@
-"""The group crosscoder: one sparse code for all turned views, a decoder block for each.
-
-    f     = act(W_enc A[e] + b_enc)             (encode_from="identity", the paper's)
-    f     = act(Σ_g W_enc[:, g] A[g] + b_enc)   (encode_from="orbit")
-    Â[g]  = V[:, g]ᵀ f + b_dec[g]
-
-On the trivial group `"C1"` it is a sparse autoencoder. Sparsity is a penalty (`"l1"`) or a choice
-of the `k` strongest features of each sample (`"topk"`) or of `k` a sample over a whole batch
-(`"batchtopk"`; Bussmann et al. 2024). The choice ranks features by `f_i ‖V_i‖`, what they add to
-the reconstruction, which does not change when scale moves from decoder to code. Outside training,
-batchtopk compares with one fixed threshold, so that a code never depends on its batch.
-
-The *tied* crosscoder has the same codes and blocks, but its dictionary is closed under the group by
-construction: its features are the translates of a few templates (see `TiedCrosscoder`).
-"""
+"""The group crosscoder as the paper has it: every feature has parameters of its own."""
 
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from gc_utils.errors import UserError, choose
-from gc_utils.files import write_whole
-from gc_utils.groups import Group, group
+from gc_utils.crosscoder.base import FORMAT, SPARSITY, Config, Crosscoder
+from gc_utils.errors import UserError
 
-SPARSITY = ("batchtopk", "topk", "l1")
-ENCODERS = ("identity", "orbit")
-FORMAT = "group-crosscoder-1"
+__all__ = ["SPARSITY", "Config", "GroupCrosscoder", "written_out"]
 
 
-@dataclass(frozen=True)
-class Config:
-    """What makes a crosscoder beside its weights."""
-
-    group: str
-    channels: int
-    features: int
-    sparsity: str = "batchtopk"
-    k: int = 32
-    encode_from: str = "identity"
-    families: int = 0  # templates of a tied crosscoder; 0: untied
-
-    def __post_init__(self) -> None:
-        group(self.group)
-        choose(self.sparsity, SPARSITY, "sparsity")
-        choose(self.encode_from, ENCODERS, "encoder input")
-        if not 1 <= self.k <= self.features and self.sparsity != "l1":
-            raise UserError(
-                f"k = {self.k} active features of {self.features}: expected 1 ≤ k ≤ features."
-            )
-
-
-class GroupCrosscoder(nn.Module):
+class GroupCrosscoder(Crosscoder):
     """A sparse dictionary that reconstructs a whole orbit of activations from one code.
 
     Args:
@@ -75,12 +33,7 @@ class GroupCrosscoder(nn.Module):
         W_enc: encoder, `(m, E, C)` with `E` = 1 or `|G|` views read.
         b_enc: `(m,)`.
         b_dec: `(|G|, C)`.
-        mean, scale: activations are centred by `mean (C,)` and divided by `scale` before all
-            else; 0 and 1 unless set by `normalise`.
-        threshold: least `f_i ‖V_i‖` of an active feature outside training (batchtopk), in units
-            of the normalised activations; NaN before `calibrate`.
-        family, element: for a crosscoder that was trained tied, int `(m,)`: the family of every
-            feature, and the element by which its template is turned; None otherwise.
+        mean, scale, threshold, family, element, fresh: see `Crosscoder`.
 
     Raises:
         UserError: for an unknown group, sparsity or encoder, or sizes that make no sense.
@@ -104,7 +57,7 @@ class GroupCrosscoder(nn.Module):
         encode_from: str = "identity",
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(channels)
         self.config = Config(group, channels, features, sparsity, k, encode_from)
         order = self.group.order
         draw = torch.Generator().manual_seed(seed)
@@ -114,133 +67,23 @@ class GroupCrosscoder(nn.Module):
         self.W_enc = nn.Parameter(V[:, : self.views].clone())
         self.b_enc = nn.Parameter(torch.zeros(features))
         self.b_dec = nn.Parameter(torch.zeros(order, channels))
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("threshold", torch.tensor(math.nan))
         self.register_buffer("family", None)  # of each feature, if it was tied
         self.register_buffer("element", None)
-        self.fresh = True  # nothing learned yet: training may choose where to start
 
     @property
-    def group(self) -> Group:
-        """The group of the orbits."""
-        return group(self.config.group)
+    def encoder_bias(self) -> torch.Tensor:
+        """`b_enc`."""
+        return self.b_enc
 
     @property
-    def device(self) -> torch.device:
-        """Where its tensors are."""
-        return self.V.device
+    def decoder_bias(self) -> torch.Tensor:
+        """`b_dec`."""
+        return self.b_dec
 
     @property
     def starts(self) -> int:
-        """How many directions `start` takes."""
+        """How many directions `start` takes: one a feature."""
         return self.config.features
-
-    def untied(self) -> GroupCrosscoder:
-        """Itself; of a tied crosscoder, the same function with all features written out."""
-        return self
-
-    @property
-    def views(self) -> int:
-        """Number of views that the encoder reads: 1 or `|G|`."""
-        return 1 if self.config.encode_from == "identity" else self.group.order
-
-    @property
-    def norms(self) -> torch.Tensor:
-        """`‖V_i‖` over all blocks, `(m,)`."""
-        return self.V.flatten(1).norm(dim=1)
-
-    def extra_repr(self) -> str:
-        """The configuration, for `print`."""
-        return ", ".join(f"{name}={value!r}" for name, value in asdict(self.config).items())
-
-    # Codes and reconstructions of raw activations
-
-    def encode(self, A: torch.Tensor) -> torch.Tensor:
-        """Codes of orbit activations; what training, evaluation and a loaded file agree on.
-
-        Args:
-            A: `(N, |G|, C)`; for the identity encoder `(N, 1, C)` will do, and for a sparse
-                autoencoder `(N, C)`.
-
-        Returns:
-            `f`, `(N, m)`, non-negative.
-
-        Raises:
-            UserError: for another shape, or before `calibrate` (batchtopk).
-        """
-        pre = self.pre_activations(self.normalised(A))
-        sparsity = self.config.sparsity
-        if sparsity == "l1":
-            return pre.relu()
-        if sparsity == "topk":
-            return self.strongest(pre, self.config.k)
-        if self.threshold.isnan():
-            raise UserError(
-                "this batchtopk crosscoder has no threshold yet: train it, or call calibrate()."
-            )
-        f = pre.relu()
-        return f * (f * self.norms >= self.threshold)
-
-    def decode(self, f: torch.Tensor) -> torch.Tensor:
-        """Reconstructions `Â`, `(N, |G|, C)`, of codes `(N, m)`."""
-        return self.denormalised(self.decode_normalised(f))
-
-    def forward(self, A: torch.Tensor) -> torch.Tensor:
-        """Reconstructions `Â` of orbit activations."""
-        return self.decode(self.encode(A))
-
-    # The parts, on normalised activations
-
-    def normalised(self, A: torch.Tensor) -> torch.Tensor:
-        """`(A - mean) / scale`, of as many views as the encoder reads, `(N, E, C)`."""
-        if A.ndim == 2 and self.group.order == 1:
-            A = A[:, None]
-        expected = (self.group.order, self.config.channels)
-        readable = A.ndim == 3 and A.shape[2] == expected[1]
-        if not readable or (A.shape[1] != expected[0] and A.shape[1] != self.views):
-            raise UserError(
-                f"activations of shape {tuple(A.shape)}: this crosscoder takes (N, |G| = "
-                f"{expected[0]}, C = {expected[1]})."
-            )
-        return (A[:, : self.views].to(self.V) - self.mean) / self.scale
-
-    def denormalised(self, A: torch.Tensor) -> torch.Tensor:
-        """The inverse: `A · scale + mean`."""
-        return A * self.scale + self.mean
-
-    def pre_activations(self, A: torch.Tensor) -> torch.Tensor:
-        """Encoder before the nonlinearity, `(N, m)`, of normalised views `(N, E, C)`."""
-        return F.linear(A.flatten(1), self.W_enc.flatten(1), self.b_enc)
-
-    def decode_normalised(self, f: torch.Tensor, *, bias: bool = True) -> torch.Tensor:
-        """`Σ_i f_i V_i`, with `b_dec` unless told otherwise, `(N, |G|, C)`."""
-        A = (f @ self.V.flatten(1)).reshape(len(f), *self.b_dec.shape)
-        return A + self.b_dec if bias else A
-
-    def strongest(self, pre: torch.Tensor, k: int, *, per_batch: bool = False) -> torch.Tensor:
-        """Keep `k` features a sample by `f_i ‖V_i‖` (`per_batch`: `k` a sample on average)."""
-        f = pre.relu()
-        score = (f * self.norms).detach()  # ranking passes no gradient
-        if per_batch:
-            kept = score.flatten().topk(k * len(f)).indices
-            mask = torch.zeros_like(score).flatten().index_fill_(0, kept, 1).view_as(score)
-        else:
-            mask = torch.zeros_like(score).scatter_(1, score.topk(k, dim=1).indices, 1)
-        return f * mask
-
-    def training_codes(
-        self, A: torch.Tensor, k: int | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes as training makes them, with `k` active features unless told otherwise, and
-        pre-activations, of normalised orbits."""
-        pre = self.pre_activations(A[:, : self.views])
-        if self.config.sparsity == "l1":
-            return pre.relu(), pre
-        per_batch = self.config.sparsity == "batchtopk"
-        return self.strongest(pre, k or self.config.k, per_batch=per_batch), pre
-
-    # Setting up and finishing
 
     @torch.no_grad()
     def start(self, V: torch.Tensor) -> None:
@@ -254,73 +97,9 @@ class GroupCrosscoder(nn.Module):
         """Multiply the encoder's weights."""
         self.W_enc.mul_(factor)
 
-    @torch.no_grad()
-    def normalise(self, A: torch.Tensor) -> None:
-        """Set `mean` and `scale` from training orbits `(N, |G|, C)`.
-
-        The mean is averaged over the group, the scale is one number: both leave the action of the
-        group on the data as it was. A normalised block has unit mean square norm.
-        """
-        A = A.to(self.mean)
-        self.mean.copy_(A.mean((0, 1)))
-        spread = (A - self.mean).square().sum(-1).mean().sqrt()
-        if not spread > 0:
-            raise UserError("all activations are the same: there is nothing to learn.")
-        self.scale.copy_(spread)
-
-    @torch.no_grad()
-    def calibrate(self, A: torch.Tensor, batch: int = 1024) -> None:
-        """Set the threshold so that the mean L0 over the orbits `A (N, |G|, C)` is `k`.
-
-        Does nothing for the other kinds of sparsity.
-        """
-        if self.config.sparsity != "batchtopk":
-            return
-        wanted, norms = self.config.k * len(A), self.norms
-        highest = torch.zeros(0).to(self.V)  # the scores that may decide, and no more of them
-        for part in A.split(batch):
-            scores = self.pre_activations(self.normalised(part)).relu() * norms
-            highest = torch.cat([highest, scores.flatten()])
-            highest = highest.topk(min(wanted + 1, len(highest))).values
-        active = min(wanted, int((highest > 0).sum()))
-        if active == 0:
-            raise UserError("no feature is on for any of these orbits: there is no threshold.")
-        # Halfway to the next score, so that rounding (folding, another device) flips no feature.
-        self.threshold.copy_((highest[active - 1] + highest[min(active, len(highest) - 1)]) / 2)
-
-    @torch.no_grad()
-    def fold(self) -> GroupCrosscoder:
-        """The same function with normalisation folded into the weights (a new crosscoder)."""
-        config = asdict(self.config)
-        del config["families"]
-        folded = GroupCrosscoder(**config).to(self.V.device)
-        folded.config = self.config
-        folded.family, folded.element = self.family, self.element
-        folded.V.copy_(self.V * self.scale)
-        folded.W_enc.copy_(self.W_enc / self.scale)
-        shift = (self.W_enc.sum(1) @ self.mean) / self.scale
-        folded.b_enc.copy_(self.b_enc - shift)
-        folded.b_dec.copy_(self.b_dec * self.scale + self.mean)
-        folded.threshold.copy_(self.threshold * self.scale)
-        return folded
-
-    def save(self, path: str | Path, **notes: str) -> None:
-        """Write one safetensors file that `load` needs nothing beside.
-
-        Normalisation is folded, so that the file's weights act on raw activations; it is also
-        stored, as `normalisation.mean` and `normalisation.scale`.
-
-        Args:
-            path: the file; written whole or not at all.
-            notes: further text for the file's metadata (where it was trained, on what).
-        """
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.fold().state_dict().items()}
-        del tensors["mean"], tensors["scale"]
-        tensors["normalisation.mean"] = self.mean.cpu()
-        tensors["normalisation.scale"] = self.scale.cpu()
-        metadata = {"format": FORMAT, "config": json.dumps(asdict(self.config)), **notes}
-        with write_whole(path) as draft:
-            save_file(tensors, draft, metadata)
+    def untied(self) -> GroupCrosscoder:
+        """A copy, detached."""
+        return written_out(self)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> GroupCrosscoder:
@@ -352,3 +131,28 @@ class GroupCrosscoder(nn.Module):
             raise UserError(f"{path} lacks {missing} or has unknown {unexpected}.")
         coder.fresh = False
         return coder.to(device)
+
+
+@torch.no_grad()
+def written_out(coder: Crosscoder) -> GroupCrosscoder:
+    """A copy of any crosscoder in which every feature has parameters of its own.
+
+    Args:
+        coder: the crosscoder; later changes of its weights do not change the copy.
+
+    Returns:
+        The same function, on the same device.
+    """
+    settings = asdict(coder.config)
+    del settings["families"]
+    copy = GroupCrosscoder(**settings).to(coder.device)
+    copy.config, copy.fresh = coder.config, coder.fresh
+    with coder.fixed():
+        copy.V.copy_(coder.V)
+        copy.W_enc.copy_(coder.W_enc)
+        copy.b_enc.copy_(coder.encoder_bias)
+        copy.b_dec.copy_(coder.decoder_bias)
+        copy.family, copy.element = coder.family, coder.element
+    for name in ("mean", "scale", "threshold"):
+        getattr(copy, name).copy_(getattr(coder, name))
+    return copy

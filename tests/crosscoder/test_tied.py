@@ -116,8 +116,8 @@ def test_a_file_holds_all_features_and_their_families(tmp_path, encode_from):
 def test_gradients_are_those_of_the_written_out_crosscoder():
     coder = some()
     A = (orbits(30, seed=5) - coder.mean) / coder.scale
-    written = coder.untied()
-    loss = (A - written.decode_normalised(written.training_codes(A)[0])).square().sum()
+    codes = coder.training_codes(A)[0].detach()
+    loss = (A - coder.decode_normalised(coder.training_codes(A)[0])).square().sum()
     loss.backward()
     for k, name in [(0, "C1"), (7, "G")]:  # a nudge of one number of a template
         gradient = float(coder.template.grad[k, 3, 2])
@@ -125,12 +125,27 @@ def test_gradients_are_those_of_the_written_out_crosscoder():
         for sign in (1, -1):
             with torch.no_grad():
                 coder.template[k, 3, 2] += sign * 5e-3
-                one = coder.untied()
-                codes = written.training_codes(A)[0]
-                losses.append(float((A - one.decode_normalised(codes)).square().sum()))
+                losses.append(float((A - coder.decode_normalised(codes)).square().sum()))
                 coder.template[k, 3, 2] -= sign * 5e-3
         assert (losses[0] - losses[1]) / 1e-2 == pytest.approx(gradient, rel=0.05, abs=0.05), name
     assert all(p.grad.abs().max() > 0 for p in coder.parameters())
+
+
+def test_features_are_computed_once_where_no_weight_changes():
+    coder = some()
+    with coder.fixed():
+        V = coder.V
+        with coder.fixed(), torch.no_grad():
+            without = coder.V
+            assert coder.V is without is not V  # which no gradient would pass
+        assert coder.V is V and V.requires_grad and not without.requires_grad
+    with torch.no_grad():
+        coder.template.mul_(2)
+    assert torch.allclose(coder.V, 2 * V)
+    copy = coder.untied()
+    with torch.no_grad():
+        coder.template.zero_()
+    assert torch.allclose(copy.V, 2 * V) and copy.V.is_leaf and not coder.V.any()
 
 
 def test_parameters_are_fewer_by_the_order_of_the_group():
