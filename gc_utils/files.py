@@ -118,11 +118,11 @@ def _existing(places: list[Path], name: str = "") -> str:
     runs = {path.parent for folder in folders for path in folder.glob("*/run.json")}
     if not (runs := sorted(runs - set(places))):
         return "; there is no other yet."
-    told = [
+    names = [
         f"{str(run)!r}" + (f" (without {name})" if name and not (run / name).exists() else "")
         for run in runs
     ]
-    return f". Runs that exist: {', '.join(told)}."
+    return f". Runs that exist: {', '.join(names)}."
 
 
 def _and(places: list[Path]) -> str:

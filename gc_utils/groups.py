@@ -1,6 +1,6 @@
 """Finite groups of the plane: rotations `Cn`, and rotations with reflections `Dn`.
 
-Elements have a fixed order. With `r` the turn by 360/n degrees counter-clockwise and `s` the
+Elements have a fixed order. With `r` the rotation by 360/n degrees counter-clockwise and `s` the
 left-right mirror, `r^k` has index `k` and `r^k s` has index `n + k`; index 0 is the identity.
 The product rule is `s r = r^-1 s`:
 
@@ -27,7 +27,7 @@ class Irrep:
     """A real irreducible representation.
 
     Attributes:
-        name: `A…` and `B…` are one-dimensional, `E{j}` turns the plane `j` times as fast.
+        name: `A…` and `B…` are one-dimensional, `E{j}` rotates the plane `j` times as fast.
         frequency: angular frequency `j`: the representation of `r` has eigenvalues exp(±2πij/n).
         dim: its dimension, 1 or 2.
         endomorphism: dimension of the algebra of commuting matrices: 2 for the two-dimensional
@@ -99,23 +99,23 @@ class Group:
 
     @cached_property
     def angles(self) -> torch.Tensor:
-        """Degrees by which the rotation part of each element turns, float64 `(|G|,)`."""
+        """Degrees of the rotation part of each element, float64 `(|G|,)`."""
         return torch.arange(self.order, dtype=torch.float64) % self.n * (360 / self.n)
 
     @cached_property
     def names(self) -> list[str]:
         """`["e", "r", "r2", …, "s", "rs", "r2s", …]`."""
-        turns = ["", "r", *(f"r{k}" for k in range(2, self.n))][: self.n]
-        return ["e", *turns[1:]] + [f"{turn}s" for turn in turns if self.dihedral]
+        rotations = ["", "r", *(f"r{k}" for k in range(2, self.n))][: self.n]
+        return ["e", *rotations[1:]] + [f"{r}s" for r in rotations if self.dihedral]
 
     @cached_property
     def table(self) -> torch.Tensor:
         """Products, int64 `(|G|, |G|)`: `table[g, h]` is the index of `g·h`."""
         index = torch.arange(self.order)
         k, m = index % self.n, (index >= self.n).long()
-        sign = 1 - 2 * m[:, None]  # a mirror on the left reverses the turn to its right
-        turn = (k[:, None] + sign * k[None]) % self.n
-        return turn + self.n * (m[:, None] ^ m[None])
+        sign = 1 - 2 * m[:, None]  # a mirror on the left reverses the rotation to its right
+        rotation = (k[:, None] + sign * k[None]) % self.n
+        return rotation + self.n * (m[:, None] ^ m[None])
 
     @cached_property
     def inverse(self) -> torch.Tensor:
@@ -196,18 +196,18 @@ class Group:
         return moved
 
     def _planar(self, frequency: int) -> torch.Tensor:
-        """`r^k` turns by `frequency` times its angle; `s` is the left-right mirror."""
-        # Exact zeros and ones at quarter turns, so that these compose without rounding.
+        """`r^k` rotates by `frequency` times its angle; `s` is the left-right mirror."""
+        # Exact zeros and ones at multiples of 90 degrees, so that these compose without rounding.
         k = torch.arange(self.n) * frequency % self.n
         theta = 2 * math.pi * k.double() / self.n
         cos, sin = theta.cos(), theta.sin()
         quarter = (4 * k) % self.n == 0
         cos, sin = (torch.where(quarter, v.round(), v) for v in (cos, sin))
-        turns = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+        rotations = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
         if not self.dihedral:
-            return turns
+            return rotations
         mirror = torch.tensor([[-1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
-        return torch.cat([turns, turns @ mirror])
+        return torch.cat([rotations, rotations @ mirror])
 
     @cached_property
     def _irreps(self) -> tuple[Irrep, ...]:

@@ -148,7 +148,7 @@ def extract(
 
 
 def _listing(images: ImageSet) -> str:
-    """Which pictures a spec stood for: a folder may have changed since."""
+    """Which images a spec stood for: a folder may have changed since."""
     names = json.dumps([[p.name, p.height, p.width] for p in images])
     return f"{len(images)} ({hashlib.sha256(names.encode()).hexdigest()[:8]})"
 

@@ -1,7 +1,7 @@
-"""Activations of single units at positions of whole pictures, drawn in proportion to their norm.
+"""Activations of single units at positions of whole images, drawn in proportion to their norm.
 
 What a sparse autoencoder on one layer learns from (Gorton 2024, arXiv 2406.03662, section 2): most
-positions of a photograph show sky and wall, and answer little.
+positions of a photograph show sky and wall, and excite few units.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Positions:
 
     Attributes:
         A: `(N, C)` float32.
-        photograph: which picture, `(N,)`.
-        x, y: centre of the receptive field in pixels of the scaled picture, `(N,)`.
-        scale: photograph pixels per pixel of the scaled picture, `(N,)`.
+        photograph: which image, `(N,)`.
+        x, y: centre of the receptive field in pixels of the scaled image, `(N,)`.
+        scale: photograph pixels per pixel of the scaled image, `(N,)`.
         size: side of a patch that shows the whole receptive field.
     """
 
@@ -48,11 +48,11 @@ class Positions:
         rows = np.asarray(rows, dtype=int)
         out = np.zeros((len(rows), self.size, self.size, 3), np.uint8)
         for i, scale in {(int(self.photograph[r]), float(self.scale[r])) for r in rows}:
-            picture = _scaled(images[i].load(), scale)
+            image = _scaled(images[i].load(), scale)
             for n, r in enumerate(rows):
                 if self.photograph[r] == i and self.scale[r] == scale:
                     left, top = (round(c - (self.size - 1) / 2) for c in (self.x[r], self.y[r]))
-                    part = picture[:, top : top + self.size, left : left + self.size]
+                    part = image[:, top : top + self.size, left : left + self.size]
                     out[n] = (part.permute(1, 2, 0) * 255).round().byte().numpy()
         return out
 
@@ -82,9 +82,9 @@ def sample_layers(
     seed: int = 0,
     progress: bool = True,
 ) -> dict[str, Positions]:
-    """Draw positions of all pictures without replacement, in proportion to the activation's norm.
+    """Draw positions of all images without replacement, in proportion to the activation's norm.
 
-    Only units that see nothing beyond the picture's border take part. Pictures are loaded once for
+    Only units that see nothing beyond the image's border take part. Images are loaded once for
     all layers.
 
     Args:
@@ -92,27 +92,27 @@ def sample_layers(
         layers: its layers or branches.
         images: from `load_images`.
         count: positions wanted of each; fewer if there are not as many.
-        scales: photograph pixels per pixel that the network sees; every picture at each.
+        scales: photograph pixels per pixel that the network sees; every image at each.
         seed: of the draws.
         progress: show a bar.
 
     Raises:
-        UserError: if no picture shows a layer's whole receptive field, or none is answered to.
+        UserError: if no image shows a layer's whole receptive field, or nothing excites its units.
     """
     draws = {layer: _Draw(model, layer, count, seed) for layer in layers}
     for i, photograph in enumerate(
-        tqdm(images, desc="positions", unit="picture", disable=not progress)
+        tqdm(images, desc="positions", unit="image", disable=not progress)
     ):
         loaded = photograph.load()
         for scale in scales:
-            picture = _scaled(loaded, scale)
+            image = _scaled(loaded, scale)
             for draw in draws.values():
-                draw.add(picture, i, scale)
+                draw.add(image, i, scale)
     return {layer: draw.result() for layer, draw in draws.items()}
 
 
 class _Draw:
-    """The positions of one layer that are kept while the pictures pass by.
+    """The positions of one layer that are kept while the images pass by.
 
     Efraimidis & Spirakis 2006: the largest of log(u) / w are a sample in proportion to w.
     """
@@ -124,15 +124,15 @@ class _Draw:
         self.rng = np.random.default_rng(seed)
         self.kept: dict[str, torch.Tensor] = {}
 
-    def add(self, picture: torch.Tensor, number: int, scale: float) -> None:
-        """Let the positions of a picture compete."""
+    def add(self, image: torch.Tensor, number: int, scale: float) -> None:
+        """Let the positions of an image compete."""
         half, stride, offset = (self.patch - 1) / 2, self.stride, self.offset
         first = max(0, int(-(-(half - offset) // stride)))
-        last = [int((length - 1 - half - offset) // stride) for length in picture.shape[1:]]
+        last = [int((length - 1 - half - offset) // stride) for length in image.shape[1:]]
         if min(last) < first:
             return
         with torch.inference_mode():
-            found = self.model.activations(picture[None], self.layer)[0].float().cpu()
+            found = self.model.activations(image[None], self.layer)[0].float().cpu()
         inside = found[:, first : last[0] + 1, first : last[1] + 1]
         norm = inside.norm(dim=0).flatten().double()
         key = torch.from_numpy(np.log(self.rng.random(len(norm)))) / norm.clamp_min(1e-12)
@@ -157,7 +157,7 @@ class _Draw:
         if not self.kept or not len(self.kept["key"]):
             raise UserError(
                 f"no position to draw from: {self.layer!r} sees {self.size} pixels, and no "
-                "picture is as large or has any answer."
+                "image is as large or excites any unit."
             )
         order = np.random.default_rng((self.seed, 1)).permutation(len(self.kept["key"]))
         kept = {name: value[torch.from_numpy(order)] for name, value in self.kept.items()}
@@ -165,8 +165,8 @@ class _Draw:
         return Positions(kept["A"].clone(), size=self.patch, **where)
 
 
-def _scaled(picture: torch.Tensor, scale: float) -> torch.Tensor:
+def _scaled(image: torch.Tensor, scale: float) -> torch.Tensor:
     if scale == 1:
-        return picture
-    shape = [max(1, round(length / scale)) for length in picture.shape[1:]]
-    return F.interpolate(picture[None], shape, mode="bilinear", antialias=True)[0].clamp(0, 1)
+        return image
+    shape = [max(1, round(length / scale)) for length in image.shape[1:]]
+    return F.interpolate(image[None], shape, mode="bilinear", antialias=True)[0].clamp(0, 1)

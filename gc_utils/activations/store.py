@@ -160,7 +160,7 @@ class ActivationStore:
     def crops(
         self, rows: np.ndarray, images: Sequence[Photograph], *, blur: float | None = None
     ) -> torch.Tensor:
-        """The pictures that those rows are responses to, `(len(rows), |G|, 3, S, S)`.
+        """The images that those rows are responses to, `(len(rows), |G|, 3, S, S)`.
 
         Args:
             rows: row numbers.

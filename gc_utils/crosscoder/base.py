@@ -1,4 +1,4 @@
-"""The group crosscoder: one sparse code for all turned views, a decoder block for each.
+"""The group crosscoder: one sparse code for all views of an orbit, a decoder block for each.
 
     f     = act(W_enc A[e] + b_enc)             (encode_from="identity", the paper's)
     f     = act(Σ_g W_enc[:, g] A[g] + b_enc)   (encode_from="orbit")
@@ -218,7 +218,7 @@ class Crosscoder(nn.Module, ABC):
         return F.linear(A.flatten(1), self.W_enc.flatten(1), self.encoder_bias)
 
     def decode_normalised(self, f: torch.Tensor, *, bias: bool = True) -> torch.Tensor:
-        """`Σ_i f_i V_i`, with `b_dec` unless told otherwise, `(N, |G|, C)`."""
+        """`Σ_i f_i V_i`, with the decoder bias if `bias`, `(N, |G|, C)`."""
         A = (f @ self.V.flatten(1)).unflatten(1, (self.group.order, self.config.channels))
         return A + self.decoder_bias if bias else A
 
@@ -236,8 +236,15 @@ class Crosscoder(nn.Module, ABC):
     def training_codes(
         self, A: torch.Tensor, k: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes as training makes them, with `k` active features unless told otherwise, and
-        pre-activations, of normalised orbits."""
+        """Codes as training makes them, and their pre-activations.
+
+        Args:
+            A: normalised orbits `(N, |G|, C)`.
+            k: active features a sample; as configured if None.
+
+        Returns:
+            Codes and pre-activations, `(N, m)` each.
+        """
         pre = self.pre_activations(A[:, : self.views])
         if self.config.sparsity == "l1":
             return pre.relu(), pre

@@ -32,9 +32,9 @@ def pca_baseline(
         A: training orbits `(N, |G|, C)`.
         held_out: `(M, |G|, C)`.
         g: their group.
-        components: how many.
-        translates: random translates of every orbit to fit, at most `rows` in all.
-        rows: see there.
+        components: number of principal components.
+        translates: random translates of every orbit that the components are fitted to.
+        rows: the most translates to fit in all.
         seed: of the translates.
     """
     draw = torch.Generator().manual_seed(seed)

@@ -1,9 +1,9 @@
 """Sharpening a trained dictionary: exact sparse codes in place of the encoder's.
 
-An encoder is one linear map and a threshold. It cannot tell two features that are nearly the same,
-such as neighbouring orientations of one shape, and training has little reason to keep them apart:
-on planted orbits a dictionary that merges neighbours in pairs reconstructs as well as the true one
-*through such an encoder*. Codes that are solved for, sample by sample, do tell them apart.
+An encoder is one linear map and a threshold. It cannot separate two features that are nearly the
+same, such as neighbouring orientations of one shape, and training has little reason to keep them
+apart: on planted orbits a dictionary that merges neighbours in pairs reconstructs as well as the
+true one *through such an encoder*. Codes that are solved for, sample by sample, do separate them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def refine(
         data, rows, held_out: as for `train`.
         config: of the encoder's training; `batch_size`, `translate` and `seed` also of the
             dictionary's.
-        passes: over the training orbits; each sees them turned anew.
+        passes: over the training orbits; each pass sees them under new random elements.
         penalty: `λ`, relative to the mean norm of a normalised orbit.
         progress: show bars.
 
@@ -73,7 +73,7 @@ def refine(
     draw = torch.Generator().manual_seed(config.seed)
     start = coder.b_dec.detach().cpu().float()
 
-    def turned(step: int) -> torch.Tensor:
+    def transformed(step: int) -> torch.Tensor:
         """A batch as the dictionary sees it, in float64: in float32, coordinate descent stalls."""
         A = batches.batch(step)
         if config.translate:
@@ -88,7 +88,7 @@ def refine(
     learner = None
     bar = tqdm(total=count + each, desc="refining", unit="batch", disable=not progress)
     for step in range(count):
-        x = turned(step).flatten(1).numpy()
+        x = transformed(step).flatten(1).numpy()
         if learner is None:
             learner = MiniBatchDictionaryLearning(
                 len(unit),
@@ -107,7 +107,7 @@ def refine(
     blocks = blocks / np.linalg.norm(blocks, axis=1, keepdims=True).clip(1e-12)
     gram, cross = 0, 0  # of views and codes, for the encoder
     for step in range(count, count + each):
-        A = turned(step)
+        A = transformed(step)
         x = A.flatten(1).numpy()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

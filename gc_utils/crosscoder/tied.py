@@ -26,9 +26,9 @@ class TiedCrosscoder(Crosscoder):
     A family is a template `T[k]`, `(|G|, C)`, and its features are the template's translates:
     `V_(k,h)[g] = T[k][g·h]`, with one bias a family and a decoder bias that is the same for all
     `g`. The orbit encoder is tied likewise, `W_enc,(k,h)[g] = E[k][g·h]`, and then
-    `f_(k,a·h)(R_a A) = f_(k,h)(A)`: turn the picture and the code is the same, with orientations
+    `f_(k,a·h)(R_a A) = f_(k,h)(A)`: the code of a transformed image is the same, with orientations
     permuted. The identity encoder reads `A[e]` through `E[k][h]`, which is not equivariant by
-    construction: it has to learn what a turned view looks like.
+    construction: it has to learn what a transformed view looks like.
 
     A template with a symmetry has fewer distinct translates: with stabiliser `S`, one for each
     coset `h·S`. So that these are neither paid for nor fired `|S|` times, template and reader of a
@@ -240,10 +240,10 @@ def _layout(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Family and element of every feature `(m,)`, and for each `g` the row `g·h` of its family's
     template, all templates below each other, `(m, |G|)`."""
-    turns = [g.cosets(g.subgroups()[i]) for i in subgroups]
-    counts = torch.tensor([len(some) for some in turns])
-    family = torch.repeat_interleave(torch.arange(len(turns)), counts)
-    element = torch.tensor([h for some in turns for h in some])
+    cosets = [g.cosets(g.subgroups()[i]) for i in subgroups]
+    counts = torch.tensor([len(some) for some in cosets])
+    family = torch.repeat_interleave(torch.arange(len(cosets)), counts)
+    element = torch.tensor([h for some in cosets for h in some])
     return family, element, g.table[:, element].T + g.order * family[:, None]
 
 

@@ -129,7 +129,7 @@ class Trainer:
     def _prepared(self, A: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
         """Normalised, and each orbit seen from a random start."""
         coder = self.coder
-        if coder.group.order == 1 and A.shape[1] > 1:  # a sparse autoencoder on turned views
+        if coder.group.order == 1 and A.shape[1] > 1:  # a sparse autoencoder on single views
             h = torch.randint(A.shape[1], (len(A),), generator=draw)
             h = h if self.config.translate else torch.zeros_like(h)
             A = A[torch.arange(len(A)), h][:, None]
@@ -174,7 +174,7 @@ class Trainer:
         """What dead features leave of the residual, in units of the data's variance.
 
         A dead feature's pre-activations are negative and a ReLU passes no gradient to revive it
-        by. Here each fires on the samples of the batch that it answers most, as many as a living
+        by. Here each fires on the samples of the batch that excite it most, as many as a living
         feature would, as if its bias were that much higher.
 
         Args:

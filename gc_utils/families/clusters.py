@@ -175,7 +175,7 @@ def _numbered(found: np.ndarray) -> Clusters:
 def embed(
     D: torch.Tensor | np.ndarray, seed: int, *, n_neighbors: int = 15, min_dist: float = 0.1
 ) -> np.ndarray:
-    """A picture of a distance matrix, for the eye: UMAP, the same for the same seed.
+    """Points in the plane for a distance matrix, by UMAP; the same for the same seed.
 
     Args:
         D: distances `(m, m)`.
@@ -243,7 +243,7 @@ def separation(
         clusters: cluster of each feature `(m,)`, from `cluster`.
         k: neighbours for the purity.
         exclude_below: neighbours nearer than this are no neighbours: they are the feature itself,
-            turned.
+            transformed.
 
     Returns:
         Numbers by name, NaN where undefined, with the cause in `reasons`:

@@ -65,11 +65,11 @@ def _fourier(V: torch.Tensor, group: Group, dtype: torch.dtype) -> list[torch.Te
     rotations' and the mirrors' transforms, which right translation mixes with themselves only.
     """
     V = unit_features(V.to(dtype))
-    turns = torch.fft.rfft(V[:, : group.n], dim=1).transpose(0, 1)
+    rotations = torch.fft.rfft(V[:, : group.n], dim=1).transpose(0, 1)
     if not group.dihedral:
-        return [torch.cat([turns.real, turns.imag], -1)]
+        return [torch.cat([rotations.real, rotations.imag], -1)]
     mirrors = torch.fft.rfft(V[:, group.n :], dim=1).transpose(0, 1)
-    return [torch.cat([z.real, z.imag], -1) for z in (turns + mirrors, turns - mirrors)]
+    return [torch.cat([z.real, z.imag], -1) for z in (rotations + mirrors, rotations - mirrors)]
 
 
 def _times_i(z: torch.Tensor) -> torch.Tensor:
@@ -95,9 +95,9 @@ def _all_products(
     (p, q), (v, w) = left, columns
     even, odd = p @ v, q @ w
     even_imag, odd_imag = _times_i(q) @ v, _times_i(p) @ w
-    turns = torch.complex(even + odd, even_imag + odd_imag)
+    rotations = torch.complex(even + odd, even_imag + odd_imag)
     mirrors = torch.complex(even - odd, even_imag - odd_imag)
-    return torch.cat([torch.fft.irfft(z, n=group.n, dim=0) / 2 for z in (turns, mirrors)])
+    return torch.cat([torch.fft.irfft(z, n=group.n, dim=0) / 2 for z in (rotations, mirrors)])
 
 
 def orbit_similarity(
@@ -125,8 +125,8 @@ def orbit_similarity(
 
     Returns:
         Similarities `(m, k)`, at most 1; 0 for a feature without norm, but 1 with itself. With
-        `return_element` also the elements `(m, k)`, int64: feature `i` is feature `j` turned by
-        `h`, `V_i ≈ R_h V_j`; of equally good ones the one of lowest index.
+        `return_element` also the elements `(m, k)`, int64: feature `i` is feature `j` transformed
+        by `h`, `V_i ≈ R_h V_j`; of equally good ones the one of lowest index.
 
     Raises:
         UserError: if the shapes do not fit or a block is not finite.

@@ -21,7 +21,7 @@ def label_features(
     ratio: float = 1.5,
     minimum: float | torch.Tensor = 0.0,
 ) -> pd.DataFrame:
-    """Name features by what they answer to: the kind of stimulus with the strongest response.
+    """Name features by what they respond to: the kind of stimulus with the strongest response.
 
     A feature takes the kind of its strongest response at equal contrast if that is at least
     `ratio` times the strongest response to any other kind, else the label "other".
@@ -37,7 +37,7 @@ def label_features(
         One row a feature: `feature`, `label`, `kind` (the strongest whether or not it won),
         `response`, `kind2` and `response2` (the next kind), `margin` (`response / response2`),
         `best_orientation` (degrees, of the strongest stimulus), `best_stimulus` (row of `table`).
-        A feature that never answers is "other" with NaN margin.
+        A feature that never responds is "other" with NaN margin.
 
     Raises:
         UserError: if the table does not fit, a response is negative or not finite, or the kinds
@@ -55,7 +55,7 @@ def label_features(
     kinds = table["kind"].astype(str).to_numpy()[rows]
     names = np.array(sorted(set(kinds)))
     if len(names) < 2:
-        raise UserError(f"only {len(names)} kind of stimulus: 2 are needed to tell them apart.")
+        raise UserError(f"only {len(names)} kind of stimulus: 2 are needed to compare.")
     values = responses[rows]
     strongest = np.stack([values[kinds == name].max(0) for name in names])  # (kinds, m)
     order = np.argsort(-strongest, axis=0, kind="stable")

@@ -1,4 +1,4 @@
-"""Labelled pictures for small classifiers, and how wide those are."""
+"""Labelled images for small classifiers, and how wide those are."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TASKS = "digits, cifar10 or cifar10:FOLDER"
 
 @dataclass(frozen=True)
 class Task:
-    """Pictures to classify.
+    """Images to classify.
 
     Attributes:
         name: of the data.
-        x, y: pictures to train on `(N, channels, side, side)` and their classes `(N,)`.
+        x, y: images to train on `(N, channels, side, side)` and their classes `(N,)`.
         test_x, test_y: to measure on.
         classes: how many.
     """
@@ -39,7 +39,7 @@ def load_task(name: str = "digits", *, samples: int = 5000, seed: int = 0) -> Ta
     """A task by name.
 
     Args:
-        name: `digits` (scikit-learn's 1797 pictures of 8 x 8, part of the package), `cifar10`
+        name: `digits` (scikit-learn's 1797 images of 8 x 8, part of the package), `cifar10`
             (downloaded by torchvision to its usual folder) or `cifar10:FOLDER` (a copy of it).
         samples: of CIFAR-10, to train on.
         seed: of the split, and of the choice of samples.

@@ -1,13 +1,13 @@
 """A photograph and a point become the crop under every group element.
 
-Elements act on pictures by `(g·x)(p) = x(g^-1 p)`, `p` measured from the centre of the crop, which
+Elements act on images by `(g·x)(p) = x(g^-1 p)`, `p` measured from the centre of the crop, which
 is the centre of the receptive field of the unit that will look at it.
 
-A turn by a quarter lands on the pixel lattice and any other does not, so that interpolation blurs
-all elements but four and plants a false 4-fold symmetry. Two things prevent it: the photograph is
-low-passed before it is sampled, for every element, the identity included; and only the turns
-smaller than the lattice's own symmetry are sampled, the rest are quarter turns and mirrors of
-these crops, exact to the last bit (and four to eight times cheaper).
+A rotation by 90 degrees lands on the pixel lattice and most others do not, so that interpolation
+blurs all elements but four and plants a false 4-fold symmetry. Two things prevent it: the
+photograph is low-passed before it is sampled, for every element, the identity included; and only
+the rotations smaller than the lattice's own symmetry are sampled, the rest are rotations by 90
+degrees and mirrors of these crops, exact to the last bit (and four to eight times cheaper).
 """
 
 from __future__ import annotations
@@ -96,22 +96,22 @@ def disc(size: int, softness: float = 4.0) -> torch.Tensor:
 
 
 def complete(base: torch.Tensor, g: Group) -> torch.Tensor:
-    """All elements' pictures from those of the turns smaller than the lattice's symmetry.
+    """All elements' images from those of the rotations smaller than the lattice's symmetry.
 
     Args:
-        base: `(P, n/q, 3, S, S)` pictures turned by `r^0 … r^(n/q - 1)`, where `q = gcd(n, 4)` of
-            the group's turns are quarter turns.
+        base: `(P, n/q, 3, S, S)` images rotated by `r^0 … r^(n/q - 1)`, where `q = gcd(n, 4)` of
+            the group's rotations are multiples of 90 degrees.
 
     Returns:
         `(P, |G|, 3, S, S)`.
     """
     quarters = math.gcd(g.n, 4)
-    turned = [torch.rot90(base, m * 4 // quarters, (-2, -1)) for m in range(quarters)]
-    turned = torch.cat(turned, 1)
+    rotated = [torch.rot90(base, m * 4 // quarters, (-2, -1)) for m in range(quarters)]
+    rotated = torch.cat(rotated, 1)
     if not g.dihedral:
-        return turned
+        return rotated
     back = -torch.arange(g.n) % g.n  # r^k s = s r^-k
-    return torch.cat([turned, turned[:, back].flip(-1)], 1)
+    return torch.cat([rotated, rotated[:, back].flip(-1)], 1)
 
 
 def orbit(
@@ -131,7 +131,7 @@ def orbit(
         points: `(P, 2)` pixel coordinates, x right and y down.
         scales: photograph pixels per crop pixel, one number or `(P,)`.
         g: the group or its name.
-        size: side of the crop; the turn is about its very centre.
+        size: side of the crop; the rotation is about its very centre.
         blur: low-pass in pixels of the crop.
         window: `"disc"` fades to mid-grey outside the inscribed circle, so that every element
             shows the same part of the scene; `"none"` shows corners that come and go.
@@ -151,27 +151,27 @@ def orbit(
     crops = torch.empty(len(points), g.order, 3, size, size, device=image.device)
     for scale in scales.unique().tolist():
         here = scales == scale
-        turned = sample(image, points[here], scale, base, size, blur=blur)
-        crops[here.to(image.device)] = complete(turned, g)
+        rotated = sample(image, points[here], scale, base, size, blur=blur)
+        crops[here.to(image.device)] = complete(rotated, g)
     if window == "disc":
         crops = 0.5 + (crops - 0.5) * disc(size).to(crops)
     return crops
 
 
-def turn(pictures: torch.Tensor, g: Group | str, *, blur: float = BLUR) -> torch.Tensor:
-    """Square pictures turned about their centre by every group element.
+def turn(images: torch.Tensor, g: Group | str, *, blur: float = BLUR) -> torch.Tensor:
+    """Square images under every group element, about their centre.
 
     Args:
-        pictures: `(..., 3, S, S)`.
+        images: `(..., 3, S, S)`.
         g: the group or its name.
         blur: low-pass in pixels.
 
     Returns:
         `(..., |G|, 3, S, S)`.
     """
-    size = pictures.shape[-1]
+    size = images.shape[-1]
     centre = torch.full((1, 2), (size - 1) / 2)
-    flat = pictures.reshape(-1, 3, size, size)
+    flat = images.reshape(-1, 3, size, size)
     g = group(g) if isinstance(g, str) else g
-    turned = torch.cat([orbit(p, centre, 1.0, g, size, blur=blur) for p in flat])
-    return turned.reshape(*pictures.shape[:-3], g.order, 3, size, size)
+    rotated = torch.cat([orbit(p, centre, 1.0, g, size, blur=blur) for p in flat])
+    return rotated.reshape(*images.shape[:-3], g.order, 3, size, size)

@@ -58,7 +58,7 @@ BUNDLED = {
 
 @dataclass(frozen=True)
 class Photograph:
-    """One picture, still on disk or not yet rendered.
+    """One image, still on disk or not yet rendered.
 
     Attributes:
         name: unique in its image set.
@@ -133,7 +133,7 @@ def load_images(
     Args:
         spec: sources joined with `+`, such as "photos+scenes:64".
         seed: which scenes, and which images `limit` draws.
-        limit: at most so many images of each source, drawn at random; None for all.
+        limit: the most images of each source, drawn at random; None for all.
         min_size: images whose shorter side has fewer pixels are skipped.
 
     Raises:
@@ -310,10 +310,10 @@ def _check(path: Path, largest: int) -> tuple[int, int]:
 def _decode(path: Path, height: int, width: int) -> torch.Tensor:
     with Image.open(path) as image:
         image.draft("RGB", (min(height, width),) * 2)  # JPEG only: never below the size asked for
-        picture = ImageOps.exif_transpose(_to_rgb(image))
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
-    pixels = np.array(picture, dtype=np.float32).transpose(2, 0, 1) / 255
+        rgb = ImageOps.exif_transpose(_to_rgb(image))
+    if rgb.size != (width, height):
+        rgb = rgb.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
+    pixels = np.array(rgb, dtype=np.float32).transpose(2, 0, 1) / 255
     return torch.from_numpy(np.ascontiguousarray(pixels))
 
 
@@ -333,6 +333,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         out = Image.alpha_composite(out, image).convert("RGB")
     else:
         out = image.convert("RGB")
-    if 0x0112 in exif:  # a new picture forgets how it was held
+    if 0x0112 in exif:  # a new image forgets how it was held
         out.getexif()[0x0112] = exif[0x0112]
     return out

@@ -15,8 +15,8 @@ from gc_utils.images.photographs import Photograph
 def assign_folds(images: Sequence[Photograph], folds: int, seed: int = 0) -> np.ndarray:
     """Deal whole photographs into folds for cross-validation.
 
-    Every source is dealt by itself, largest pictures first and the largest to the lightest fold,
-    so that folds agree in their number of pictures of each source to one, and about in area.
+    Every source is dealt by itself, largest images first and the largest to the lightest fold,
+    so that folds agree in their number of images of each source to one, and about in area.
 
     Args:
         images: the photographs.
@@ -40,7 +40,7 @@ def assign_folds(images: Sequence[Photograph], folds: int, seed: int = 0) -> np.
         mine = mine[np.argsort(-area[mine], kind="stable")]
         for start in range(0, len(mine), folds):
             deal = mine[start : start + folds]
-            # Fewest pictures first decides who gets one at all, least area who gets the largest.
+            # Fewest images first decides who gets one at all, least area who gets the largest.
             takers = np.lexsort((rng.random(folds), total, count))[: len(deal)]
             takers = takers[np.argsort(total[takers], kind="stable")]
             fold[deal] = takers
@@ -64,7 +64,7 @@ def sample_points(
     window of a quarter of the crop. Draws are stratified in scan order: the marginal probabilities
     are exactly proportional, and the points spread over the photograph.
 
-    A turned crop stays inside the photograph, its corners aside, if the point keeps half a crop
+    A rotated crop stays inside the photograph, its corners aside, if the point keeps half a crop
     from the border. Scales that leave no room for this are left out; if all do, the smallest is
     used, with points on the photograph's middle line.
 

@@ -22,7 +22,7 @@ def render_scene(seed: int | Sequence[int], size: int = 512) -> np.ndarray:
 
     Args:
         seed: of this scene; the same seed gives the same pixels.
-        size: side of the square picture, in pixels.
+        size: side of the square image, in pixels.
 
     Returns:
         float32 array (3, size, size), RGB in [0, 1].
@@ -48,8 +48,8 @@ def render_scene(seed: int | Sequence[int], size: int = 512) -> np.ndarray:
         if rng.random() < 0.4:
             kind, colour = SHAPES[rng.choice(len(SHAPES), p=weights)], None
             centre = rng.uniform(-0.05 * size, 1.05 * size, 2)
-        turn = rng.uniform(0, 2 * np.pi)
-        _paint(canvas, rng, kind, centre, r, turn, palette, maps, light, colour=colour)
+        rotation = rng.uniform(0, 2 * np.pi)
+        _paint(canvas, rng, kind, centre, r, rotation, palette, maps, light, colour=colour)
     for _ in range(rng.integers(2, 9)):
         _paint_strokes(canvas, rng, palette, maps, light)
     return _develop(canvas, rng, maps)
@@ -272,8 +272,8 @@ def _paint_strokes(canvas, rng, palette, maps, light) -> None:
         bend[0] *= np.exp(rng.normal(0, 0.3))
         at = centre + rng.normal(0, spread, 2)
         r = length * np.exp(rng.normal(0, 0.25))
-        turn = angle + rng.normal(0, wander)
-        _paint(canvas, rng, kind, at, r, turn, palette, maps, light, colour=colour, bend=bend)
+        rotation = angle + rng.normal(0, wander)
+        _paint(canvas, rng, kind, at, r, rotation, palette, maps, light, colour=colour, bend=bend)
 
 
 def _develop(canvas, rng, maps) -> np.ndarray:

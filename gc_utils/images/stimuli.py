@@ -2,19 +2,19 @@
 
 Every kind is a function of continuous coordinates, blurred by the same Gaussian in every
 direction, so that orientation changes nothing but orientation: the drawing at orientation + 90 is
-the quarter turn of the drawing, and, without `mirror`, every kind but texture is symmetric about
+the drawing rotated by 90 degrees, and, without `mirror`, every kind but texture is symmetric about
 the axis its orientation points along, so that a left-right mirror takes orientation t to 180 - t.
 
 Orientation is in degrees, counter-clockwise from the right as seen (y up), and points
 
-    curve            from the middle of the picture, where the arc is, to its centre of curvature
+    curve            from the middle of the image, where the arc is, to its centre of curvature
     line             along the line                       (period 180)
     edge, gradient   to the bright side
     grating          along the wave vector, across the bars
     colour_contrast  to the side of the hue, away from its opponent
-    corner           from the apex, in the middle of the picture, into the opening
+    corner           from the apex, in the middle of the image, into the opening
     texture          along the hairs of fur, along one family of lines of hatch
-    circle, centre_surround   nowhere: they look the same turned
+    circle, centre_surround   nowhere: they look the same when rotated
 
 **Equal contrast.** On a grey of 0.5, `contrast` is the step in luminance between the lightest and
 the darkest part: a line differs from the grey by all of it, the two sides of an edge by half of it
@@ -76,7 +76,7 @@ def draw(
 
     Args:
         kind: one of `KINDS`.
-        size: side of the picture in pixels.
+        size: side of the image in pixels.
         orientation: degrees, as the module says; a sequence of K gives a batch.
         contrast: see the module.
         measure: what `contrast` measures, "range" or "rms".
@@ -101,10 +101,10 @@ def draw(
         choose(name, known, f"parameter of {kind!r}")
     if kind == "colour_contrast" and hue is None:
         hue = 0.0
-    turn = torch.deg2rad(torch.as_tensor(orientation, dtype=torch.float64)).reshape(-1, 1, 1)
+    angle = torch.deg2rad(torch.as_tensor(orientation, dtype=torch.float64)).reshape(-1, 1, 1)
     x, y, window = _disc(size)
-    across = turn.cos() * x + turn.sin() * y
-    along = turn.cos() * y - turn.sin() * x
+    across = angle.cos() * x + angle.sin() * y
+    along = angle.cos() * y - angle.sin() * x
     field = polarity * pattern(across, -along if mirror else along, **parameters) * window
     colour = torch.ones(3, dtype=torch.float64) if hue is None else _chroma(hue)
     deviation = field[:, None] * colour[:, None, None]
@@ -130,10 +130,10 @@ def stimulus_bank(
     contrast: float = 0.5,
     measure: str = "range",
 ) -> StimulusBank:
-    """Draw all kinds at several sizes, widths and polarities, turned through 360 degrees.
+    """Draw all kinds at several sizes, widths and polarities, rotated through 360 degrees.
 
     Args:
-        size: side of the pictures; the drawings scale with it.
+        size: side of the images; the drawings scale with it.
         orientations: how many, evenly spread, for the kinds that have one.
         seed: of the textures.
         kinds: some of `KINDS`; all if None.
@@ -150,8 +150,8 @@ def stimulus_bank(
     angles = np.arange(orientations) * 360 / orientations
     images, rows, shape = [], [], itertools.count()
     for kind in kinds:
-        for turns, parameters in _shapes(kind, size / 95, seed):
-            at = angles if turns else angles[:1]
+        for oriented, parameters in _shapes(kind, size / 95, seed):
+            at = angles if oriented else angles[:1]
             how = {"contrast": contrast, "measure": measure} | parameters
             images.append(draw(kind, size, orientation=at, **how))
             number = next(shape)
@@ -162,14 +162,15 @@ def stimulus_bank(
 def _shapes(kind: str, unit: float, seed: int) -> list[tuple[bool, dict]]:
     """(has an orientation, parameters) of every drawing of a kind; lengths for 95 pixels x unit."""
 
-    def grid(turns: bool = True, **values) -> list[tuple[bool, dict]]:
+    def grid(oriented: bool = True, **values) -> list[tuple[bool, dict]]:
         lengths = ("radius", "width", "wavelength", "softness", "extent")
         scaled = {
             name: [v * unit if name in lengths else v for v in some]
             for name, some in values.items()
         }
         return [
-            (turns, dict(zip(scaled, v, strict=True))) for v in itertools.product(*scaled.values())
+            (oriented, dict(zip(scaled, v, strict=True)))
+            for v in itertools.product(*scaled.values())
         ]
 
     both = (1, -1)

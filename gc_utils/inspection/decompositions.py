@@ -44,7 +44,7 @@ class Decomposition:
         """Where activations `(N, C)` lie along the basis by least squares, `(N, d)`.
 
         For PCA and ICA these are the codes; those of the other methods obey constraints, that a
-        picture can come near to but an arbitrary point cannot.
+        response to an image can come near to but an arbitrary point cannot.
         """
         return (A.double().numpy() - self.mean) @ self.readout()
 
@@ -90,10 +90,15 @@ def decompose(A: torch.Tensor, method: str, count: int, *, seed: int = 0) -> Dec
             codes = (x - mean) @ basis.T
         else:
             found = MiniBatchDictionaryLearning(
-                count, alpha=0.1 * float(np.linalg.norm(x - mean, axis=1).mean()), max_iter=20,
-                fit_algorithm="cd", transform_algorithm="lasso_cd", positive_code=True,
-                batch_size=256, random_state=seed,
-            )  # fmt: skip
+                count,
+                alpha=0.1 * float(np.linalg.norm(x - mean, axis=1).mean()),
+                max_iter=20,
+                fit_algorithm="cd",
+                transform_algorithm="lasso_cd",
+                positive_code=True,
+                batch_size=256,
+                random_state=seed,
+            )
             found.set_params(transform_alpha=found.alpha)
             codes = found.fit(x - mean).transform(x - mean)
             basis = found.components_

@@ -56,7 +56,7 @@ def top_patches(
         feature: which feature.
         count: patches wanted.
         photograph: `(N,)`; no photograph gives more than `per_photograph` patches (default: a
-            quarter of `count`, rounded up), so that one picture does not fill the row.
+            quarter of `count`, rounded up), so that one photograph does not fill the row.
 
     Returns:
         uint8 `(≤ count, S, S, 3)`: only patches that the feature is on for.
@@ -68,6 +68,6 @@ def top_patches(
 
 def turn_patch(patch: np.ndarray, group: Group, element: int) -> np.ndarray:
     """One uint8 patch `(S, S, 3)` under one group element."""
-    picture = torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255
-    turned = turn(picture, group, blur=0.0)[element]  # the patch was low-passed when it was cut
-    return (turned * 255).round().byte().permute(1, 2, 0).numpy()
+    image = torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255
+    rotated = turn(image, group, blur=0.0)[element]  # the patch was low-passed when it was cut
+    return (rotated * 255).round().byte().permute(1, 2, 0).numpy()

@@ -1,6 +1,6 @@
-"""What features answer to: parametric stimuli, turned by the group, through network and dictionary.
+"""Responses of features to parametric stimuli, transformed by the group.
 
-A stimulus is drawn once and turned by every element; the stimulus turned by `h` has the orbit
+A stimulus is drawn once and transformed by every element; under `h` it has the orbit
 `R_h A`, so one orbit of network responses serves as `|G|` stimuli of all orientations, and the
 drawings pass the same low-pass as the photographs did.
 """
@@ -30,8 +30,8 @@ class StimulusOrbits:
     Attributes:
         A: orbit activations of the drawings, `(S, |G|, C)`.
         images: the drawings, `(S, 3, size, size)`.
-        table: one row a turned drawing, `S·|G|` rows in the order of `(drawing, h)`: the columns
-            of `stimulus_bank`, `drawing`, `element` and the `orientation` it has when turned.
+        table: one row a transformed drawing, `S·|G|` rows in the order of `(drawing, h)`: the
+            columns of `stimulus_bank`, `drawing`, `element` and the `orientation` it then has.
         group: the group.
     """
 
@@ -45,7 +45,7 @@ class StimulusOrbits:
 def unit_responses(
     model: Model, layer: str, images: torch.Tensor, batch: int = 128
 ) -> torch.Tensor:
-    """What the unit at the centre answers to pictures, `(S, C)`, so many a forward pass."""
+    """Responses of the unit at the centre to images, `(S, C)`, `batch` images a forward pass."""
     return torch.cat([model.unit(x, layer).float().cpu() for x in images.split(batch)])
 
 
@@ -118,7 +118,7 @@ def stimuli_for(
 def stimulus_responses(
     coder: GroupCrosscoder, stimuli: StimulusOrbits, *, graded: bool = False
 ) -> torch.Tensor:
-    """How strongly every feature answers to every turned stimulus, `(S·|G|, m)`.
+    """How strongly every feature responds to every transformed stimulus, `(S·|G|, m)`.
 
     Args:
         coder: a crosscoder of the stimuli's group, or a sparse autoencoder.
@@ -143,14 +143,14 @@ def stimulus_responses(
 def label_crosscoder(
     coder: GroupCrosscoder, stimuli: StimulusOrbits, usual: torch.Tensor, *, ratio: float = 1.5
 ) -> pd.DataFrame:
-    """Name every feature of a dictionary after the kind of stimulus that it answers to most.
+    """Name every feature of a dictionary after the kind of stimulus that it responds to most.
 
     Args:
         coder: a crosscoder of the stimuli's group, or a sparse autoencoder.
         stimuli: from `stimulus_orbits`, at an equal step in luminance.
-        usual: orbit activations of photographs `(N, |G|, C)`; an answer weaker than a tenth of a
-            feature's mean answer to those of them that it fires on names nothing.
-        ratio: how many times the answer to any other kind.
+        usual: orbit activations of photographs `(N, |G|, C)`; a response weaker than a tenth of a
+            feature's mean response to those of them that it fires on names nothing.
+        ratio: least ratio of the response to that to any other kind.
 
     Returns:
         The table of `families.label_features`.

@@ -1,11 +1,11 @@
-"""Seeing a feature: the patches that excite it most, and pictures optimised to excite it.
+"""Seeing a feature: the patches that excite it most, and images optimised to excite it.
 
 A transform block `V[i, g]` is a direction in activation space: where feature `i` says that the
 activations of `g·x` lie. It can be looked at like a neuron can.
 
-Optimised pictures follow Olah, Mordvintsev & Schubert, *Feature Visualization* (Distill 2017): a
+Optimised images follow Olah, Mordvintsev & Schubert, *Feature Visualization* (Distill 2017): a
 decorrelated Fourier image, transformation robustness, and an objective that is a plain callable
-from pictures `(B, 3, S, S)` to one number each.
+from images `(B, 3, S, S)` to one number each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.
 COLOURS = COLOURS / COLOURS.norm(dim=0).max()
 
 
-# --------------------------------------------------------------------------- optimised pictures
+# --------------------------------------------------------------------------- optimised images
 
 
 def toward(
@@ -44,7 +44,7 @@ def toward(
     Args:
         model: the model; its `unit(x, layer)` is differentiated.
         layer: which layer.
-        directions: `(B, C)`, one a picture; `torch.eye(C)[units]` for neurons.
+        directions: `(B, C)`, one an image; `torch.eye(C)[units]` for neurons.
         mean: `(C,)` or `(B, C)`, what the directions are deviations from. For crosscoder blocks
             the reconstruction of a zero code.
         p: power of the cosine.
@@ -81,15 +81,15 @@ def decode_image(spectrum: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 def wobble(
     x: torch.Tensor, generator: torch.Generator, *, jitter: float, angle: float, zoom: float
 ) -> torch.Tensor:
-    """Shift, turn and scale pictures a little at random, all of them alike.
+    """Shift, rotate and scale images a little at random, all of them in the same way.
 
-    Without it optimisation finds noise that excites the unit at one exact position only. Turns stay
-    small: orientation is what is studied.
+    Without it optimisation finds noise that excites the unit at one exact position only. Rotations
+    stay small: orientation is what is studied.
 
     Args:
         x: `(B, 3, S, S)`.
         jitter: largest shift, pixels.
-        angle: largest turn, degrees.
+        angle: largest rotation, degrees.
         zoom: largest change of scale, as a share.
     """
     draw = 2 * torch.rand(4, generator=generator, dtype=torch.float64) - 1
@@ -120,19 +120,19 @@ def optimise(
 ) -> torch.Tensor:
     """Pictures that make an objective large.
 
-    All pictures start from the same noise and are wobbled alike, so that they differ only by what
-    the objective asks of each: rows compare.
+    All images start from the same noise and are wobbled in the same way, so that they differ only
+    by what the objective asks of each: rows compare.
 
     Args:
-        objective: pictures `(B, 3, S, S)` in [0, 1] → `(B,)`.
-        batch: number of pictures `B`.
+        objective: images `(B, 3, S, S)` in [0, 1] → `(B,)`.
+        batch: number of images `B`.
         size: their side `S`, pixels.
         steps: steps of Adam.
         seed: of the first noise and of all wobbles.
         rate: learning rate.
         decay: see `fourier_scale`.
         jitter, angle, zoom: see `wobble`; jitter is a twenty-fourth of the side unless given.
-        colour: False keeps the pictures grey, for what is a matter of shape.
+        colour: False keeps the images grey, for what is a matter of shape.
         progress: show a progress bar.
 
     Returns:
@@ -157,7 +157,7 @@ def optimise(
         (gradient,) = torch.autograd.grad(-value.sum(), spectrum)
         spectrum.grad = gradient
         adam.step()
-        # Behind a ReLU that is off there is no gradient. A wobble may turn it on again; if not,
+        # Behind a ReLU that is off there is no gradient. A wobble may switch it on again; if not,
         # start over from other noise, of any contrast.
         idle = (idle + 1) * (gradient.flatten(1).abs().amax(1) == 0).cpu()
         lost = idle >= 3
@@ -181,13 +181,13 @@ def visualise_directions(
     chunk: int = 32,
     **options,
 ) -> torch.Tensor:
-    """One picture for each direction in a layer's activation space.
+    """One image for each direction in a layer's activation space.
 
     Args:
         model, layer, directions, mean, p: see `toward`.
         options: `steps`, `seed`, `progress` and the others of `optimise`.
         size: side in pixels (default: the crop that shows the whole receptive field).
-        chunk: pictures at once; every one has the same start and wobbles, whatever the chunk.
+        chunk: images at once; every one has the same start and wobbles, whatever the chunk.
 
     Returns:
         `(B, 3, S, S)` float32 in [0, 1].
@@ -205,13 +205,13 @@ def visualise_directions(
         )
     size = size or model.crop_size(layer)
     mean = torch.as_tensor(mean, dtype=torch.float32)
-    pictures = []
+    images = []
     for i in range(0, len(directions), chunk):
         here = directions[i : i + chunk]
         middle = mean[i : i + chunk] if mean.ndim == 2 else mean
         objective = toward(model, layer, here, mean=middle, p=p)
-        pictures.append(optimise(objective, len(here), size, device=model.device, **options))
-    return torch.cat(pictures)
+        images.append(optimise(objective, len(here), size, device=model.device, **options))
+    return torch.cat(images)
 
 
 def visualise_blocks(
@@ -222,7 +222,7 @@ def visualise_blocks(
     elements: Sequence[int] | None = None,
     **options,
 ) -> dict[int, torch.Tensor]:
-    """A row of pictures: one feature's transform blocks over the group.
+    """A row of images: one feature's transform blocks over the group.
 
     Args:
         crosscoder: trained on that layer of that model.
@@ -231,11 +231,11 @@ def visualise_blocks(
         options: of `visualise_directions`.
 
     Returns:
-        element → picture `(3, S, S)`.
+        element → image `(3, S, S)`.
     """
     V = crosscoder.V.detach()
     elements = list(range(V.shape[1])) if elements is None else list(elements)
     with torch.no_grad():
         mean = crosscoder.decode(V.new_zeros(1, len(V)))[0, elements]
-    pictures = visualise_directions(model, layer, V[feature, elements], mean=mean, **options)
-    return dict(zip(elements, pictures, strict=True))
+    images = visualise_directions(model, layer, V[feature, elements], mean=mean, **options)
+    return dict(zip(elements, images, strict=True))

@@ -85,7 +85,7 @@ class Model(ABC):
         return self._activations(self._check(x), self.check_layer(layer))
 
     def map_size(self, layer: str, side: int) -> tuple[int, int]:
-        """Rows and columns of units that a layer has on a picture of `side` pixels."""
+        """Rows and columns of units that a layer has on an image of `side` pixels."""
         rows, columns = self.activations(torch.zeros(1, 3, side, side), layer).shape[-2:]
         return rows, columns
 

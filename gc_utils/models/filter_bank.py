@@ -1,7 +1,7 @@
 """A bank of oriented filters that is closed under a group: a network whose symmetry is known.
 
-Every filter is drawn from a formula at its own orientation, never by turning pixels, so that the
-bank contains `g·w` for each of its filters `w` and each group element `g`. With `R_ij` the answer
+Every filter is drawn from a formula at its own orientation, never by rotating pixels, so that the
+bank contains `g·w` for each of its filters `w` and each group element `g`. With `R_ij` the response
 of filter `j` to the pattern of filter `i`, filter `i`'s transform blocks are the rows of `R` at
 the filters that the group makes of `i`, and its stabiliser is that of its pattern:
 
@@ -34,8 +34,9 @@ from gc_utils.models.receptive_field import ReceptiveField
 WAVELENGTH = 6.0  # pixels: long enough to survive an orbit's low-pass
 SIZE = 35  # pixels: 2.8 wavelengths either side, where every envelope has faded
 STRIDE = 4
-# Lengths in wavelengths. Long stripes tune sharply: under D32 the closest turned copies of a filter
-# still answer 0.82 alike at most (cosine), so that a threshold of 0.9 finds its stabiliser.
+# Lengths in wavelengths. Long stripes tune sharply: under D32 the closest transformed copies of a
+# filter still have responses with a cosine of 0.82 at most, so that a threshold of 0.9 finds its
+# stabiliser.
 WIDTH, LENGTH = 0.5, 1.2  # standard deviations across and along the stripes of a Gabor
 BEND, ARC = 2.5, 1.8  # radius of a curved Gabor, and its standard deviation along the arc
 RADIUS, RIM = 1.25, 0.35  # of a ring, and the standard deviation across it
@@ -104,7 +105,7 @@ def _both(*colours: tuple[float, float, float]) -> tuple[tuple[float, float, flo
 
 KINDS = (
     Kind("even_gabor", _even, 180, _both(GREY)),
-    Kind("odd_gabor", _odd, 360, (GREY,)),  # its negative is its half turn
+    Kind("odd_gabor", _odd, 360, (GREY,)),  # its negative is itself rotated by 180 degrees
     Kind("curved_gabor", _curved, 360, _both(GREY)),
     Kind("ring", _ring, 0, _both(GREY)),
     Kind("blob", _blob, 0, _both(GREY)),
@@ -144,11 +145,11 @@ class FilterBank(nn.Module):
         kinds: names, one a filter: `even_gabor`, `odd_gabor`, `curved_gabor`, `ring`, `blob`,
             `colour_blob`. `F` filters in all.
         orientations: degrees in [0, 360), one a filter; NaN for those without one.
-        orbits: int64 `(F,)`, which filters are turned copies of each other.
-        patterns: `(F, 3, SIZE, SIZE)` in [0, 1], what each filter looks for; a filter's answer to
+        orbits: int64 `(F,)`, which filters are transformed copies of each other.
+        patterns: `(F, 3, SIZE, SIZE)` in [0, 1], what each filter looks for; a filter's response to
             its own pattern is 1.
-        moves: int64 `(|G|, F)`: filter `i` turned by `g` is filter `moves[g, i]`, so that
-            `answers(g·x)[moves[g, i]] = answers(x)[i]` (group convention).
+        moves: int64 `(|G|, F)`: filter `i` transformed by `g` is filter `moves[g, i]`, so that
+            `responses(g·x)[moves[g, i]] = responses(x)[i]` (group convention).
         stabilisers: names of the subgroups that leave each filter as it is.
         axes: their mirror axes in degrees; NaN without mirrors and for the whole group.
 
@@ -166,11 +167,11 @@ class FilterBank(nn.Module):
         self.orientations: list[float] = []
         orbits, patterns, moves = [], [], []
         for kind in KINDS:
-            orientations, turned = _orbit(self.group, kind.period)
+            orientations, moved = _orbit(self.group, kind.period)
             drawn = torch.stack([draw_filter(kind, float(a)) for a in orientations])
-            drawn = drawn / drawn.abs().max()  # one scale an orbit: turning keeps contrast
+            drawn = drawn / drawn.abs().max()  # one scale an orbit: rotating keeps contrast
             for colour in kind.colours:
-                moves.append(turned + len(self.kinds))
+                moves.append(moved + len(self.kinds))
                 orbits += [orbits[-1] + 1 if orbits else 0] * len(orientations)
                 self.kinds += [kind.name] * len(orientations)
                 self.orientations += [float(a) if kind.period else math.nan for a in orientations]
@@ -188,7 +189,7 @@ class FilterBank(nn.Module):
         self.axes = [subgroup.axis_degrees for subgroup in found]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Answers of every filter at every `STRIDE`-th place where it fits.
+        """Responses of every filter at every `STRIDE`-th place where it fits.
 
         Args:
             x: `(B, 3, H, W)` RGB in [0, 1].
@@ -200,10 +201,10 @@ class FilterBank(nn.Module):
 
     @torch.no_grad()
     def transform_blocks(self) -> torch.Tensor:
-        """Transform blocks with known symmetry: answers to every turn of every pattern.
+        """Transform blocks with known symmetry: responses to every transformed pattern.
 
         Returns:
-            `(F, |G|, F)`: `V[i, g]` are all filters' answers to `g` times the pattern of `i`.
+            `(F, |G|, F)`: `V[i, g]` are all filters' responses to `g` times the pattern of `i`.
         """
         return self(self.patterns)[:, :, 0, 0][self.moves.T]
 

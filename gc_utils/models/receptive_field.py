@@ -45,7 +45,7 @@ def probe_receptive_field(run: Callable[[Tensor], Any], height: int = 96) -> Rec
 
     Raises:
         UserError: if the field is unbounded, larger than `LARGEST_FIELD`, or if the layer does not
-            treat all places alike.
+            treat all places in the same way.
     """
     fields = [_probe_axis(run, height, axis) for axis in (-1, -2)]
     if fields[0][1:] != fields[1][1:]:

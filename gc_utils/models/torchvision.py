@@ -132,7 +132,7 @@ def load_torchvision(name: str, weights: str, device: torch.device, seed: int = 
     choose(weights, [*entries.__members__, "random"], f"{name} weights")
     scale = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
     if weights == "random":
-        # These two warn unless told how to start.
+        # These two warn unless they are given an initialisation.
         extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)

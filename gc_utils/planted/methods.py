@@ -146,9 +146,13 @@ def _judged(coder, held_out: PlantedOrbits):
 
 def _untrained(problem: Problem, seen: PlantedOrbits, encode_from: str) -> GroupCrosscoder:
     return GroupCrosscoder(
-        problem.group, problem.channels, _features(problem, seen), k=round(problem.l0),
-        encode_from=encode_from, seed=problem.seed,
-    )  # fmt: skip
+        problem.group,
+        problem.channels,
+        _features(problem, seen),
+        k=round(problem.l0),
+        encode_from=encode_from,
+        seed=problem.seed,
+    )
 
 
 def _crosscoder(encode_from: str, moved: bool = True) -> Callable[..., Found]:
@@ -179,9 +183,14 @@ def _tied(encode_from: str) -> Callable[..., Found]:
         # a few families that are invariant from the start cost one feature each.
         symmetry = ["C1"] * families + ["G"] * math.ceil(families / 3)
         coder = TiedCrosscoder(
-            problem.group, problem.channels, len(symmetry), k=round(problem.l0),
-            encode_from=encode_from, stabilisers=symmetry, seed=problem.seed,
-        )  # fmt: skip
+            problem.group,
+            problem.channels,
+            len(symmetry),
+            k=round(problem.l0),
+            encode_from=encode_from,
+            stabilisers=symmetry,
+            seed=problem.seed,
+        )
         return _trained(coder, problem, seen, held_out)[1]
 
     return method
@@ -209,12 +218,12 @@ def _regressed(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -
 
 
 def _one_rotation(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
-    """The autoencoder, its features turned by the fitted matrices."""
+    """The autoencoder, its features transformed by the fitted matrices."""
     one, found = _sae(problem, seen, held_out)
     mean = seen.A.mean((0, 1))
     action = fitted_action(seen.A - mean, seen.group)
     V = torch.einsum("gcd,md->mgc", action, one.V.detach()[:, 0])
-    bias = action @ (one.b_dec.detach()[0] - mean)  # turned like the features
+    bias = action @ (one.b_dec.detach()[0] - mean)  # transformed as the features are
     made = torch.einsum("nm,mgc->ngc", found.codes, V) + bias + mean
     return replace(found, V=V, fvu=fvu(held_out.A, made, mean).fvu)
 
@@ -224,9 +233,13 @@ def _blocks(width: int) -> Callable[..., Found]:
         blocks = math.ceil(_features(problem, seen) / width)
         kind = type(f"BlockCrosscoder{width}", (BlockCrosscoder,), {"width": width})
         coder = kind(
-            problem.group, problem.channels, width * blocks, k=round(problem.l0),
-            encode_from="orbit", seed=problem.seed,
-        )  # fmt: skip
+            problem.group,
+            problem.channels,
+            width * blocks,
+            k=round(problem.l0),
+            encode_from="orbit",
+            seed=problem.seed,
+        )
         rows = np.arange(len(seen.A))
         # Nothing is revived: that is written for codes that are never negative.
         train(coder, seen.A, rows, held_out.A, _config(problem, revive=0.0), progress=False)

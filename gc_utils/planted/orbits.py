@@ -106,7 +106,7 @@ def planted_orbits(
         seed: of everything.
         amplitudes: codes that are on are uniform between these.
         correlation: of the Gaussian variables behind which features are on, among families that
-            belong together (eight to a set) at the same turn; 0 makes all features independent.
+            belong together (eight to a set) at the same element; 0 makes all features independent.
         dictionary_seed: of the dictionary alone, if it is to be the same for other samples.
 
     Raises:
@@ -132,22 +132,28 @@ def planted_orbits(
     rng = np.random.default_rng((1, of_dictionary))
     chosen = _stabilisers(g, families, rng)
 
-    V, family, owner, turn = [], [], [], []
+    V, family, owner, moved_by = [], [], [], []
     for k, stabiliser in enumerate(chosen):
         template = draw_template(g, channels, stabiliser, rng)
-        for h, conjugate in _turns(g, stabiliser):
+        for h, conjugate in _translates(g, stabiliser):
             block = template[g.right(h).numpy()]
             if break_equivariance:
                 block = block + break_equivariance * _unit(_smooth(g, channels, rng, FREQUENCIES))
             V.append(_unit(block))
             family.append(k)
             owner.append(conjugate)
-            turn.append(h)
+            moved_by.append(h)
     V = torch.from_numpy(np.stack(V)).float()
     codes = _codes(
-        samples, np.array(family), np.array(turn), l0, amplitudes, correlation, g.order,
+        samples,
+        np.array(family),
+        np.array(moved_by),
+        l0,
+        amplitudes,
+        correlation,
+        g.order,
         np.random.default_rng((2, seed)),
-    )  # fmt: skip
+    )
     A = (codes @ V.flatten(1)).view(samples, g.order, channels)
     signal = float((A - A.mean(0)).square().mean())
     draw = torch.Generator().manual_seed(seed)
@@ -175,7 +181,7 @@ def draw_template(
     Drawn again if another element `h` has `ρ(h) > 0.9`, or if little is left of it.
 
     Raises:
-        UserError: if no such template turns up.
+        UserError: if no such template is found.
     """
     highest = max(FREQUENCIES, 0 if stabiliser.name == "G" else stabiliser.rotation_order)
     inside = np.zeros(g.order, bool)
@@ -204,7 +210,7 @@ def _smooth(g: Group, channels: int, rng: np.random.Generator, highest: int) -> 
     """A random function on the group, smooth in the angle, `(|G|, C)`."""
     angle = np.deg2rad(g.angles.numpy()[: g.n])
     halves = []
-    for _ in range(1 + g.dihedral):  # turns, and turned mirrors
+    for _ in range(1 + g.dihedral):  # rotations, then mirrors
         half = np.zeros((g.n, channels))
         for m in range(min(highest, g.n // 2) + 1):
             waves = np.stack([np.cos(m * angle), np.sin(m * angle)], 1)
@@ -237,7 +243,7 @@ def _by_number(name: str) -> tuple:
 
 
 def families_of_each(g: Group, count: int) -> dict[str, int]:
-    """So many families of each of `KINDS` that the group has."""
+    """`count` families of each of `KINDS` that the group has."""
     names = {s.name.split("@")[0] for s in g.subgroups()}
     return {kind: count for kind in KINDS if kind in names}
 
@@ -259,21 +265,21 @@ def _stabilisers(
     return chosen
 
 
-def _turns(g: Group, stabiliser: Subgroup) -> list[tuple[int, Subgroup]]:
-    """A turn `h` for every feature of a family, and the stabiliser `h·S·h⁻¹` of `R_h T`."""
+def _translates(g: Group, stabiliser: Subgroup) -> list[tuple[int, Subgroup]]:
+    """An element `h` for every feature of a family, and the stabiliser `h·S·h⁻¹` of `R_h T`."""
     by_elements = {frozenset(s.elements): s for s in g.subgroups()}
     found = []
     for h in g.cosets(stabiliser):
         back = int(g.inverse[h])
-        turned = {int(g.table[g.table[h, s], back]) for s in stabiliser.elements}
-        found.append((h, by_elements[frozenset(turned)]))
+        conjugate = {int(g.table[g.table[h, s], back]) for s in stabiliser.elements}
+        found.append((h, by_elements[frozenset(conjugate)]))
     return found
 
 
 def _codes(
     samples: int,
     family: np.ndarray,
-    turn: np.ndarray,
+    moved_by: np.ndarray,
     l0: float,
     amplitudes: tuple[float, float],
     correlation: float,
@@ -288,10 +294,10 @@ def _codes(
         raise UserError(f"l0 = {l0} active features of {m}: expected 0 < l0 ≤ {m}.")
     z = rng.standard_normal((samples, m))
     if correlation:
-        # Families of a set share a variable at each turn.
+        # Families of a set share a variable at each element.
         sets = rng.permutation(family.max() + 1) // 8
         shared = rng.standard_normal((samples, sets.max() + 1, order))
-        z = correlation**0.5 * shared[:, sets[family], turn] + (1 - correlation) ** 0.5 * z
+        z = correlation**0.5 * shared[:, sets[family], moved_by] + (1 - correlation) ** 0.5 * z
     on = z > norm.isf(l0 / m)
     empty = np.flatnonzero(~on.any(1))
     on[empty, rng.integers(m, size=len(empty))] = True
@@ -323,7 +329,7 @@ def shuffled_blocks(planted: PlantedOrbits, seed: int = 0) -> PlantedOrbits:
 
 
 def single_blocks(planted: PlantedOrbits, seed: int = 0) -> PlantedOrbits:
-    """Features that live in one block only: seen at one turn, and gone at the next."""
+    """Features that live in one block only: seen at one element, and gone at the next."""
     rng = torch.Generator().manual_seed(seed)
     m, order, _ = planted.V.shape
     at = torch.randint(order, (m,), generator=rng)
@@ -354,8 +360,8 @@ def _remade(planted: PlantedOrbits, V: torch.Tensor, rng: torch.Generator) -> Pl
 def write_store(path: str | Path, planted: PlantedOrbits, *, folds: int = 4) -> ActivationStore:
     """Write planted orbits as an activation store, which notebooks 02 to 04 run on unchanged.
 
-    There are no pictures: a sample's patch is its activations, an image of elements by channels.
-    Instead of drawings, features are shown the planted templates (see `tuning.stimuli_for`).
+    There are no images: a sample's patch is its activations, an image of elements by channels.
+    Instead of drawings, features are shown the planted templates (see `stimuli_for`).
 
     Args:
         path: folder of the store.
@@ -369,11 +375,23 @@ def write_store(path: str | Path, planted: PlantedOrbits, *, folds: int = 4) -> 
     if path.exists():
         raise UserError(f"{path} is there already: delete it, or choose another path.")
     settings = {
-        "model": PLANTED, "weights": PLANTED, "weights_sha256": "", "layer": PLANTED,
-        "group": planted.group.name, "images": "photos", "limit": None, "pictures": PLANTED,
-        "samples": N, "size": size, "scales": [1.0], "folds": folds, "blur": 0.0,
-        "window": "none", "dtype": "float16", "seed": 0,
-    }  # fmt: skip
+        "model": PLANTED,
+        "weights": PLANTED,
+        "weights_sha256": "",
+        "layer": PLANTED,
+        "group": planted.group.name,
+        "images": "photos",
+        "limit": None,
+        "pictures": PLANTED,
+        "samples": N,
+        "size": size,
+        "scales": [1.0],
+        "folds": folds,
+        "blur": 0.0,
+        "window": "none",
+        "dtype": "float16",
+        "seed": 0,
+    }
     of = np.arange(N) * folds // N
     nothing = np.zeros(N, np.float32)
     plan = {"photograph": of, "x": nothing, "y": nothing, "scale": nothing + 1, "fold": of}

@@ -110,8 +110,8 @@ def recovery(
         families: of the learned features, if the method says so itself (a tied crosscoder does);
             otherwise average linkage under the orbit distance finds them, cut where unrelated
             features begin (`unrelated_cut`). Stabilisers are named by `calibrated_report`; features
-            that are tied to each other are no evidence there, and tell no confidence: symmetric is
-            then what a tied crosscoder would merge, up to the same slack.
+            that are tied to each other are no evidence there, and no confidence is given:
+            symmetric is then what a tied crosscoder would merge, up to the same slack.
         codes: of the same samples, `(N, m')`.
         used: which learned features count, bool `(m',)`: those that ever fire; all that have a norm
             if not given.
@@ -232,8 +232,8 @@ def coherence(W_enc: torch.Tensor, A: torch.Tensor, codes: torch.Tensor) -> torc
     """Does a feature use all views, or one? `(Σ_g c_g)² / (|G| Σ_g c_g²)`, `(m,)`.
 
     `c_g` is what view `g` adds to the pre-activation, in the mean over the samples on which the
-    feature fires: 1 if all views add alike, `1/|G|` if only one does; NaN for a feature that never
-    fires.
+    feature fires: 1 if all views add the same, `1/|G|` if only one does; NaN for a feature that
+    never fires.
 
     Args:
         W_enc: an orbit encoder's weights, `(m, |G|, C)`.

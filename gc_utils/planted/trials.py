@@ -1,8 +1,8 @@
 """Methods that are asked to find a planted dictionary, and the trials that compare them.
 
 Every method gets the same training orbits and hands back blocks `V[i, g]`, whatever it calls them,
-so that all are scored alike. A *trial* is one method on one planted problem; `run_trials` runs many
-side by side, writes each to a file as it ends, and skips what is there.
+so that all are scored in the same way. A *trial* is one method on one planted problem; `run_trials`
+runs many side by side, writes each to a file as it ends, and skips what is there.
 """
 
 from __future__ import annotations

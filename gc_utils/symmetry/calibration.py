@@ -1,14 +1,14 @@
 """Features without symmetry, as smooth as those of a dictionary: what looks symmetric by chance.
 
-A smooth feature resembles itself after a small turn, and one with a large invariant part after any:
-neither is a symmetry. A *null feature* takes its part in every irreducible representation from
-another feature of the dictionary, turned at random. It has the dictionary's frequencies and
+A smooth feature resembles itself after a small rotation, and one with a large invariant part after
+any: neither is a symmetry. A *null feature* takes its part in every irreducible representation from
+another feature of the dictionary, transformed at random. It has the dictionary's frequencies and
 channels, but no relation between its parts: if they agree on a symmetry, they do so by chance.
 
 What is stated relative to null features is relative to the dictionary's mean spectrum. A feature
 whose own is unusual, with a larger invariant part than the others, passes more often (on chiral
 features with invariant parts from 0 to 85 %, a fifth do at a stated rate of 5 %). A null with a
-feature's own spectrum is no way out: to have even frequencies only is to repeat after half a turn.
+feature's own spectrum is no way out: to have even frequencies only is to repeat after 180 degrees.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class SymmetryNull:
         are equally hard to reach.
 
         Raises:
-            UserError: for a rate that so few null features cannot tell, or out of range.
+            UserError: for a rate that this number of null features cannot resolve, or out of range.
         """
         count = len(self.rarest)
         if not 1 / count <= rate < 1:
@@ -175,10 +175,10 @@ class SymmetryNull:
 
 @dataclass(frozen=True)
 class _Relatives:
-    """Who in a dictionary is a feature again, turned by what."""
+    """Who in a dictionary is a feature again, transformed by what."""
 
     similarity: torch.Tensor  # (m, k), 0 for the feature itself
-    element: torch.Tensor  # (m, k): feature i is feature j of the dictionary turned by it
+    element: torch.Tensor  # (m, k): feature i is feature j of the dictionary transformed by it
     near: torch.Tensor  # (m, k), nearer than features without relation
     blocks: torch.Tensor
 
@@ -201,15 +201,15 @@ def calibrated_report(
     chance may still be small, and (3) no less than the feature resembles itself, learned again, up
     to `SLACK`.
 
-    It is learned again in other dictionaries of the same data (`replicates`), and, turned, in its
-    own (`siblings`): the features of a family are learned one by one, unless they are tied. All
+    It is learned again in other dictionaries of the same data (`replicates`), and, transformed, in
+    its own (`siblings`): the features of a family are learned one by one, unless they are tied. All
     these *relatives* also vote on the name: a feature's `confidence` is the share of those that
-    have the same stabiliser, turned as they are, with two votes added that go as they go in the
-    whole dictionary, so that a feature without relatives is worth what all are in the mean (½ if
-    nobody has relatives). Relatives are nearer to it than features without relation
-    come to any feature of the dictionary, in 19 cases of 20 (`unrelated_cut`). One that is as
-    like itself, turned further, as it is learned again, but not beyond chance, abstains: it is in
-    doubt, and its own name is worth ½.
+    have the same stabiliser, transformed as they are, with two votes added that go as they go in
+    the whole dictionary, so that a feature without relatives is worth what all are in the mean (½
+    if nobody has relatives). Relatives are nearer to it than features without relation come to any
+    feature of the dictionary, in 19 cases of 20 (`unrelated_cut`). One that is as like itself,
+    transformed further, as it is learned again, but not beyond chance, abstains: it is in doubt,
+    and its own name is worth ½.
 
     Args:
         V: transform blocks `(m, |G|, C)`.

@@ -1,13 +1,13 @@
-"""How equivariant is a network: does a linear map on channels do what turning the input does?
+"""How equivariant is a network: does a linear map on channels do what rotating the input does?
 
 A layer is equivariant if there are matrices `M_h` with
 
-    A[h·g] = M_h A[g]       for every picture and all g, h:
+    A[h·g] = M_h A[g]       for every image and all g, h:
 
-the response to a picture turned by `h` follows from the response to the picture. If the group acts
-on the layer by a representation, the matrices of all rotations are powers of that of the smallest,
-`M_{r^k} = M_r^k`. How much variance `M_r^k` explains, and how much a matrix fitted for `r^k` alone,
-says how far that holds; both are fitted on some pictures and measured on others.
+the response to an image transformed by `h` follows from the response to the image. If the group
+acts on the layer by a representation, the matrices of all rotations are powers of that of the
+smallest, `M_{r^k} = M_r^k`. How much variance `M_r^k` explains, and how much a matrix fitted for
+`r^k` alone, says how far that holds; both are fitted on some images and measured on others.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def free_action(A: torch.Tensor, g: Group, ridge: float = RIDGE) -> torch.Tensor
 def fitted_action(A: torch.Tensor, g: Group, ridge: float = RIDGE) -> torch.Tensor:
     """The group's action on channels as powers of one fitted matrix, and one more for mirrors.
 
-    As in *Equivariant Sparse Autoencoders* (arXiv 2511.09432): `M_r` of the smallest turn by ridge
-    regression, `M_{r^k} = M_r^k`, and `M_{r^k s} = M_r^k M_s`.
+    As in *Equivariant Sparse Autoencoders* (arXiv 2511.09432): `M_r` of the smallest rotation by
+    ridge regression, `M_{r^k} = M_r^k`, and `M_{r^k s} = M_r^k M_s`.
 
     Args:
         A, g, ridge: as for `free_action`.
@@ -57,10 +57,10 @@ def fitted_action(A: torch.Tensor, g: Group, ridge: float = RIDGE) -> torch.Tens
     """
     x = A.flatten(0, 1)
     one = torch.eye(A.shape[2], dtype=torch.float64)
-    turn = _fit(x, A[:, g.table[1]].flatten(0, 1), ridge) if g.n > 1 else one
+    rotation = _fit(x, A[:, g.table[1]].flatten(0, 1), ridge) if g.n > 1 else one
     powers = [one]
     for _ in range(g.n - 1):
-        powers.append(turn @ powers[-1])
+        powers.append(rotation @ powers[-1])
     if g.dihedral:
         mirror = _fit(x, A[:, g.table[g.n]].flatten(0, 1), ridge)
         powers += [power @ mirror for power in powers[: g.n]]
@@ -69,7 +69,7 @@ def fitted_action(A: torch.Tensor, g: Group, ridge: float = RIDGE) -> torch.Tens
 
 @dataclass(frozen=True)
 class Equivariance:
-    """Share of variance (`R²`) of turned responses that a linear map predicts, held-out.
+    """Share of variance (`R²`) of responses to held-out images that a linear map predicts.
 
     Attributes:
         powers: by powers of one matrix, for every element `(|G|,)`; over all channels.
@@ -93,7 +93,7 @@ class Equivariance:
 def equivariance(
     A: torch.Tensor, held_out: torch.Tensor, g: Group, ridge: float = RIDGE
 ) -> Equivariance:
-    """How well turned responses follow from responses by a linear map on channels.
+    """How well responses to transformed images follow from responses by a linear map on channels.
 
     Args:
         A: orbit activations to fit on `(N, |G|, C)`.
@@ -105,7 +105,9 @@ def equivariance(
         UserError: if the shapes do not fit, or the group is trivial.
     """
     if g.order < 2:
-        raise UserError(f"group {g.name} has nothing to turn by: choose C2 or more, or D1 or more.")
+        raise UserError(
+            f"group {g.name} has no rotation and no mirror: choose C2 or more, or D1 or more."
+        )
     for x in (A, held_out):
         if x.ndim != 3 or x.shape[1] != g.order or x.shape[2] != A.shape[2]:
             raise UserError(

@@ -55,8 +55,8 @@ def clearest(report: pd.DataFrame) -> dict[str, int]:
 
     Returns:
         Feature numbers by description; a description without a feature is left out. An infinite
-        margin, of a feature that answers to one kind only, does not count as clear: such features
-        answer to few stimuli of any kind.
+        margin, of a feature that responds to one kind only, does not count as clear: such features
+        respond to few stimuli of any kind.
     """
     active = report[report.fires_on > 0.002]
     wanted = {
@@ -90,7 +90,7 @@ def symmetry_report(
         V: transform blocks `(m, |G|, C)`.
         group: the group, or its name.
         threshold: least autocorrelation on the stabiliser, in (0, 1]; or one for every subgroup,
-            `(subgroups,)` or `(m, subgroups)` (`null.calibrated_report` has some with reasons).
+            `(subgroups,)` or `(m, subgroups)` (`calibrated_report` has some with reasons).
         labels: what to put into a column `label`, one a feature.
 
     Returns:
@@ -99,7 +99,7 @@ def symmetry_report(
         - `feature`, and `label` if given;
         - `stabiliser` its name, missing for a feature without norm; `order_of_stabiliser`;
         - `axis_degrees` its smallest mirror axis, NaN without mirrors and for the whole group;
-        - `period_degrees` the smallest turn after which the feature repeats;
+        - `period_degrees` the smallest rotation after which the feature repeats;
         - `stabiliser_rho` least `ρ` on the stabiliser, and `next_rho` the largest least `ρ` on a
           subgroup that contains it: how far either side of the threshold the verdict lies;
         - `invariance`, `chirality` as the functions of these names;

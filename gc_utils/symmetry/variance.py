@@ -19,7 +19,7 @@ class Variance:
         per_channel: the same for every channel, `(C,)`.
         mean_over_sd: `‖μ‖ / ‖σ‖`: how far the data are from being centred.
         frequencies: share of the orientation part's power at angular frequency `0 … n/2` over the
-            turns, `(n//2 + 1,)`; frequency 0 is what mirrors alone change.
+            rotations, `(n//2 + 1,)`; frequency 0 is what mirrors alone change.
     """
 
     invariant_share: float
@@ -41,8 +41,8 @@ def variance(A: torch.Tensor, g: Group) -> Variance:
     invariant = centred.mean(1)
     total, inv = centred.square().mean((0, 1)), invariant.square().mean(0)
     oriented = centred - invariant[:, None]
-    turns = oriented.reshape(len(A), -1, g.n, A.shape[2])  # (N, 1 or 2, n, C)
-    power = torch.fft.rfft(turns, dim=2).abs().square().sum((0, 1, 3))
+    rotations = oriented.reshape(len(A), -1, g.n, A.shape[2])  # (N, 1 or 2, n, C)
+    power = torch.fft.rfft(rotations, dim=2).abs().square().sum((0, 1, 3))
     if g.n % 2 == 0:
         power[1:-1] *= 2
     else:

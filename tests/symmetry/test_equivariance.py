@@ -49,7 +49,7 @@ def test_what_does_not_follow_from_the_response_is_not_predicted():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(UserError, match="nothing to turn by"):
+    with pytest.raises(UserError, match="no rotation and no mirror"):
         equivariance(torch.zeros(3, 1, 2), torch.zeros(3, 1, 2), group("C1"))
     with pytest.raises(UserError, match="none held out"):
         equivariance(torch.zeros(3, 4, 2), torch.zeros(0, 4, 2), group("C4"))
