@@ -145,6 +145,36 @@ def test_a_notebook_says_what_can_be_set(path):
 
 
 @every_notebook
+def test_a_notebook_can_be_read(path):
+    """Short cells, a folded first one, a formula, exercises, and an end that says what was found."""
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert code[0].metadata["jupyter"]["source_hidden"] is True
+    for cell in code:
+        assert len(cell.source.splitlines()) <= 30, cell.source
+        assert not cell.outputs and cell.execution_count is None
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert "$$" in prose
+    assert prose.index("## What happens if …?") < prose.index("## What was found")
+
+
+@every_notebook
+def test_a_notebook_leaves_the_word_of_a_verdict_to_its_claims(path):
+    source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    assert [word for word in VERDICTS if re.search(rf"\b{word}\b", source)] == []
+
+
+def test_words_of_verdicts_stand_where_verdicts_are_made():
+    package = ROOT / "gc_utils"
+    for path in sorted(package.rglob("*.py")):
+        inside = path.relative_to(package).parts
+        made = inside[0] in ("evidence", "reporting") or "claims" in path.with_suffix("").parts
+        if not made:
+            text = path.read_text("utf-8")
+            assert [word for word in VERDICTS if re.search(rf"\b{word}\b", text)] == [], path
+
+
+@every_notebook
 def test_a_notebook_is_light(path):
     assert path.stat().st_size < 1_000_000
     notebook = nbformat.read(path, as_version=4)
