@@ -335,6 +335,16 @@ def test_a_study_is_of_its_own_notebook_alone(stale_after):
     assert stale_after("studies/concept_attacks/tcav.py", CODE) == {"10"}
 
 
+def test_a_study_of_the_main_story_leaves_the_notebooks_before_it_fresh(stale_after):
+    study = "studies/group_crosscoders"
+    assert stale_after(f"{study}/competitors.py", CODE) == {"03"}
+    assert stale_after(f"{study}/claims/training.py", CODE) == {"02"}
+    assert stale_after(f"{study}/ground_truth.py", CODE) == {"04b"}
+    assert stale_after(f"{study}/tied_beside_untied.py", CODE) == {"04c"}
+    for module in ("crosscoder/training.py", "families/clusters.py"):
+        assert "01" not in stale_after(module, CODE), module
+
+
 def test_figures_leave_what_does_not_draw_them_fresh(stale_after):
     for topic in ("symmetry", "families"):
         stale = stale_after(f"figures/{topic}.py", CODE)

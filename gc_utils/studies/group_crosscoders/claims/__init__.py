@@ -1,43 +1,57 @@
-"""The claims of notebooks 01 to 05, and what decides them."""
+"""The claims of notebooks 01 to 05, and what decides them: a module a notebook.
 
-from gc_utils.studies.group_crosscoders.claims.dictionaries import (
-    ABSTRACT,
+A notebook depends on the module of its own claims only, so that mending one study leaves what the
+others made fresh.
+"""
+
+from gc_utils.studies.group_crosscoders.claims.extraction import (
     EX1,
-    GC1,
-    GC2,
-    TR1,
-    TR2,
-    beats_pca,
     depends_on_rotation,
     extraction_sentence,
+)
+from gc_utils.studies.group_crosscoders.claims.families import (
+    GC1,
+    GC2,
     families_match,
     families_sentence,
     families_separated,
-    matches_ridge,
-    percent,
     silhouette_words,
+)
+from gc_utils.studies.group_crosscoders.claims.planted import (
+    CALIBRATION_BOUND,
+    GC4,
+    PLANTED_BOUND,
+    planted_recovery,
+)
+from gc_utils.studies.group_crosscoders.claims.shared import (
+    ABSTRACT,
+    percent,
     store_evidence,
-    training_sentence,
 )
 from gc_utils.studies.group_crosscoders.claims.symmetry import (
-    CALIBRATION_BOUND,
-    EQ1,
-    EQUIVARIANT,
     FB1,
     FB2,
-    FVU_MARGIN,
     GC3,
-    GC4,
     LEVEL,
-    PLANTED_BOUND,
     RECOVERED,
-    TC1,
     filter_recovery,
     filter_symmetry,
     half_turn_patterns,
+)
+from gc_utils.studies.group_crosscoders.claims.tied import (
+    EQ1,
+    EQUIVARIANT,
+    FVU_MARGIN,
+    TC1,
     layer_is_equivariant,
-    planted_recovery,
     tied_explains,
+)
+from gc_utils.studies.group_crosscoders.claims.training import (
+    TR1,
+    TR2,
+    beats_pca,
+    matches_ridge,
+    training_sentence,
 )
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Sentences that notebooks 04, 04b and 04c print, computed from their tables."""
+"""Sentences that notebook 04b prints, computed from its tables."""
 
 from __future__ import annotations
 
@@ -7,73 +7,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from gc_utils.studies.group_crosscoders.claims import LEVEL, PLANTED_BOUND
+from gc_utils.studies.group_crosscoders.claims import PLANTED_BOUND
 from gc_utils.studies.group_crosscoders.ground_truth import SCORES
-from gc_utils.studies.group_crosscoders.half_turn import HalfTurn
-from gc_utils.studies.group_crosscoders.tied_beside_untied import Agreement
-
-
-def members_sentence(pairs: pd.DataFrame) -> str:
-    """Say how near the members of a family are to being one feature, rotated.
-
-    Args:
-        pairs: One row a pair of members: `distance`, 0 for rotated copies, and `family`.
-
-    Returns:
-        One sentence with the median distance over all pairs.
-    """
-    if not len(pairs):
-        return "No family has two members, so no distances within families can be given."
-    share = float((pairs.distance <= 0.1).mean())
-    return (
-        f"The median orbit distance within {pairs.family.nunique()} families is "
-        f"{pairs.distance.median():.2f}; {100 * share:.0f} % of {len(pairs)} pairs are rotated "
-        "copies of one feature (distance 0.1 or less)."
-    )
-
-
-def shrinkage_sentence(table: pd.DataFrame, penalised: str = "l1", other: str = "top-k") -> str:
-    """Say whether the L1 penalty shrank blocks more than the fixed sparsity did.
-
-    Args:
-        table: A column a crosscoder, with the row "median stretch".
-        penalised: The column of the crosscoder with the penalty.
-        other: The column of the crosscoder without.
-
-    Returns:
-        One sentence with both numbers.
-    """
-    a, b = float(table.loc["median stretch", penalised]), float(table.loc["median stretch", other])
-    if not (math.isfinite(a) and math.isfinite(b)):
-        return "Too few features fire to say how far the L1 penalty shrank their blocks."
-    more = "further" if abs(a - 1) > abs(b - 1) else "no further"
-    return (
-        f"Blocks would have to be stretched by {a:.2f} in the median under the L1 penalty and by "
-        f"{b:.2f} under {other}: the penalised lengths are {more} from what the data ask for."
-    )
-
-
-def closing_symmetry(orbit: HalfTurn, identity: HalfTurn) -> str:
-    """Close notebook 04: do curves and lines differ, and for both encoders?
-
-    Args:
-        orbit: The comparison with the orbit encoder.
-        identity: The comparison with the identity encoder.
-
-    Returns:
-        One sentence.
-    """
-    asked = {"orbit": orbit, "identity": identity}
-    asked = {name: one for name, one in asked.items() if math.isfinite(one.p)}
-    if not asked:
-        return (
-            "Whether lines and curves differ after a rotation by 180° cannot be said here: with "
-            "neither encoder are there three features of each kind."
-        )
-    differ = [name for name, one in asked.items() if one.p < LEVEL]
-    values = ", ".join(f"p = {one.p:.2g} with the {name} encoder" for name, one in asked.items())
-    verb = {0: "do not differ", len(asked): "differ"}.get(len(differ), "differ in part")
-    return f"After a rotation by 180° lines and curves {verb} at the level {LEVEL} ({values})."
 
 
 def shortfall(arms: Mapping[str, Mapping[str, float]]) -> str:
@@ -221,53 +156,3 @@ def closing_ground_truth(
         off = f"off by {errors[method]:.2f}"
         text += f'; the best calibrated confidence is that of "{method}" ({off})'
     return text + "."
-
-
-def growth_sentence(growth: pd.DataFrame) -> str:
-    """Say whether a larger dictionary has more families, or more features in each.
-
-    Args:
-        growth: One row a size: `features`, `families` and `features a family`.
-
-    Returns:
-        One sentence that compares the smallest and the largest dictionary.
-    """
-    if len(growth) < 2:
-        return "Only one size of dictionary was trained, so its growth cannot be judged."
-    rows = growth.sort_values("features")
-    first, last = rows.iloc[0], rows.iloc[-1]
-    families = last["families"] / first["families"]
-    copies = last["features a family"] / first["features a family"]
-    if not (math.isfinite(families) and math.isfinite(copies)):
-        return "A dictionary without features that fire has no families to count."
-    more = "families" if families > copies else "features in each family"
-    return (
-        f"From {first['features']:.0f} to {last['features']:.0f} features, the number of families "
-        f"grows by a factor {families:.2f} and the features in each by {copies:.2f}: the larger "
-        f"dictionary has mainly more {more}."
-    )
-
-
-def closing_tied(table: pd.DataFrame, agreement: Agreement) -> str:
-    """Close notebook 04c: what tying changes, beside a dictionary of the same size.
-
-    Args:
-        table: The columns `tied` and `untied` of `compare_tied`.
-        agreement: Of the tied families with clusters of the untied features.
-
-    Returns:
-        One sentence with the change of the FVU, of its orientation part, and of the parameters.
-    """
-    t, u = table["tied"], table["untied"]
-    gap, orientation = t["FVU"] - u["FVU"], t["orientation part"] - u["orientation part"]
-    if not math.isfinite(gap):
-        return "What tying changes cannot be said: an FVU is missing."
-    word = "more" if gap > 0 else "no more"
-    part = "more" if orientation > 0 else "no more"
-    return (
-        f"With {100 * t['parameters'] / u['parameters']:.0f} % of the parameters, the tied "
-        f"crosscoder leaves {word} variance unexplained than the untied one (FVU {gap:+.3f}), "
-        f"and {part} of the orientation part ({orientation:+.3f}); its families agree with "
-        f"clusters of untied features by {agreement.mutual_information:.2f} (adjusted mutual "
-        "information)."
-    )

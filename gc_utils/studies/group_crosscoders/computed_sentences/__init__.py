@@ -1,0 +1,33 @@
+"""Sentences that notebooks 04, 04b and 04c print: a module a notebook."""
+
+from gc_utils.studies.group_crosscoders.computed_sentences.planted import (
+    breaking_sentence,
+    closing_ground_truth,
+    controls_sentence,
+    data_sentence,
+    kinds_sentence,
+    shortfall,
+)
+from gc_utils.studies.group_crosscoders.computed_sentences.symmetry import (
+    closing_symmetry,
+    members_sentence,
+    shrinkage_sentence,
+)
+from gc_utils.studies.group_crosscoders.computed_sentences.tied import (
+    closing_tied,
+    growth_sentence,
+)
+
+__all__ = [
+    "breaking_sentence",
+    "closing_ground_truth",
+    "closing_symmetry",
+    "closing_tied",
+    "controls_sentence",
+    "data_sentence",
+    "growth_sentence",
+    "kinds_sentence",
+    "members_sentence",
+    "shortfall",
+    "shrinkage_sentence",
+]
