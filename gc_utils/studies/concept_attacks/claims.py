@@ -389,7 +389,7 @@ def closing(
             "notebook works."
         )
     if not clean.right:
-        return f"{_wrong(clean).capitalize()} before any attack, so that attacks say little here."
+        return f"{_wrong(clean)} before any attack, so that attacks say little here."
     won = pd.concat([_successes(attempts, "attack", aim) for aim in ("induce", "hide")])
     best, table = best_defence(defences), defences.set_index("defence")
     start = (
