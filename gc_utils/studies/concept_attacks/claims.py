@@ -212,7 +212,9 @@ def causes(clean: CleanDecisions, alone: Sequence[bool], pooled: Sequence[bool])
         alone: for each irrelevant pair, whether it is called otherwise when only they are tested.
         pooled: the same when all runs draw from one pool of images.
     """
-    if clean.too_few:
+    if not len(clean.causal) or not len(clean.false):
+        holds, why = None, "there are no pairs of both kinds to decide about"
+    elif clean.too_few:
         holds, why = None, f"{clean.runs} runs are too few for any of {clean.pairs} pairs"
         why += " to be significant after the correction"
     else:

@@ -120,13 +120,16 @@ def tractable(check: pd.DataFrame, artificial: pd.DataFrame, entries: int) -> Fi
         entries: The number of entries from which on random projectors count as large.
 
     Returns:
-        The finding; it cannot be asked without a Hadamard model of 50 entries on at once.
+        The finding; it cannot be asked without a drawn channel, or without a Hadamard model of 50
+        entries on at once.
     """
     worst = float(check["off, standard errors"].abs().max())
     enough = artificial[artificial.on >= MANY]
     gaps = {model: float(here.gap.abs().max()) for model, here in enough.groupby("model")}
     large = enough[(enough.model == "projector") & (enough.entries >= entries)].gap.abs()
     value = {"closed form against random draws, standard errors at most": worst}
+    if not len(check):
+        value = {"drawn channels": 0}
     if "Hadamard" in gaps:
         value["Hadamard models above it, at most"] = f"{gaps['Hadamard']:.1%}"
     if "projector" in gaps:
@@ -135,7 +138,9 @@ def tractable(check: pd.DataFrame, artificial: pd.DataFrame, entries: int) -> Fi
         value[f"random projectors of {entries} entries or more"] = f"{large.max():.1%}"
     hadamard = enough[enough.model == "Hadamard"]
     surely = hadamard.gap.abs() - 2 * hadamard.error  # what is not noise of the measurement
-    if len(hadamard):
+    if not len(check):
+        holds, why = None, "no channel was drawn at random"
+    elif len(hadamard):
         holds = bool(worst <= ERRORS and (surely <= EXACT).all())
         why = f"{len(check)} drawn channels are off by at most {worst:.1f} standard errors "
         why += f"({ERRORS} allowed), {len(hadamard)} Hadamard models by {gaps['Hadamard']:.1%} "
@@ -200,16 +205,19 @@ def near_optimal(gains: pd.DataFrame) -> Finding:
 
     Returns:
         The finding: as entries get rare the gain has to level off. It cannot be asked with fewer
-        than three values of p.
+        than three values of p, or if a gain is not a number.
     """
     value = {
         f"best function's loss over ReLU's, r = {r:g}, p = {p:.0e}": float(1 / gains[r].iloc[i])
         for r in gains
         for i, p in enumerate(gains.index)
-        if i in (0, 4, 8)
+        if i in (0, 4, 8) and pd.notna(gains[r].iloc[i])
     }
-    if len(gains) < 3:
+    unknown = int(gains.isna().any(axis=1).sum())
+    if len(gains) < 3 or unknown:
         why = f"{len(gains)} values of p are too few to see a gain level off"
+        if unknown:
+            why = f"the gain is undefined at {unknown} of {len(gains)} values of p"
         return Finding(
             NEAR_OPTIMAL, value, verdict(None, Evidence.KNOWN), why, evidence=Evidence.KNOWN
         )
@@ -267,9 +275,11 @@ def closing(artificial: pd.DataFrame, trained: pd.DataFrame, gains: pd.DataFrame
     below = int((trained.gap < -WITHIN).sum())
     ideal = "none is" if not below else f"{below} {'is' if below == 1 else 'are'}"
     found = f"{reach} of {len(trained)} trained models" if len(trained) else "no trained model"
+    weights = f"at most {hadamard.abs().max():.1%} from the closed form"
+    if not len(hadamard):
+        weights = "too small here to be compared with the closed form"
     return (
-        f"Weights with the symmetry are at most {hadamard.abs().max():.1%} from the closed form, "
-        f"{found} end within 5 % of it and {ideal} below, and no function of their pre-activations "
-        f"gains more than a factor of {gains.max().max():.1f} over ReLU for p down to "
-        f"{_exponent(gains.index.min())}."
+        f"Weights with the symmetry are {weights}, {found} end within 5 % of it and {ideal} below, "
+        f"and no function of their pre-activations gains more than a factor of "
+        f"{gains.max().max():.1f} over ReLU for p down to {_exponent(gains.index.min())}."
     )

@@ -159,7 +159,9 @@ def test_causes_have_to_be_found_and_the_rest_left_alone(tmp_path):
     assert missed.verdict == "not reproduced" and "2 of 5 causes" in missed.why
     assert too_many.verdict == "not reproduced" and "3 of 20 irrelevant" in too_many.why
     assert few.verdict == "not tested here" and "4 runs are too few for any of 45" in few.why
-    for finding in findings:
+    nothing = claims.causes(CleanDecisions([], [], runs=20, pairs=0), [], [])
+    assert nothing.verdict == "not tested here"
+    for finding in (*findings, nothing):
         recordable(finding, tmp_path)
 
 

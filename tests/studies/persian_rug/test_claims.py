@@ -84,6 +84,8 @@ def test_the_closed_form_turns_with_draws_and_models(check):
     assert check(claims.tractable(drawn(), artificial(gap=0.039), 512))[0] == "reproduced"
     word, why = check(claims.tractable(drawn(), artificial(on=10), 512))
     assert word == "not tested here" and "no Hadamard model" in why
+    word, why = check(claims.tractable(drawn().iloc[:0], artificial(), 512))
+    assert word == "not tested here" and "no channel was drawn" in why
     value = claims.tractable(drawn(), artificial(), 512).value
     assert value["random projectors of 512 entries or more"] == "5.0%"
 
@@ -130,6 +132,8 @@ def test_near_optimal_turns_with_the_growth_of_the_gain(check):
     assert word == "reproduced" and why.endswith("4.1 at 1e-6, no more than before")
     assert check(claims.near_optimal(gains().iloc[:2]))[0] == "not tested here"
     assert check(claims.near_optimal(gains().iloc[:0]))[0] == "not tested here"
+    word, why = check(claims.near_optimal(gains(rare=(np.nan, 4, 4))))
+    assert word == "not tested here" and "undefined at 1 of 6 values of p" in why
     value = claims.near_optimal(gains()).value
     assert value["best function's loss over ReLU's, r = 0.25, p = 1e-06"] == pytest.approx(1 / 6)
     losses = {0.5: pd.DataFrame({"ReLU": [2.0], "any": [1.0]}, index=[0.1])}
@@ -153,6 +157,8 @@ def test_the_closing_sentence_turns():
     said = claims.closing(artificial(gap=-0.2), models(gaps=(-0.4, 0.2)), gains())
     assert "20.0% from" in said and "0 of 2 trained" in said and "1 is below" in said
     assert "no trained model" in claims.closing(artificial(), models().iloc[:0], gains())
+    said = claims.closing(artificial(on=10), models(), gains())
+    assert "too small here to be compared with the closed form" in said and "nan" not in said
 
 
 def test_sentences_about_projectors_and_rows_turn():
