@@ -48,7 +48,9 @@ class Manifest:
             try:
                 self.content = json.loads(self.path.read_text(encoding="utf-8"))
                 self.records = self.content["notebooks"]
-            except (ValueError, KeyError, TypeError) as error:
+                for record in self.records.values():
+                    record["status"]  # noqa: B018
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise UserError(
                     f"{short_path(self.path)} cannot be read; delete it or name a new --output"
                 ) from error

@@ -204,7 +204,8 @@ def _check_upstream(
         if missing:
             numbers = " ".join(n.number for n in found if n in missing or n in chosen)
             raise UserError(
-                f"{notebook.name} needs what {', '.join(n.name for n in missing)} makes, and "
+                f"{notebook.name} needs what {', '.join(n.name for n in missing)} "
+                f"{'makes' if len(missing) == 1 else 'make'}, and "
                 f"{short_path(run_dir)} does not have it; use --only {numbers}"
             )
 

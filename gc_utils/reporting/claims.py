@@ -110,9 +110,12 @@ def read_manifest(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / "run.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path.resolve()} is no run's record: {error}") from error
+    if not isinstance(manifest, dict) or not {"preset", "parameters"} <= manifest.keys():
+        raise UserError(f"{path.resolve()} is no run's record: it names no preset or parameters.")
+    return manifest
 
 
 def setting(manifest: Mapping[str, Any]) -> str:

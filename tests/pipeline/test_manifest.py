@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from gc_utils.errors import UserError
 from gc_utils.pipeline.manifest import Manifest, checksum, folder_checksum
 
 
@@ -74,3 +75,12 @@ def test_what_a_file_browser_leaves_in_a_product_does_not_make_it_stale(tmp_path
     assert manifest.outputs_checksum("01_a") == before
     (tmp_path / "a.zarr" / "c0").write_text("another chunk")
     assert "a.zarr was changed since" in manifest.why_stale("01_a", inputs)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "{}", "[]", '{"notebooks": [1]}', '{"notebooks": {"01_a": 3}}']
+)
+def test_a_record_that_is_none_is_refused(text, tmp_path):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match="cannot be read"):
+        Manifest(tmp_path)

@@ -24,7 +24,7 @@ from gc_utils.files import write_json
 from gc_utils.pipeline.notebooks import Notebook
 from gc_utils.pipeline.record import Paper, Record
 from gc_utils.reporting import update_readme
-from gc_utils.reporting.claims import numbers_table, papers_table, repeat
+from gc_utils.reporting.claims import numbers_table, papers_table, read_manifest, repeat
 from gc_utils.reporting.readme import claims_table, notebooks_table
 
 PAPER = Paper("A Paper on Toys", "2401.00001", "toys")
@@ -175,3 +175,10 @@ def test_an_entry_of_an_earlier_version_shows_its_claim():
     entry = {"id": "XX1", "claim": "it is so", "verdict": "not reproduced"}
     assert "| XX1 | it is so | not reproduced |" in claims_table([entry])
     assert notebooks_table([]).count("\n") == 2
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_a_run_whose_record_is_none_is_refused(text, tmp_path):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match="is no run's record"):
+        read_manifest(tmp_path)
