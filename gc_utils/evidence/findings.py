@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gc_utils.errors import UserError, choose
-from gc_utils.evidence.verdicts import VERDICTS, Evidence
+from gc_utils.evidence.verdicts import NOT_REPRODUCED, NOT_TESTED, VERDICTS, Evidence
 from gc_utils.files import write_json
 
 COLUMNS = ("claim", "source", "measured", "verdict", "notebook")
@@ -75,6 +75,11 @@ class Finding:
     why: str
     interval: Sequence[float] | None = None
     evidence: Evidence | None = None
+
+    @property
+    def held(self) -> bool | None:
+        """Whether the claim holds on whatever was looked at; None if it was not tested."""
+        return None if self.verdict == NOT_TESTED else self.verdict != NOT_REPRODUCED
 
 
 class Findings:
