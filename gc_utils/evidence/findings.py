@@ -94,22 +94,11 @@ class Findings:
         self.notebook = notebook
         self.path = Path(run_dir) / "results" / f"{notebook}.json"
 
-    def record(
-        self,
-        finding: Finding | str,
-        claim: str = "",
-        source: str = "",
-        value: Any = None,
-        interval: Sequence[float] | None = None,
-        *,
-        verdict: str = "",
-        why: str = "",
-    ) -> str:
+    def record(self, finding: Finding) -> str:
         """Write one finding; an earlier one of the same id is replaced.
 
         Args:
-            finding: what was found, a `Finding`.
-            claim, source, value, interval, verdict, why: the same in parts, `finding` being the id.
+            finding: what was found.
 
         Returns:
             The finding as a sentence.
@@ -118,9 +107,6 @@ class Findings:
             UserError: unknown verdict, an interval that is not (low, high), a value that is not
                 finite, an empty text.
         """
-        if isinstance(finding, str):
-            stated = Claim(finding, claim, claim, source)
-            finding = Finding(stated, value, verdict, why, interval)
         entry = _entry(finding) | {"notebook": self.notebook}
         others = [old for old in self.load() if old["id"] != entry["id"]]
         write_json(self.path, [*others, entry])
