@@ -28,7 +28,7 @@ def choose(value: str, choices: Iterable[str], what: str) -> str:
 
     def likeness(choice: str) -> tuple[float, int]:
         a, b = str(value).lower(), choice.lower()
-        # Of equally good matches the one that begins alike: mixed3c was meant as mixed3b.
+        # Of equally good matches the one that begins the same: mixed3c was meant as mixed3b.
         return difflib.SequenceMatcher(None, a, b).ratio(), len(os.path.commonprefix([a, b]))
 
     near = max(choices, key=likeness, default=None)

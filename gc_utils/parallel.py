@@ -1,4 +1,4 @@
-"""Independent trials side by side in processes of one thread each."""
+"""Independent trials side by side, with one thread each."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ def side_by_side(
 ) -> Iterator[tuple[int, Any]]:
     """Call a function on many arguments, several calls at a time, and yield each result at once.
 
-    Every call runs in a worker process with one thread, so that the workers do not compete for
-    cores, and so that a result does not depend on how many run. If the loop over the results ends
-    early, or a call raises, calls that have not begun are dropped.
+    Every call runs with one thread, so that the workers do not compete for cores, and so that a
+    result does not depend on how many run. Several workers are processes of their own; a single
+    worker, or a single call, runs in the caller's process, whose number of threads is afterwards
+    what it was. If the loop over the results ends early, or a call raises, calls that have not
+    begun are dropped.
 
     Args:
         function: what to call.
@@ -56,6 +58,10 @@ def side_by_side(
 
 
 def _alone(i: int, function: Callable[..., Any], call: tuple) -> tuple[int, Any]:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with threadpool_limits(1):
-        return i, function(*call)
+    try:
+        with threadpool_limits(1):
+            return i, function(*call)
+    finally:  # a single worker is the caller's own process
+        torch.set_num_threads(threads)

@@ -54,16 +54,18 @@ def record() -> Callable[..., str]:
     """Record a finding, some of its entries changed; returns its sentence."""
     import numpy as np
 
+    from gc_utils.evidence import Claim, Finding
+
     def write(findings, id: str = "GC1", **changes) -> str:
+        claim = "features cluster into families"
         entry = {
-            "claim": "features cluster into families",
-            "source": "Gorton 2024, section 4",
+            "claim": Claim(id, claim, claim, "Gorton 2024, section 4"),
             "value": np.float32(0.25),
             "interval": (np.float64(0.125), 0.5),
             "verdict": "reproduced",
             "why": "on held-out photographs.",
         }
-        return findings.record(id, **entry | changes)
+        return findings.record(Finding(**entry | changes))
 
     return write
 

@@ -1,5 +1,6 @@
 """Trials side by side: each result arrives with its number, and errors come through."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -21,6 +22,31 @@ def test_every_call_gives_its_result_in_a_process_of_one_thread():
     assert {i: value for i, (value, _, _) in found.items()} == {0: 8, 1: 9, 2: 4}
     assert {threads for _, threads, _ in found.values()} == {1}
     assert os.getpid() not in {process for _, _, process in found.values()}
+
+
+@pytest.mark.parametrize(
+    ("calls", "workers"), [([(2, 3), (3, 2)], 1), ([(2, 3)], 2), ([(-1, 1)], 2)]
+)
+def test_one_worker_leaves_the_threads_of_this_process_as_they_were(calls, workers):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = {}
+        with contextlib.suppress(UserError):
+            found = dict(side_by_side(work, calls, workers=workers, progress=False))
+        assert torch.get_num_threads() == 2
+        assert all(tuple(where) == (1, os.getpid()) for _, *where in found.values())
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_worker_and_two_find_the_same():
+    calls = [(2, 3), (3, 2), (4, 1)]
+    one, two = (
+        {i: value for i, (value, *_) in side_by_side(work, calls, workers=n, progress=False)}
+        for n in (1, 2)
+    )
+    assert one == two == {0: 8, 1: 9, 2: 4}
 
 
 def test_arguments_can_be_changed_whatever_their_size():

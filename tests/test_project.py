@@ -146,7 +146,7 @@ def test_a_notebook_says_what_can_be_set(path):
 
 @every_notebook
 def test_a_notebook_can_be_read(path):
-    """Short cells, a folded first one, a formula, exercises, an end that says what was found."""
+    """Short cells, the first one folded, a formula, exercises, an end that says what was found."""
     cells = nbformat.read(path, as_version=4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert code[0].metadata["jupyter"]["source_hidden"] is True

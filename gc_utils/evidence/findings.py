@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gc_utils.errors import UserError, choose
-from gc_utils.evidence.verdicts import VERDICTS, Evidence
+from gc_utils.evidence.verdicts import NOT_REPRODUCED, NOT_TESTED, VERDICTS, Evidence
 from gc_utils.files import write_json
 
 COLUMNS = ("claim", "source", "measured", "verdict", "notebook")
@@ -76,6 +76,11 @@ class Finding:
     interval: Sequence[float] | None = None
     evidence: Evidence | None = None
 
+    @property
+    def held(self) -> bool | None:
+        """Whether the claim holds on whatever was looked at; None if it was not tested."""
+        return None if self.verdict == NOT_TESTED else self.verdict != NOT_REPRODUCED
+
 
 class Findings:
     """The findings of one notebook, kept in `results/<notebook>.json` of the run folder.
@@ -89,22 +94,11 @@ class Findings:
         self.notebook = notebook
         self.path = Path(run_dir) / "results" / f"{notebook}.json"
 
-    def record(
-        self,
-        finding: Finding | str,
-        claim: str = "",
-        source: str = "",
-        value: Any = None,
-        interval: Sequence[float] | None = None,
-        *,
-        verdict: str = "",
-        why: str = "",
-    ) -> str:
+    def record(self, finding: Finding) -> str:
         """Write one finding; an earlier one of the same id is replaced.
 
         Args:
-            finding: what was found, a `Finding`.
-            claim, source, value, interval, verdict, why: the same in parts, `finding` being the id.
+            finding: what was found.
 
         Returns:
             The finding as a sentence.
@@ -113,9 +107,6 @@ class Findings:
             UserError: unknown verdict, an interval that is not (low, high), a value that is not
                 finite, an empty text.
         """
-        if isinstance(finding, str):
-            stated = Claim(finding, claim, claim, source)
-            finding = Finding(stated, value, verdict, why, interval)
         entry = _entry(finding) | {"notebook": self.notebook}
         others = [old for old in self.load() if old["id"] != entry["id"]]
         write_json(self.path, [*others, entry])

@@ -16,7 +16,7 @@ from gc_utils.errors import UserError
 from gc_utils.figures.cards import Card
 from gc_utils.figures.style import DASHED, OKABE_ITO
 from gc_utils.groups import Group, group
-from gc_utils.images.orbits import turn
+from gc_utils.images.orbits import image_orbit
 from gc_utils.inspection.patches import top_patches, top_samples
 from gc_utils.symmetry.spectra import block_profile
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gc_utils.models.base import Model
 
 
-TURNED, MIRRORED = OKABE_ITO["blue"], OKABE_ITO["orange"]
+ROTATED, MIRRORED = OKABE_ITO["blue"], OKABE_ITO["orange"]
 KEPT = 16  # patches whose rotations are kept; 2.6 MB each at D48 and 95 pixels
 
 
@@ -103,7 +103,7 @@ class Exhibit:
         """The crosscoder's group."""
         return self.crosscoder.group
 
-    def turns(self, patch: int) -> tuple[np.ndarray, np.ndarray]:
+    def rotations(self, patch: int) -> tuple[np.ndarray, np.ndarray]:
         """A patch under every element of the finer group, and its codes there.
 
         Args:
@@ -116,7 +116,7 @@ class Exhibit:
             while len(self._seen) >= KEPT:
                 del self._seen[next(iter(self._seen))]
             image = torch.from_numpy(self.patches[patch].copy()).permute(2, 0, 1).float() / 255
-            crops = turn(image, self.fine, blur=0.0)  # it was low-passed when it was cut
+            crops = image_orbit(image, self.fine, blur=0.0)  # it was low-passed when it was cut
             codes = turned_codes(self.model, self.layer, self.crosscoder, crops, self.fine)
             shown = (crops * 255).round().byte().permute(0, 2, 3, 1).numpy()
             self._seen[patch] = shown, codes.numpy()
@@ -156,7 +156,7 @@ class Exhibit:
         )
 
 
-def _over_turns(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _over_angles(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Angles from -180 to 180 degrees and the values of one chirality over them."""
     k = np.arange(-(n // 2), n - n // 2 + 1)
     return k * 360 / n, values[k % n]
@@ -172,12 +172,12 @@ def draw_response(ax: Axes, response: np.ndarray, fine: Group, g: Group) -> None
         g: The crosscoder's group.
     """
     n, stride = fine.n, fine.n // g.n
-    ax.plot(*_over_turns(response[:n], n), color=TURNED, label="rotated")
-    ax.plot(*_over_turns(response[n:], n), color=MIRRORED, ls=DASHED, lw=1.3, label="mirrored")
+    ax.plot(*_over_angles(response[:n], n), color=ROTATED, label="rotated")
+    ax.plot(*_over_angles(response[n:], n), color=MIRRORED, ls=DASHED, lw=1.3, label="mirrored")
     own = np.zeros(n)
     own[::stride] = 1
-    angles, at = _over_turns(own, n)
-    ax.plot(angles[at > 0], _over_turns(response[:n], n)[1][at > 0], ".", color=TURNED, ms=5)
+    angles, at = _over_angles(own, n)
+    ax.plot(angles[at > 0], _over_angles(response[:n], n)[1][at > 0], ".", color=ROTATED, ms=5)
     ax.set(xlim=(-180, 180), xticks=range(-180, 181, 90), ylabel="code")
     ax.set_xticklabels([f"{a}°" for a in range(-180, 181, 90)])
     top = float(response.max()) or 1.0  # a feature that is off at every angle
@@ -186,9 +186,9 @@ def draw_response(ax: Axes, response: np.ndarray, fine: Group, g: Group) -> None
     ax.set_title("The feature's code as the input rotates")
 
 
-def png_bytes(picture: np.ndarray) -> bytes:
+def png_bytes(image: np.ndarray) -> bytes:
     """An image, uint8 `(H, W, 3)`, as the bytes of a PNG file."""
     buffer = io.BytesIO()
     # Speed matters here, size does not: the image travels from kernel to browser.
-    Image.fromarray(picture).save(buffer, "png", compress_level=1)
+    Image.fromarray(image).save(buffer, "png", compress_level=1)
     return buffer.getvalue()

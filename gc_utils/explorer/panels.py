@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from gc_utils.activations.store import ActivationStore
 from gc_utils.errors import UserError, choose
-from gc_utils.explorer.exhibit import MIRRORED, TURNED, Exhibit, draw_response, png_bytes
+from gc_utils.explorer.exhibit import MIRRORED, ROTATED, Exhibit, draw_response, png_bytes
 from gc_utils.explorer.static import explore_static
 from gc_utils.figures.parts import polar_profile
 from gc_utils.figures.style import style
@@ -34,7 +34,7 @@ class Explorer(widgets.VBox):
 
     Attributes:
         angle, mirror, feature, patch: the controls.
-        picture, panel, strip: the images: the rotated patch, curve and profile, top patches.
+        image, panel, strip: the images: the rotated patch, curve and profile, top patches.
     """
 
     def __init__(self, exhibit: Exhibit, features: Sequence[int]) -> None:
@@ -49,7 +49,7 @@ class Explorer(widgets.VBox):
             description="feature",
         )
         self.patch = widgets.IntSlider(value=0, min=0, max=0, description="patch")
-        self.picture = widgets.Image(format="png", width=220, height=220)
+        self.image = widgets.Image(format="png", width=220, height=220)
         self.panel = widgets.Image(format="png")
         self.strip = widgets.Image(format="png")
         self.said = widgets.HTML()
@@ -60,7 +60,7 @@ class Explorer(widgets.VBox):
             control.observe(self._turn, "value")
         controls = widgets.HBox([self.feature, self.patch, self.angle, self.mirror])
         controls.layout.flex_flow = "row wrap"
-        shown = widgets.HBox([widgets.VBox([self.picture, self.said]), self.panel])
+        shown = widgets.HBox([widgets.VBox([self.image, self.said]), self.panel])
         super().__init__([controls, shown, self.strip])
         self._new_feature()
 
@@ -84,7 +84,7 @@ class Explorer(widgets.VBox):
         if self._moving:
             return
         exhibit, feature = self.exhibit, self.feature.value
-        self._crops, codes = exhibit.turns(int(self._ranked[self.patch.value]))
+        self._crops, codes = exhibit.rotations(int(self._ranked[self.patch.value]))
         self._response = codes[:, feature]
         card = exhibit.card(feature)
         with style():
@@ -114,7 +114,7 @@ class Explorer(widgets.VBox):
         exhibit = self.exhibit
         element = exhibit.element(self.angle.value, self.mirror.value)
         value = float(self._response[element])
-        colour = MIRRORED if self.mirror.value else TURNED
+        colour = MIRRORED if self.mirror.value else ROTATED
         line, dot, on_circle = self._marks
         line.set_xdata([self.angle.value] * 2)
         dot.set_data([self.angle.value], [value])
@@ -129,7 +129,7 @@ class Explorer(widgets.VBox):
             mark.set_color("#333333" if mark is line else colour)
             mark.axes.draw_artist(mark)
         self.panel.value = png_bytes(np.asarray(self._canvas.buffer_rgba())[..., :3])
-        self.picture.value = png_bytes(self._crops[element])
+        self.image.value = png_bytes(self._crops[element])
         self.said.value = f"code <b>{value:.2f}</b>" + ("" if value > 0 else " (off)")
 
 

@@ -13,7 +13,7 @@ from gc_utils.figures.style import styled
 
 @styled
 def _static(exhibit: Exhibit, feature: int, patch: int, count: int) -> Figure:
-    crops, codes = exhibit.turns(patch)
+    crops, codes = exhibit.rotations(patch)
     response, fine, card = codes[:, feature], exhibit.fine, exhibit.card(feature)
     top = exhibit.top(feature, count)
     heights = [1.15, 1.9, 0.95][: 2 + bool(len(top))]  # inches

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gc_utils.figures.parts import (
+    as_images,
     degrees,
     label_text,
     left_title,
-    pictures,
     polar_profile,
     radial_floor,
     thumbnails,
@@ -113,10 +113,10 @@ def _block_rows(ax: Axes, card: Card, group: Group) -> None:
     rows = [[g for g in card.blocks if (g >= group.n) == mirrored] for mirrored in (False, True)]
     rows = [row for row in rows if row]
     columns = max(map(len, rows))
-    blank = np.ones_like(pictures(next(iter(card.blocks.values()))))
+    blank = np.ones_like(as_images(next(iter(card.blocks.values()))))
     images, captions = [], []
     for row in rows:
-        images += [pictures(card.blocks[g]) for g in row] + [blank] * (columns - len(row))
+        images += [as_images(card.blocks[g]) for g in row] + [blank] * (columns - len(row))
         captions += [degrees(group.angles[g]) for g in row] + [""] * (columns - len(row))
     centres = thumbnails(ax, np.stack(images), columns, captions=captions)
     for i, row in enumerate(rows):

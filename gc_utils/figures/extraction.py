@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn.functional import interpolate
 
-from gc_utils.figures.parts import degrees, pictures, thumbnails
+from gc_utils.figures.parts import as_images, degrees, thumbnails
 from gc_utils.figures.style import OKABE_ITO, PALE, styled
 from gc_utils.groups import Group
 from gc_utils.images import Photograph
@@ -72,7 +72,7 @@ def orbit_figure(crops, group: Group, *, most: int = 16) -> Figure:
         group: its group; `r^k` at index `k`, `r^k s` at `n + k`.
         most: rotations drawn at most, evenly spaced.
     """
-    images = pictures(crops)
+    images = as_images(crops)
     stride = max(1, -(-group.n // most))
     shown = list(range(0, group.n, stride))
     rows = [("rotated", 0), ("mirrored,\nthen rotated", group.n)][: 1 + group.dihedral]

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from gc_utils.figures.parts import (
     OTHER,
+    as_images,
     dot_panels,
     label_styles,
     label_text,
     legend_handles,
-    pictures,
     thumbnails,
 )
 from gc_utils.figures.style import GREY, PALE, styled
@@ -148,7 +148,7 @@ def family_rows(rows: Sequence[tuple[str, Sequence[int], object]], *, most: int 
     figure.subplots_adjust(left=1.7 / width, right=0.995, top=0.995, bottom=0.005, hspace=0.04)
     for ax, (title, features, images) in zip(axes[:, 0], rows, strict=True):
         captions = [str(f) for f in features[:most]]
-        thumbnails(ax, pictures(images)[:most], columns, captions=captions)
+        thumbnails(ax, as_images(images)[:most], columns, captions=captions)
         ax.set_anchor("W")
         count = "feature" if len(features) == 1 else "features"
         ax.text(-0.15, 0.4, label_text(title), ha="right", va="center", fontsize=8.5, weight="bold")

@@ -34,7 +34,7 @@ OTHER = (PALE, "o")
 # ---------------------------------------------------------------------------- parts of figures
 
 
-def pictures(x) -> np.ndarray:
+def as_images(x) -> np.ndarray:
     """Images as matplotlib shows them, from either order of axes.
 
     Args:
@@ -126,7 +126,7 @@ def thumbnails(
     Returns:
         The centres of the images in data coordinates (x, y).
     """
-    images = pictures(images)
+    images = as_images(images)
     columns = columns or max(1, len(images))
     rows = max(1, -(-len(images) // columns))
     step = 1 + gap

@@ -1,7 +1,7 @@
 """Where images come from, and every image under every element of the group."""
 
 from gc_utils.images.labelled import Task, check_task, load_task
-from gc_utils.images.orbits import BLUR, complete, disc, low_pass, orbit, sample, turn
+from gc_utils.images.orbits import BLUR, complete, disc, image_orbit, low_pass, orbit, sample
 from gc_utils.images.photographs import (
     BUNDLED,
     LARGEST_SHORT_SIDE,
@@ -44,5 +44,5 @@ __all__ = [
     "sample",
     "sample_points",
     "stimulus_bank",
-    "turn",
+    "image_orbit",
 ]

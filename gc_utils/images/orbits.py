@@ -158,7 +158,7 @@ def orbit(
     return crops
 
 
-def turn(images: torch.Tensor, g: Group | str, *, blur: float = BLUR) -> torch.Tensor:
+def image_orbit(images: torch.Tensor, g: Group | str, *, blur: float = BLUR) -> torch.Tensor:
     """Square images under every group element, about their centre.
 
     Args:

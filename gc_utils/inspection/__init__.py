@@ -7,7 +7,7 @@ from gc_utils.inspection.decompositions import (
     decompose,
     rotated_basis,
 )
-from gc_utils.inspection.patches import top_patches, top_samples, turn_patch
+from gc_utils.inspection.patches import rotate_patch, top_patches, top_samples
 from gc_utils.inspection.responses import (
     label_crosscoder,
     stimuli_for,
@@ -36,7 +36,7 @@ __all__ = [
     "stimulus_responses",
     "top_patches",
     "top_samples",
-    "turn_patch",
+    "rotate_patch",
     "unit_responses",
     "visualise_blocks",
     "visualise_directions",

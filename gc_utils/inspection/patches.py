@@ -8,7 +8,7 @@ import torch
 
 from gc_utils.errors import UserError
 from gc_utils.groups import Group
-from gc_utils.images.orbits import turn
+from gc_utils.images.orbits import image_orbit
 
 # ------------------------------------------------------------------------------- top patches
 
@@ -66,8 +66,9 @@ def top_patches(
     return patches[found]
 
 
-def turn_patch(patch: np.ndarray, group: Group, element: int) -> np.ndarray:
+def rotate_patch(patch: np.ndarray, group: Group, element: int) -> np.ndarray:
     """One uint8 patch `(S, S, 3)` under one group element."""
     image = torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255
-    rotated = turn(image, group, blur=0.0)[element]  # the patch was low-passed when it was cut
+    # The patch was low-passed when it was cut.
+    rotated = image_orbit(image, group, blur=0.0)[element]
     return (rotated * 255).round().byte().permute(1, 2, 0).numpy()

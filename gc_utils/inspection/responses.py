@@ -18,7 +18,7 @@ from gc_utils.crosscoder.training import views_for
 from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.families.labels import label_features
 from gc_utils.groups import Group, translate
-from gc_utils.images.orbits import BLUR, turn
+from gc_utils.images.orbits import BLUR, image_orbit
 from gc_utils.images.stimuli import stimulus_bank
 from gc_utils.models.base import Model
 
@@ -72,7 +72,7 @@ def stimulus_orbits(
     bank = stimulus_bank(model.crop_size(layer), orientations=1, contrast=contrast, measure=measure)
     found = []
     for drawings in bank.images.split(max(1, batch // g.order)):
-        crops = turn(drawings, g, blur=blur).flatten(0, 1)
+        crops = image_orbit(drawings, g, blur=blur).flatten(0, 1)
         found.append(unit_responses(model, layer, crops, batch))
     A = torch.cat(found).reshape(len(bank.images), g.order, -1)
     table = bank.table.loc[bank.table.index.repeat(g.order)].reset_index(drop=True)

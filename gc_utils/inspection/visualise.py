@@ -69,7 +69,7 @@ def fourier_scale(size: int, decay: float = 1.0) -> torch.Tensor:
 
 
 def decode_image(spectrum: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Pictures `(B, 3, S, S)` in (0, 1) of decorrelated coefficients `(B, 3, S, S // 2 + 1, 2)`.
+    """Images `(B, 3, S, S)` in (0, 1) of decorrelated coefficients `(B, 3, S, S // 2 + 1, 2)`.
 
     Optimised in this space, every frequency and every colour direction moves equally fast.
     """
@@ -118,7 +118,7 @@ def optimise(
     progress: bool = False,
     device: str | torch.device = "cpu",
 ) -> torch.Tensor:
-    """Pictures that make an objective large.
+    """Images that make an objective large.
 
     All images start from the same noise and are wobbled in the same way, so that they differ only
     by what the objective asks of each: rows compare.

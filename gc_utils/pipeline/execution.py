@@ -97,7 +97,7 @@ def execute(
         try:
             with own_kernel() as kernel:
                 _papermill(notebook, output, parameters, kernel, state)
-        except BaseException as error:  # noqa: BLE001 - told to the caller below
+        except BaseException as error:  # noqa: BLE001 - raised in the caller below
             state["error"] = error
 
     this = psutil.Process()
@@ -144,7 +144,8 @@ def _papermill(notebook: Path, output: Path, parameters: dict, kernel: str, stat
             return super().execute_managed_notebook(manager, kernel_name, **options)
 
     papermill_engines.register(KERNEL, Engine)
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what went wrong is told once, by us
+    # What went wrong is reported once, by us.
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
     papermill.execute_notebook(
         notebook,
         output,

@@ -131,7 +131,7 @@ class Manifest:
         if changed := changed_parts(then.get("code", {}), inputs["code"]):
             return f"changed: {changed}"
         if then.get("pictures") != inputs["pictures"]:
-            return "the picture folder changed"
+            return "the folder of its images changed"
         for other, checksum in inputs["upstream"].items():
             if then["upstream"].get(other) != checksum:
                 return f"{other} made something else"

@@ -21,7 +21,7 @@ def parameter_values(
     selected: Iterable[str] | None = None,
     records: Iterable[Record] = RECORDS,
 ) -> dict[str, dict[str, Any]]:
-    """What each notebook is told: of the preset and of what was given, the names it declares.
+    """The values for each notebook: of the preset and of those given, the names it declares.
 
     Args:
         notebooks: all notebooks.
@@ -61,18 +61,18 @@ def parameter_values(
     for name, rule in rules_of(records).items():
         if rule.holds and isinstance(values.get(name), str) and values[name]:
             values[name] = _ABSOLUTE[rule.holds](values[name])
-    told = {
+    chosen = {
         n.name: {name: values[name] for name in n.parameters if name in values}
         for n in notebooks
         if n.name in selected
     }
-    missing = sorted({name for each in told.values() for name, v in each.items() if v is None})
+    missing = sorted({name for each in chosen.values() for name, v in each.items() if v is None})
     if missing:
         raise UserError(
             f"preset {preset!r} leaves {', '.join(missing)} to you; for example "
             f"-p images imagenet:PATH"
         )
-    return told
+    return chosen
 
 
 def convert(name: str, value: Any, default: Any) -> Any:

@@ -196,14 +196,14 @@ def _is_a_power_of_two(name: str, value: int, asked: Asked) -> None:
 def _can_be_explained(name: str, value: str, asked: Asked) -> None:
     if not value:
         return
-    if min(asked.model.map_size(value, 63)) < 3:  # the pictures' side, and the head's kernel
+    if min(asked.model.map_size(value, 63)) < 3:  # the images' side, and the head's kernel
         raise UserError(
-            f"parameter {name!r} is {value!r}, which has fewer than 3x3 units on pictures "
+            f"parameter {name!r} is {value!r}, which has fewer than 3x3 units on images "
             "of 63 pixels: choose a lower layer."
         )
     if "_" in value and _own_pictures(asked):
         raise UserError(
-            f"parameter {name!r} is {value!r}: with your own pictures expected a whole "
+            f"parameter {name!r} is {value!r}: with your own images expected a whole "
             "layer, such as 'mixed4c', and no branch."
         )
 

@@ -62,7 +62,7 @@ def run(
         parameters: overrides of the preset, values or texts.
         force: run also what is up to date.
         notebooks: the notebooks' folder; None to find it.
-        stream: where progress is told; None for standard output.
+        stream: where progress is reported; None for standard output.
         records: what is known about the notebooks.
         finish: writes the run's report, and returns where it is; called with the run folder and
             all notebooks when the run ends, after a failure or an interruption too.
@@ -80,11 +80,11 @@ def run(
     records = list(records)
     found = find_notebooks(notebooks, records)
     chosen = _select(found, only)
-    told = parameter_values(found, preset, parameters or {}, [n.name for n in chosen], records)
+    values = parameter_values(found, preset, parameters or {}, [n.name for n in chosen], records)
     used = {
         name: value
         for notebook in chosen
-        for name, value in (defaults_of(notebook) | told[notebook.name]).items()
+        for name, value in (defaults_of(notebook) | values[notebook.name]).items()
     }
     check_values(used, records)
     run_dir = Path(output).resolve() if output else default_output(preset)
@@ -104,7 +104,7 @@ def run(
         manifest.begin(preset, used)
         settled: set[str] = set()
         try:
-            _run_all(manifest, found, chosen, told, force, stream, settled)
+            _run_all(manifest, found, chosen, values, force, stream, settled)
         finally:
             stale = find_stale(manifest, found, settled)
             manifest.mark_stale(stale)
@@ -120,7 +120,7 @@ def _run_all(
     manifest: Manifest,
     found: list[Notebook],
     chosen: list[Notebook],
-    told: dict[str, dict],
+    values: dict[str, dict],
     force: bool,
     stream: TextIO,
     settled: set[str],
@@ -132,9 +132,9 @@ def _run_all(
         line = Line(stream, f"[{place}/{len(chosen)}] {notebook.name}")
         inputs = {
             "notebook": notebook_checksum(notebook.path),
-            "parameters": told[notebook.name],
+            "parameters": values[notebook.name],
             "pictures": "".join(
-                folder_checksum(told[notebook.name].get(name) or "") for name in images
+                folder_checksum(values[notebook.name].get(name) or "") for name in images
             ),
             "code": code_of(notebook.path),
             "upstream": {
@@ -155,7 +155,7 @@ def _run_all(
         manifest.start(notebook.name, inputs)
         output = manifest.run_dir / f"{notebook.name}.ipynb"
         try:
-            parameters = dict(told[notebook.name])
+            parameters = dict(values[notebook.name])
             if "run_dir" in notebook.parameters:
                 parameters["run_dir"] = str(manifest.run_dir)
             done = execute(notebook.path, output, parameters, line.update)

@@ -50,7 +50,7 @@ def find_stale(
         reads = upstream(notebook, notebooks, manifest)
         found = _disagreements(notebook, reads, manifest, notebook.name in settled)
         if notebook.name not in settled:
-            found += _pictures(record["inputs"], image_parameters(manifest.chapters), folders)
+            found += _images_changed(record["inputs"], image_parameters(manifest.chapters), folders)
         found = found or _inherited(reads, reasons, code=False)
         # Whoever runs one notebook while working on the code knows that what it reads is older.
         if notebook.name not in settled:
@@ -83,13 +83,13 @@ def advice(
     values = preset_values(preset, manifest.chapters)
     options = {}
     for notebook in stale:
-        told = manifest.records[notebook.name]["inputs"]["parameters"]
+        then = manifest.records[notebook.name]["inputs"]["parameters"]
         usual = {n: p.default for n, p in notebook.parameters.items()} | values
         for name in notebook.parameters:
             if name in given:
                 options[name] = given[name]
-            elif name in told and name not in asked and told[name] != usual.get(name):
-                options[name] = told[name]  # it was chosen then, and nothing said against it now
+            elif name in then and name not in asked and then[name] != usual.get(name):
+                options[name] = then[name]  # it was chosen then, and nothing said against it now
     words = ["--only", *dict.fromkeys(n.number for n in stale)]
     for name, value in options.items():
         words += ["-p", name, str(value)]
@@ -144,7 +144,7 @@ def _inherited(reads: list[Notebook], reasons: dict[str, str], code: bool) -> li
     return [f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} stale"]
 
 
-def _pictures(inputs: dict, names: Iterable[str], folders: dict[str, str]) -> list[str]:
+def _images_changed(inputs: dict, names: Iterable[str], folders: dict[str, str]) -> list[str]:
     """Whether the folders that a notebook's images came from hold something else now."""
     specs = [inputs["parameters"].get(name) or "" for name in names]
     for spec in specs:

@@ -42,6 +42,13 @@ def test_the_word_follows_from_what_holds_and_what_was_looked_at(holds, evidence
     assert word in VERDICTS
 
 
+@pytest.mark.parametrize("evidence", Evidence)
+@pytest.mark.parametrize("holds", [True, False, None])
+def test_a_finding_says_whether_its_claim_held(holds, evidence):
+    finding = Finding(CLAIM, 1, verdict(holds, evidence), "so", evidence=evidence)
+    assert finding.held is (None if evidence is Evidence.UNTRAINED else holds)
+
+
 @pytest.mark.parametrize(
     ("model", "weights", "evidence"),
     [

@@ -15,7 +15,7 @@ from gc_utils.errors import UserError
 from gc_utils.explorer.exhibit import Exhibit, embed, finer_group, turned_codes
 from gc_utils.explorer.panels import explore, has_front_end
 from gc_utils.groups import group
-from gc_utils.images import turn
+from gc_utils.images import image_orbit
 from gc_utils.models import load_model
 from gc_utils.symmetry import symmetry_report
 
@@ -73,9 +73,9 @@ def test_codes_are_those_of_the_rotated_image(model, encode_from):
     coder = GroupCrosscoder("D4", model.channels(layer), 6, sparsity="l1", encode_from=encode_from)
     size = model.crop_size(layer)
     picture = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0))
-    codes = turned_codes(model, layer, coder, turn(picture, fine, blur=0), fine)
+    codes = turned_codes(model, layer, coder, image_orbit(picture, fine, blur=0), fine)
     for element, turned in [(0, picture), (2, picture.rot90(1, (-2, -1))), (8, picture.flip(-1))]:
-        A = model.unit(turn(turned, g, blur=0), layer)[None]
+        A = model.unit(image_orbit(turned, g, blur=0), layer)[None]
         torch.testing.assert_close(
             codes[element], coder.encode(A)[0].detach(), atol=1e-4, rtol=1e-4
         )
@@ -94,14 +94,14 @@ def shown(image):
 
 
 def test_rotating_shows_the_rotated_patch(widget):
-    upright = shown(widget.picture)
+    upright = shown(widget.image)
     before = widget.panel.value
     widget.angle.value = 90
-    np.testing.assert_array_equal(shown(widget.picture), np.rot90(upright))
+    np.testing.assert_array_equal(shown(widget.image), np.rot90(upright))
     assert widget.panel.value != before
     widget.angle.value = 0
     widget.mirror.value = True
-    np.testing.assert_array_equal(shown(widget.picture), upright[:, ::-1])
+    np.testing.assert_array_equal(shown(widget.image), upright[:, ::-1])
 
 
 def test_feature_and_patch_redraw(widget):
@@ -115,7 +115,7 @@ def test_feature_and_patch_redraw(widget):
     widget.feature.value = 9
     assert widget.patch.value == 0  # another feature begins with its own strongest patch
     np.testing.assert_array_equal(
-        shown(widget.picture), widget.exhibit.patches[widget.exhibit.ranked(9)[0]]
+        shown(widget.image), widget.exhibit.patches[widget.exhibit.ranked(9)[0]]
     )
 
 
@@ -141,10 +141,10 @@ def test_angles_beyond_the_slider_wrap(model, coder, patches):
 def test_rotated_patches_are_kept_and_forgotten(model, coder, patches, monkeypatch):
     monkeypatch.setattr("gc_utils.explorer.exhibit.KEPT", 2)
     exhibit = Exhibit(model, model.layers[-1], coder, patches, least=4)
-    first = exhibit.turns(0)
-    assert exhibit.turns(0) is first
+    first = exhibit.rotations(0)
+    assert exhibit.rotations(0) is first
     for patch in (1, 2):
-        exhibit.turns(patch)
+        exhibit.rotations(patch)
     assert len(exhibit._seen) == 2 and 0 not in exhibit._seen
 
 
@@ -167,7 +167,7 @@ def test_widgets_without_codes_take_patches_in_order(model, coder, patches):
     assert widget.patch.max == len(patches) - 1
     assert widget.strip.layout.display == "none"
     widget.patch.value = 2
-    np.testing.assert_array_equal(shown(widget.picture), patches[2])
+    np.testing.assert_array_equal(shown(widget.image), patches[2])
 
 
 def test_a_store_brings_its_patches_and_photographs(model, coder, patches, tmp_path):

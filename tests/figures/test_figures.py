@@ -57,7 +57,7 @@ def test_figures_are_closed_for_pyplot_but_still_draw(tmp_path):
 
 @pytest.mark.parametrize("picture", [squares(2), (255 * squares(2)).byte().movedim(1, -1).numpy()])
 def test_pictures_come_either_way_round(picture):
-    shown = figures.pictures(picture)
+    shown = figures.as_images(picture)
     assert shown.shape == (2, 8, 8, 3)
     assert 0 <= shown.min() and 0.5 < shown.max() <= 1
 

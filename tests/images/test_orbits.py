@@ -7,7 +7,7 @@ from skimage import data
 
 from gc_utils.errors import UserError
 from gc_utils.groups import group
-from gc_utils.images import disc, low_pass, orbit, sample, turn
+from gc_utils.images import disc, image_orbit, low_pass, orbit, sample
 
 SIZE = 63
 
@@ -48,8 +48,8 @@ def test_quarter_turns_and_mirrors_are_exact(photograph):
 def test_products_act_as_products(smooth, name):
     """(g·h)·x = g·(h·x) inside the disc, to interpolation error."""
     g = group(name)
-    once = turn(smooth[:, 40:121, 40:121], g, blur=0)
-    twice = turn(once, g, blur=0)  # [h, g] = g·(h·x)
+    once = image_orbit(smooth[:, 40:121, 40:121], g, blur=0)
+    twice = image_orbit(once, g, blur=0)  # [h, g] = g·(h·x)
     inside = disc(81) > 0.99
     expected = once[g.table.T]  # [h, g] = (g·h)·x
     assert ((twice - expected) * inside).abs().max() < 2e-3

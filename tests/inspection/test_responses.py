@@ -6,7 +6,7 @@ import torch
 
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.groups import group
-from gc_utils.images import disc, draw, turn
+from gc_utils.images import disc, draw, image_orbit
 from gc_utils.inspection import stimulus_orbits, stimulus_responses
 from gc_utils.models import load_model
 
@@ -29,7 +29,7 @@ def test_orientation_in_the_table_is_the_one_seen(stimuli, model):
     for kind, parameters in (("line", {}), ("edge", {}), ("curve", {"radius": 12.0})):
         drawn = draw(kind, size, orientation=0.0, **parameters)
         for turned, angle, mirrored in zip(
-            turn(drawn, g, blur=0), g.angles, g.mirrored, strict=True
+            image_orbit(drawn, g, blur=0), g.angles, g.mirrored, strict=True
         ):
             at = float((180 if mirrored else 0) + angle)
             again = draw(kind, size, orientation=at, **parameters)
@@ -50,7 +50,7 @@ def test_a_response_is_the_answer_to_the_turned_drawing(stimuli, model):
     assert responses.shape == (len(stimuli.table), model.channels("filters"))
     for row in (5, 77, 300):
         at = stimuli.table.iloc[row]
-        turned = turn(stimuli.images[int(at.drawing)], group(G))[int(at.element)]
+        turned = image_orbit(stimuli.images[int(at.drawing)], group(G))[int(at.element)]
         with torch.no_grad():
             expected = model.unit(turned[None], "filters")[0].relu()
         assert torch.allclose(responses[row], expected, atol=1e-4)

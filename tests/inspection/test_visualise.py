@@ -7,7 +7,7 @@ import torch
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.groups import group
-from gc_utils.inspection.patches import top_patches, top_samples, turn_patch
+from gc_utils.inspection.patches import rotate_patch, top_patches, top_samples
 from gc_utils.inspection.visualise import (
     decode_image,
     fourier_scale,
@@ -55,8 +55,8 @@ def test_top_patches_are_those_of_the_feature():
 def test_turned_patches_are_the_group_action():
     g = group("D4")
     patch = np.random.default_rng(0).integers(0, 256, (7, 7, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(turn_patch(patch, g, 1), np.rot90(patch))
-    np.testing.assert_array_equal(turn_patch(patch, g, 4), patch[:, ::-1])
+    np.testing.assert_array_equal(rotate_patch(patch, g, 1), np.rot90(patch))
+    np.testing.assert_array_equal(rotate_patch(patch, g, 4), patch[:, ::-1])
 
 
 def test_decoded_images_are_grey_without_coefficients_and_within_range():

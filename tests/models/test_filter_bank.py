@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gc_utils.groups import group
-from gc_utils.images import disc, turn
+from gc_utils.images import disc, image_orbit
 from gc_utils.models import SIZE, STRIDE, FilterBank
 
 
@@ -40,7 +40,7 @@ def test_stabilisers_are_those_of_the_transform_blocks(bank):
 def test_stabilisers_are_those_of_turned_pictures(name):
     """The same from pixels: patterns turned as photographs are, filters that see them."""
     bank = FilterBank(name)
-    turned = turn(bank.patterns, bank.group)
+    turned = image_orbit(bank.patterns, bank.group)
     blocks = bank(turned.flatten(0, 1))[:, :, 0, 0].unflatten(0, turned.shape[:2]).double()
     for i, kind in enumerate(bank.kinds):
         found, rho = stabiliser(blocks[i], bank.group)
@@ -75,7 +75,7 @@ def test_odd_gabor_upwards_is_bright_above_and_the_same_left_and_right():
 
 def test_patterns_of_the_bank_are_turned_copies(bank):
     """g times a pattern is the pattern that `moves` names: exact on the lattice, else nearly."""
-    turned = turn(bank.patterns, bank.group, blur=0)
+    turned = image_orbit(bank.patterns, bank.group, blur=0)
     inside = disc(SIZE, softness=1e-3)  # turning brings reflections into the corners
     for g in range(bank.group.order):
         difference = (turned[:, g] - bank.patterns[bank.moves[g]]) * inside

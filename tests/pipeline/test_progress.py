@@ -131,10 +131,11 @@ def test_nothing_is_deleted_before_it_is_said(make_notebook, tmp_path, monkeypat
 def test_files_are_utf8_whatever_the_locale(tmp_path):
     code = (
         "import sys, locale\n"
-        "from gc_utils.evidence import Findings, load_findings\n"
+        "from gc_utils.evidence import Claim, Finding, Findings, load_findings\n"
         "findings = Findings(sys.argv[1], '04_symmetry')\n"
-        "findings.record('GC3', claim='blocks', source='x', value={'\\u03c1': 0.5},"
-        " verdict='reproduced', why='p \\u2264 0.01')\n"
+        "claim = Claim('GC3', 'blocks', 'blocks', 'x')\n"
+        "value, why = {'\\u03c1': 0.5}, 'p \\u2264 0.01'\n"
+        "findings.record(Finding(claim, value, 'reproduced', why))\n"
         "assert load_findings(sys.argv[1])[0]['why'] == 'p \\u2264 0.01'\n"
         "print(locale.getencoding())\n"
     )

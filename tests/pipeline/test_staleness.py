@@ -10,7 +10,7 @@ import shlex
 import pytest
 
 from gc_utils.__main__ import main
-from gc_utils.evidence import Findings
+from gc_utils.evidence import Claim, Finding, Findings
 from gc_utils.pipeline import CODE
 from gc_utils.pipeline.presets import PRESETS, Preset
 from gc_utils.pipeline.runner import NotebookFailed, run
@@ -154,9 +154,9 @@ def test_a_failed_run_leaves_what_comes_after_marked(go, tmp_path, make_notebook
 
 
 def test_the_report_marks_what_is_stale_everywhere(go, tmp_path):
-    finding = {"claim": "a", "source": "b", "value": 1, "verdict": "reproduced", "why": "c"}
     for name in ("02_second", "07_alone"):
-        Findings(tmp_path / "out", name).record(f"GC{name[1]}", **finding)
+        finding = Finding(Claim(f"GC{name[1]}", "a", "a", "b"), 1, "reproduced", "c")
+        Findings(tmp_path / "out", name).record(finding)
     go(only=["01"], parameters={"group": "D16"})
     page = report(tmp_path)
     mark = '<span class="stale">stale</span>'

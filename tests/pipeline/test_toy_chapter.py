@@ -28,7 +28,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from gc_utils.evidence import Findings
+from gc_utils.evidence import Claim, Finding, Findings
 from gc_utils.figures import save_figure
 
 sys.path.insert(0, str(Path.cwd()))
@@ -42,10 +42,8 @@ drawing = Figure(figsize=(3, 2))
 drawing.subplots().bar(["before", "total"], [before, found])
 save_figure(drawing, run_dir, "11_total", "What was there before, and the total of the toys.")
 findings = Findings(run_dir, "11_toy")
-findings.record(
-    "TO1", claim="toys add up", source="Toymaker 2030", value=found,
-    verdict="reproduced", why="they were counted",
-)
+claim = Claim("TO1", "toys add up", "toys add up", "Toymaker 2030")
+findings.record(Finding(claim, found, "reproduced", "they were counted"))
 print(findings.sentence("TO1"))
 """
 BASE = 'run_dir = "out"  # the run folder\nbase = 10  # to begin with\n'

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gc_utils.figures.parts import pictures
+from gc_utils.figures.parts import as_images
 from gc_utils.figures.style import GREY, OKABE_ITO, PALE, styled
 from gc_utils.statistics import rate
 
@@ -38,7 +38,7 @@ def image_rows(rows: Mapping[str, Tensor], *, columns: Sequence[str] = ()) -> Fi
     for line, (name, x) in zip(axes, rows.items(), strict=True):
         for ax in line:
             ax.axis("off")
-        for ax, image in zip(line, pictures(x), strict=False):
+        for ax, image in zip(line, as_images(x), strict=False):
             ax.imshow(image)
         line[0].text(
             -0.1, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=8
@@ -148,7 +148,7 @@ def perturbations(rows: Mapping[str, tuple[Tensor, Tensor]], *, factor: float = 
         for i in range(len(clean)):
             change = 0.5 + factor * (moved[i] - clean[i])
             for j, x in enumerate((clean[i], moved[i], change)):
-                line[3 * i + j].imshow(pictures(x))
+                line[3 * i + j].imshow(as_images(x))
         line[0].text(
             -0.1, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=8
         )

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError, choose
 from gc_utils.images.labelled import Task
+from gc_utils.linear import ridge
 from gc_utils.studies.intertwiners.networks import (
     BATCH,
     HIDDEN,
@@ -114,9 +115,7 @@ class Seam:
     def least_squares(self) -> Tensor:
         """The linear map that leaves least of the upper network's activations, `(C, C)`."""
         x, y = as_rows(self.given).double(), as_rows(self.wanted).double()
-        gram = x.T @ x
-        ridge = (1e-6 * gram.diagonal().mean() + 1e-12) * torch.eye(len(gram), dtype=gram.dtype)
-        return torch.linalg.solve(gram + ridge, x.T @ y).T.float()
+        return ridge(x.T @ x, x.T @ y, 1e-6, floor=1e-12).T.float()
 
     def full(self) -> Stitch:
         """Any linear map, learnt on the task from least squares on.

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from gc_utils.evidence import Claim, Evidence, Finding, verdict
-from gc_utils.evidence.verdicts import NOT_REPRODUCED, NOT_TESTED
 from gc_utils.studies.missing_curves.coverage import GAP, LEAST_NEURONS, Filling
 from gc_utils.studies.missing_curves.hidden_bank import SUPERPOSED
 from gc_utils.studies.missing_curves.manifold import BLOCK, PRINCIPAL, SINGLE
@@ -367,10 +366,4 @@ def closing_sentence(layer: str, gaps: Finding, split: Finding) -> str:
         True: "its features take most neurons with two preferred curves apart",
         False: "its features do not take most neurons with two preferred curves apart",
     }
-    return f"In {layer} {found[_held(gaps)]}, and {taken[_held(split)]}."
-
-
-def _held(finding: Finding) -> bool | None:
-    if finding.verdict == NOT_TESTED:
-        return None
-    return finding.verdict != NOT_REPRODUCED
+    return f"In {layer} {found[gaps.held]}, and {taken[split.held]}."

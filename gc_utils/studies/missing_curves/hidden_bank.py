@@ -9,19 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed, parallel_config
-from tqdm.auto import tqdm
 
 from gc_utils.crosscoder.metrics import evaluate
 from gc_utils.crosscoder.training import TrainConfig, train
 from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.models.filter_bank import KINDS, FilterBank, draw_filter
+from gc_utils.parallel import side_by_side
 from gc_utils.statistics import apart
 from gc_utils.studies.missing_curves.radial_tuning import codes, peaks
 
 SUPERPOSED, LEFT_OUT = "superposed", "left out (control)"
-IDLE = 10  # seconds after which a worker without work ends and frees its memory
 
 
 @dataclass(frozen=True)
@@ -291,27 +289,23 @@ def hidden_trials(seeds: Sequence[int], *, workers: int = 2, progress: bool = Tr
         Two results a seed, from `hidden_trial`, with `seed` and `superposed`, in the order of the
         seeds.
     """
-    with parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE):
-        pool = Parallel(n_jobs=min(workers, len(seeds)), return_as="generator")
-        pairs = pool(delayed(_hidden_pair)(seed) for seed in seeds)
-        bar = tqdm(pairs, desc="hidden banks", total=len(seeds), disable=not progress)
-        return [result for pair in bar for result in pair]
+    calls = [(seed,) for seed in seeds]
+    pairs = dict(
+        side_by_side(_hidden_pair, calls, workers=workers, label="hidden banks", progress=progress)
+    )
+    return [result for i in range(len(calls)) for result in pairs[i]]
 
 
 def _hidden_pair(seed: int) -> list[dict[str, object]]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # trials run side by side
-    try:
-        bank = FilterBank("C16")
-        z = bank_responses(bank, 20_000, seed=seed)
-        results = []
-        for superposed in (True, False):
-            hidden = hidden_bank(bank, superposed=superposed, seed=seed)
-            found = hidden_trial(hidden, z, seed=seed)
-            results.append(found | {"seed": seed, "superposed": superposed})
-        return results
-    finally:  # a single trial runs in the caller's own process
-        torch.set_num_threads(threads)
+    """The trials of one seed, with the missing filters superposed and left out."""
+    bank = FilterBank("C16")
+    z = bank_responses(bank, 20_000, seed=seed)
+    results = []
+    for superposed in (True, False):
+        hidden = hidden_bank(bank, superposed=superposed, seed=seed)
+        found = hidden_trial(hidden, z, seed=seed)
+        results.append(found | {"seed": seed, "superposed": superposed})
+    return results
 
 
 def trial_table(results: Sequence[dict]) -> pd.DataFrame:

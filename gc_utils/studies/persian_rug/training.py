@@ -8,56 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
 from gc_utils.closure import code_digest
 from gc_utils.errors import UserError
+from gc_utils.files import load_checkpoint, save_checkpoint
 from gc_utils.studies.persian_rug.models import Rug, check_units, sparse_data
-
-
-class _Checkpoint:
-    """What the next step of a training depends on, in one file named by the settings."""
-
-    def __init__(self, folder: Path, settings: dict[str, float | str]) -> None:
-        named = json.dumps(settings, sort_keys=True)
-        digest = hashlib.sha256(named.encode()).hexdigest()[:12]
-        self.path = folder / f"{settings['n_s']}_{settings['n_d']}_{digest}.safetensors"
-
-    def write(self, step, parameters, adam, draw, rows, seen) -> None:
-        tensors = {f"parameter.{i}": w.detach().contiguous() for i, w in enumerate(parameters)}
-        for i, state in adam.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{name}": v for name, v in state.items()}
-        tensors |= {"draw": draw.get_state(), "seen": torch.tensor([float(v) for v in seen])}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        save_file(tensors, part, {"step": str(step), "rows": json.dumps(rows)})
-        part.replace(self.path)
-
-    def read(self, parameters, adam, draw, rows, seen) -> int:
-        """Put everything back; the step that was reached."""
-        if not self.path.exists():
-            return 0
-        try:
-            with safe_open(self.path, "pt") as file:
-                notes = file.metadata()
-            tensors = load_file(self.path)
-        except SafetensorError as error:
-            raise UserError(f"{self.path} is not a checkpoint: {error}; delete it.") from error
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        with torch.no_grad():
-            for name, value in tensors.items():
-                kind, *where = name.split(".")
-                if kind == "parameter":
-                    parameters[int(where[0])].copy_(value)
-                elif kind == "adam":
-                    state.setdefault(int(where[0]), {})[where[1]] = value
-        adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
-        draw.set_state(tensors["draw"])
-        rows += json.loads(notes["rows"])
-        seen += list(tensors["seen"])
-        return int(notes["step"])
 
 
 def train_rug(
@@ -118,8 +74,15 @@ def train_rug(
         **{"batch": batch, "seed": seed, "every": every},
         "code": code_digest(__name__),  # steps of other code are not gone on from
     }
-    checkpoint = keep and _Checkpoint(Path(keep), settings)
-    done = checkpoint.read(parameters, adam, draw, rows, seen) if checkpoint else 0
+    path = keep and _checkpoint_path(Path(keep), settings)
+    done = 0
+    if path and path.exists():
+        tensors, notes = load_checkpoint(path, adam)
+        with torch.no_grad():
+            for i, w in enumerate(parameters):
+                w.copy_(tensors[f"parameter.{i}"])
+        draw.set_state(tensors["draw"])
+        done, rows, seen = int(notes["step"]), json.loads(notes["rows"]), list(tensors["seen"])
     at = range(done + 1, steps + 1)
     for step in tqdm(
         at, f"{n_s} entries", initial=done, total=steps, disable=not progress, leave=False
@@ -133,9 +96,17 @@ def train_rug(
         if step == steps or (every and step % every == 0):
             rows.append({"step": step, "loss": float(torch.stack(seen).mean())})
             seen.clear()
-        if checkpoint and (step == steps or step % keep_every == 0):
-            checkpoint.write(step, parameters, adam, draw, rows, seen)
+        if path and (step == steps or step % keep_every == 0):
+            tensors = {f"parameter.{i}": w for i, w in enumerate(parameters)}
+            tensors |= {"draw": draw.get_state(), "seen": torch.tensor(seen)}
+            save_checkpoint(path, tensors, adam, {"step": str(step), "rows": json.dumps(rows)})
     return Rug(*(w.detach() for w in parameters)), pd.DataFrame(rows)
+
+
+def _checkpoint_path(folder: Path, settings: dict[str, float | str]) -> Path:
+    """The file of a training, named by everything that its steps depend on."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    return folder / f"{settings['n_s']}_{settings['n_d']}_{digest}.safetensors"
 
 
 def plateau(history: pd.DataFrame, least: float, within: float = 0.05) -> tuple[int, int] | None:

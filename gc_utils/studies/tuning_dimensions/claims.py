@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from gc_utils.evidence import Claim, Evidence, Finding, verdict
-from gc_utils.evidence.verdicts import NOT_REPRODUCED, NOT_TESTED
 from gc_utils.inspection.decompositions import BASELINE, METHODS
 from gc_utils.studies.tuning_dimensions.bank_trials import CONTROL
 
@@ -253,16 +252,10 @@ def closing_sentence(bank: Finding, layers: Finding, summary: pd.DataFrame) -> s
     directions = int(summary.loc["dimensions over 0.5"].sum())
     random = int(summary.loc["the same of random directions"].sum())
     return (
-        f"{known[_held(bank)]}, {early[_held(layers)]}, and {directions} of the dimensions are "
+        f"{known[bank.held]}, {early[layers.held]}, and {directions} of the dimensions are "
         f"group directions, {random} of as many random ones."
     )
 
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-
-
-def _held(finding: Finding) -> bool | None:
-    if finding.verdict == NOT_TESTED:
-        return None
-    return finding.verdict != NOT_REPRODUCED

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gc_utils.figures.parts import pictures, thumbnails
+from gc_utils.figures.parts import as_images, thumbnails
 from gc_utils.figures.style import GREY, OKABE_ITO, PALE, styled
 
 
@@ -77,9 +77,9 @@ def walks(
     figure = plt.figure(figsize=(width, height))
     for n, row in enumerate(rows):
         line, column = n % lines, n // lines
-        shown = pictures(np.concatenate(list(row["patches"].swapaxes(0, 1))))
+        shown = as_images(np.concatenate(list(row["patches"].swapaxes(0, 1))))
         if row["images"] is not None:
-            above = pictures(row["images"])
+            above = as_images(row["images"])
             if above.shape[1:] != shown.shape[1:]:  # the same side for both
                 above = np.stack([_resized(a, shown.shape[1]) for a in above])
             shown = np.concatenate([above, shown])

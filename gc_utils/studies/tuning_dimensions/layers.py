@@ -17,9 +17,9 @@ import torch
 
 from gc_utils.activations.store import ActivationStore
 from gc_utils.groups import Group
-from gc_utils.images.orbits import turn
+from gc_utils.images.orbits import image_orbit
 from gc_utils.inspection.decompositions import BASELINE, METHODS, Decomposition, decompose
-from gc_utils.inspection.patches import turn_patch
+from gc_utils.inspection.patches import rotate_patch
 from gc_utils.studies.tuning_dimensions.attributes import explained_by, measure
 from gc_utils.symmetry.spectra import frequency_spectrum, invariance
 
@@ -76,7 +76,7 @@ class LayerStudy:
         """The crops behind some rows, rotated as they were, uint8 `(k, S, S, 3)`."""
         patches = self.store.patches
         return np.stack(
-            [turn_patch(patches[n], self.store.group, int(e)) for n, e in self.rows[list(rows)]]
+            [rotate_patch(patches[n], self.store.group, int(e)) for n, e in self.rows[list(rows)]]
         )
 
     def best(self) -> pd.DataFrame:
@@ -121,7 +121,7 @@ def study_layer(
     crops = torch.empty(len(rows), *patches.shape[1:])
     for sample in np.unique(rows[:, 0]):
         here = np.flatnonzero(rows[:, 0] == sample)
-        crops[here] = turn(patches[sample], g, blur=0.0)[rows[here, 1]]
+        crops[here] = image_orbit(patches[sample], g, blur=0.0)[rows[here, 1]]
     measured = measure(crops)
     photographs = store.samples["photograph"][rows[:, 0]]
     shuffled = measured.iloc[rng.permutation(len(measured))].reset_index(drop=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gc_utils.evidence import Evidence, Findings
+from gc_utils.evidence import Evidence
 from gc_utils.inspection import BASELINE, METHODS
 from gc_utils.studies.tuning_dimensions import claims
 
@@ -34,13 +34,6 @@ ALL = dict.fromkeys(METHODS, 0.3) | {BASELINE: 0.1}
 NONE = dict.fromkeys(METHODS, 0.1) | {BASELINE: 0.3}
 
 
-def recorded(finding, tmp_path):
-    """The finding is short enough, and can be written."""
-    assert len(finding.why.split()) <= 25, finding.why
-    assert finding.claim.id in Findings(tmp_path, "07_tuning_dimensions").record(finding)
-    return finding
-
-
 @pytest.mark.parametrize(
     "table, verdict, words",
     [
@@ -52,8 +45,8 @@ def recorded(finding, tmp_path):
         (trials({}), "not tested here", "no patches were shown"),
     ],
 )
-def test_the_bank_is_recovered_or_not(tmp_path, table, verdict, words):
-    finding = recorded(claims.gabor_bank(table), tmp_path)
+def test_the_bank_is_recovered_or_not(recorded, table, verdict, words):
+    finding = recorded(claims.gabor_bank(table))
     assert finding.verdict == verdict and words in finding.why
     assert finding.evidence is Evidence.KNOWN
 
@@ -97,12 +90,12 @@ def layers(evidence=Evidence.PAPER, chance=0.02, method="ICA", **r2):
         ({"chance": 0.95}, "not reproduced", "for 6 of 6 attributes"),
     ],
 )
-def test_the_first_layers_are_tuned_or_not(tmp_path, changed, verdict, words):
-    finding = recorded(layers(**changed), tmp_path)
+def test_the_first_layers_are_tuned_or_not(recorded, changed, verdict, words):
+    finding = recorded(layers(**changed))
     assert finding.verdict == verdict and words in finding.why
 
 
-def test_what_is_recorded_of_the_first_layers(tmp_path):
+def test_what_is_recorded_of_the_first_layers(recorded):
     value = layers().value
     assert value["conv2d0, best R² of orientation"] == "0.30 (PCA; ICA 0.05)"
     assert value["conv2d1, best R² of frequency"] == "0.20 (ICA; ICA 0.20)"
@@ -113,7 +106,7 @@ def test_what_is_recorded_of_the_first_layers(tmp_path):
     missing = claims.first_layers(Evidence.PAPER, {"conv2d0": one * np.nan}, chance, "PCA")
     assert missing.verdict == "not reproduced"
     assert missing.value["conv2d0, best R² of colour"] == "none"
-    empty = recorded(claims.first_layers(Evidence.PAPER, {}, {}, "PCA"), tmp_path)
+    empty = recorded(claims.first_layers(Evidence.PAPER, {}, {}, "PCA"))
     assert empty.verdict == "not tested here" and empty.why == "no layer was studied"
 
 
