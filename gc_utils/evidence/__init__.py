@@ -7,6 +7,7 @@ from gc_utils.evidence.findings import (
     Findings,
     finding_cells,
     load_findings,
+    load_readable,
     measured,
     sentence,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "VERDICTS",
     "finding_cells",
     "load_findings",
+    "load_readable",
     "measured",
     "network_evidence",
     "sentence",

@@ -26,6 +26,8 @@ from gc_utils.evidence.verdicts import NOT_REPRODUCED, NOT_TESTED, VERDICTS, Evi
 from gc_utils.files import write_json
 
 COLUMNS = ("claim", "source", "measured", "verdict", "notebook")
+# What an entry of any version has.
+_KEYS = frozenset({*COLUMNS, "id", "value", "interval", "why"} - {"measured"})
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,20 @@ class Findings:
                 finite, an empty text.
         """
         entry = _entry(finding) | {"notebook": self.notebook}
-        others = [old for old in self.load() if old["id"] != entry["id"]]
+        try:
+            others = [old for old in self.load() if old["id"] != entry["id"]]
+        except UserError:  # the notebook that is run again makes its other findings again too
+            others = []
         write_json(self.path, [*others, entry])
         return sentence(entry)
 
     def load(self) -> list[dict]:
-        """This notebook's findings so far, in the order in which they were made."""
-        return json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
+        """This notebook's findings so far, in the order in which they were made.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return _read(self.path) if self.path.exists() else []
 
     def sentence(self, id: str) -> str:
         """The finding `id` as a sentence for a reader."""
@@ -123,9 +132,62 @@ class Findings:
 
 
 def load_findings(run_dir: str | os.PathLike) -> list[dict]:
-    """All findings of a run folder, in the order of its notebooks."""
-    paths = sorted((Path(run_dir) / "results").glob("*.json"))
-    return [entry for path in paths for entry in json.loads(path.read_text(encoding="utf-8"))]
+    """All findings of a run folder, in the order of its notebooks.
+
+    Args:
+        run_dir: the run folder.
+
+    Returns:
+        The entries; none if nothing was recorded.
+
+    Raises:
+        UserError: a file of findings is damaged; names it, and the notebook to run again.
+    """
+    return [entry for path in _paths(run_dir) for entry in _read(path)]
+
+
+def load_readable(run_dir: str | os.PathLike) -> tuple[list[dict], list[str]]:
+    """The findings of a run folder without those in damaged files, for a reader who needs the rest.
+
+    Args:
+        run_dir: the run folder.
+
+    Returns:
+        The entries in the order of the notebooks, and one message a damaged file.
+    """
+    entries, messages = [], []
+    for path in _paths(run_dir):
+        try:
+            entries += _read(path)
+        except UserError as damage:
+            messages.append(str(damage))
+    return entries, messages
+
+
+def _paths(run_dir: str | os.PathLike) -> list[Path]:
+    return sorted((Path(run_dir) / "results").glob("*.json"))
+
+
+def _read(path: Path) -> list[dict]:
+    """The entries of one file, refused if it is cut short or holds anything else."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        problem = "" if _are_entries(entries) else "it holds something else"
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    if problem:
+        raise UserError(
+            f"{path.resolve()} is no list of findings: {problem}. Run the notebook {path.stem} "
+            "again."
+        )
+    return entries
+
+
+def _are_entries(content: Any) -> bool:
+    return isinstance(content, list) and all(
+        isinstance(entry, dict) and entry.keys() >= _KEYS and entry["verdict"] in VERDICTS
+        for entry in content
+    )
 
 
 def sentence(entry: dict) -> str:

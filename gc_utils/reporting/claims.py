@@ -43,7 +43,7 @@ def write_claims(
         Where the page was written.
 
     Raises:
-        UserError: The run has no findings, or is no run.
+        UserError: The run has no findings or a damaged file of them, or is no run.
     """
     docs, run_dir = Path(docs), Path(run_dir)
     manifest = read_manifest(run_dir)

@@ -62,7 +62,7 @@ def update_readme(
 
     Raises:
         UserError: The README lacks the marks `<!-- notebooks -->` or `<!-- claims -->` with their
-            ends, or the run has no findings. Nothing is written then.
+            ends, or the run has no findings or a damaged file of them. Nothing is written then.
     """
     root, run_dir = Path(root), Path(run_dir)
     manifest = read_manifest(run_dir)

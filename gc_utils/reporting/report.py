@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from gc_utils.evidence.findings import COLUMNS, VERDICTS, load_findings, measured, sentence
+from gc_utils.evidence.findings import COLUMNS, VERDICTS, load_readable, measured, sentence
 from gc_utils.figures.saving import caption
 from gc_utils.files import write_whole
 from gc_utils.pipeline.staleness import CODE, ran_with
@@ -37,7 +37,9 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
     """
     run_dir = Path(run_dir)
     manifest = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-    records, findings = manifest["notebooks"], load_findings(run_dir)
+    records = manifest["notebooks"]
+    # A report is written after every run, one that failed too: a damaged file must not stop it.
+    findings, damaged = load_readable(run_dir)
     known = [n for n in notebooks if n.name in records]
     values = _values(manifest["parameters"], {n.name: ran_with(n, records[n.name]) for n in known})
     page = render(
@@ -47,6 +49,7 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
         sections=[_section(n, records[n.name], findings, run_dir) for n in known],
         heads=("id", *COLUMNS),
         claims=[_row(entry) for entry in findings],
+        damaged=damaged,
         records={name: _times(record) for name, record in records.items()},
         parameters={name: _say(found) for name, found in values.items()},
         versions=manifest["versions"],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gc_utils.errors import UserError
-from gc_utils.evidence import Findings, load_findings
+from gc_utils.evidence import Findings, load_findings, load_readable
 
 
 def test_a_finding_reads_as_a_sentence(tmp_path, record):
@@ -45,3 +45,20 @@ def test_a_finding_that_says_nothing_is_refused(tmp_path, record, changes, said)
     with pytest.raises(UserError, match=said):
         record(Findings(tmp_path, "03_cluster"), **changes)
     assert load_findings(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", '[{"id": "GC1"', "{}", "[1]", '[{"id": "GC1"}]', "[\xff]"])
+def test_a_damaged_file_is_named_and_its_notebook_records_again(tmp_path, record, text):
+    record(Findings(tmp_path, "03_cluster"))
+    damaged = tmp_path / "results" / "04_symmetry.json"
+    damaged.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError) as told:
+        load_findings(tmp_path)
+    message = str(told.value)
+    assert message.startswith(f"{damaged.resolve()} is no list of findings: ")
+    assert message.endswith("Run the notebook 04_symmetry again.") and "\n" not in message
+    entries, messages = load_readable(tmp_path)
+    assert [entry["id"] for entry in entries] == ["GC1"] and messages == [message]
+    record(Findings(tmp_path, "04_symmetry"), "GC3")
+    assert [entry["id"] for entry in load_findings(tmp_path)] == ["GC1", "GC3"]
+    assert load_readable(tmp_path)[1] == []

@@ -139,6 +139,15 @@ def test_a_readme_without_marks_is_left_alone(root, run_dir, mark):
     assert readme.read_text("utf-8") == before and not (root / "docs").exists()
 
 
+def test_a_damaged_file_of_findings_leaves_the_readme_alone(root, run_dir):
+    before = (root / "README.md").read_text("utf-8")
+    damaged = run_dir / "results" / "02_second.json"
+    damaged.write_text("[{", "utf-8")
+    with pytest.raises(UserError, match="02_second.json is no list of findings.*02_second again"):
+        update_readme(root, run_dir, NOTEBOOKS)
+    assert (root / "README.md").read_text("utf-8") == before and not (root / "docs").exists()
+
+
 def test_a_folder_that_is_no_run_is_named(root, tmp_path):
     with pytest.raises(UserError, match="run.json"):
         update_readme(root, tmp_path / "nowhere", NOTEBOOKS)

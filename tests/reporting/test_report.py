@@ -58,6 +58,18 @@ def test_the_report_tells_the_story_and_needs_nothing_else(report):
     assert "images photos+scenes:64" in page
 
 
+def test_a_damaged_file_of_findings_is_named_in_the_report(report):
+    from gc_utils.reporting import write_report
+
+    damaged = report.parent / "results" / "01_first.json"
+    damaged.write_text(damaged.read_text("utf-8")[:-5], "utf-8")
+    write_report(report.parent, find_notebooks(report.parents[1] / "notebooks"))
+    page = report.read_text(encoding="utf-8")
+    assert page.count('class="verdict') == 1, "the findings of the other notebook"
+    assert f"{damaged.resolve()} is no list of findings" in page
+    assert "Run the notebook 01_first again." in page
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1200, 500])
 def test_the_report_can_be_read_in_a_browser(report, screenshot, width):
