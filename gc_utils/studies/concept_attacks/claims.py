@@ -190,7 +190,14 @@ def steered(attack: Steering, noise: Steering, evidence: Evidence) -> Finding:
         attack: what the attack within the largest bound did.
         noise: what noise of that size did.
         evidence: what the visualised classifier is evidence of.
+
+    Returns:
+        The finding; it cannot be asked with one start, or if a movement is not a number.
     """
+    if not (_defined(attack) and _defined(noise)):
+        why = "how far the detectors move under attack or noise is undefined"
+        word = verdict(None, evidence)
+        return Finding(STEERED, "undefined", word, why, evidence=evidence)
     mean, by_noise = float(attack.moved.mean()), float(noise.moved.mean())
     ends = mean_interval(attack.moved) if len(attack.moved) > 1 else None
     holds = None
@@ -202,6 +209,11 @@ def steered(attack: Steering, noise: Steering, evidence: Evidence) -> Finding:
     else:
         moved += ", but one start has no interval"
     return Finding(STEERED, mean, verdict(holds, evidence), moved, interval=ends, evidence=evidence)
+
+
+def _defined(steering: Steering) -> bool:
+    """Whether there are starts, and everything measured of them is a number."""
+    return bool(len(steering.moved) and np.isfinite([*steering.moved, steering.crossed]).all())
 
 
 def causes(clean: CleanDecisions, alone: Sequence[bool], pooled: Sequence[bool]) -> Finding:
@@ -367,6 +379,8 @@ def transfer_sentence(attempts: pd.DataFrame, condition: str) -> str:
 
 def steering_sentence(attack: Steering, noise: Steering) -> str:
     """How far what the detectors see moved towards the other texture, in a sentence."""
+    if not (_defined(attack) and _defined(noise)):
+        return "How far the detectors move under attack or noise is undefined."
     return (
         f"Attack: {attack.moved.mean():+.2f} towards the other texture, of 2 at most, and "
         f"{attack.crossed:.0%} of the images change sides; noise: {noise.moved.mean():+.2f} and "

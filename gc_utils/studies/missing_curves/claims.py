@@ -111,7 +111,8 @@ def gaps_filled(
         unmatched: The share of features that no neuron is similar to.
 
     Returns:
-        The finding; it cannot be asked with fewer than `LEAST_NEURONS` curve neurons or no gap.
+        The finding; it cannot be asked with fewer than `LEAST_NEURONS` curve neurons, without a
+        gap, or if `unmatched` is not a number.
     """
     count, closed = len(filling.gaps), filling.count
     known = f"{hidden.found} of {hidden.banks} hidden banks are solved"
@@ -130,14 +131,19 @@ def gaps_filled(
     elif not features > MORE * by_random:
         holds = False
         why = (
-            f"{features} features of {layer} detect curves, {by_random:.1f} of as many random "
-            f"directions; {closed} of {count} gaps are filled"
+            f"{features} features of {layer} detect curves, {_number(by_random, 1)} of as many "
+            f"random directions; {closed} of {count} gaps are filled"
         )
     elif not closed >= 0.5 * count:
         holds = False
         why = (
             f"{closed} of {count} gaps of {layer} are filled; evenly drawn angles fill as many in "
             f"{filling.chance:.0%} of draws"
+        )
+    elif not np.isfinite(unmatched):
+        holds = None
+        why = (
+            f"no feature of {layer} can be compared with neurons: the share like none is undefined"
         )
     elif not unmatched > 0:
         holds = False
@@ -153,13 +159,20 @@ def gaps_filled(
         "controls with none found": f"{hidden.empty} of {hidden.controls}",
         f"curve detectors of {layer}, neurons": neurons,
         "features": features,
-        "among as many random directions": round(float(by_random), 1),
+        "among as many random directions": _number(by_random, 1),
         f"gaps of {GAP:g}° or more between the neurons": count,
         "of these filled by features": closed,
         "by random directions": round(filling.random, 1),
-        f"features of {layer} like no neuron": float(unmatched),
+        f"features of {layer} like no neuron": _number(unmatched),
     }
     return Finding(GAPS_FILLED, value, verdict(holds, evidence), why, evidence=evidence)
+
+
+def _number(value: float, digits: int | None = None) -> float | str:
+    """A number as it is recorded, rounded to some digits; "undefined" if it is none."""
+    if not np.isfinite(value):
+        return "undefined"
+    return float(value) if digits is None else round(float(value), digits)
 
 
 def neurons_split(
@@ -202,7 +215,7 @@ def neurons_split(
     else:
         holds = None
         why = f"no neuron of {layer} has two preferred curves: there is nothing to split"
-    value |= {f"one peak only, {who}": float(share) for who, share in single.items()}
+    value |= {f"one peak only, {who}": _number(share) for who, share in single.items()}
     return Finding(NEURONS_SPLIT, value, verdict(holds, evidence), why, evidence=evidence)
 
 
@@ -266,7 +279,8 @@ def splitting_sentences(split: pd.DataFrame, single: Mapping[str, float]) -> lis
 
     Args:
         split: From `split_doubles`.
-        single: The share of neurons and of features with one peak only.
+        single: The share of neurons and of features with one peak only, of those that respond most
+            to arcs; NaN where none does.
 
     Returns:
         The sentences.
@@ -282,6 +296,10 @@ def splitting_sentences(split: pd.DataFrame, single: Mapping[str, float]) -> lis
             f"{split['own'].median():.2f} for neurons; that at its own peak is {own:.2f} for the "
             "features that write there (medians)."
         )
+    if without := [who for who in ("neurons", "features") if not np.isfinite(single[who])]:
+        none = " and no ".join(who.removesuffix("s") for who in without)
+        lines.append(f"No {none} responds most to arcs: second peaks cannot be compared.")
+        return lines
     more = single["features"] - single["neurons"]
     often = "less often than" if more > SIMILAR else "more often than"
     often = "about as often as" if abs(more) <= SIMILAR else often

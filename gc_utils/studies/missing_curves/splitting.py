@@ -149,11 +149,11 @@ def single_peaked(kinds: Sequence[str], tuning: pd.DataFrame) -> float:
         tuning: `RadialTuning.table` of the units.
 
     Returns:
-        The share; 0 if no unit responds most to arcs.
+        The share; NaN if no unit responds most to arcs.
     """
     peaks = tuning["peaks"][np.asarray(kinds) == "curve"]
     peaks = peaks[peaks > 0]
-    return float((peaks == 1).mean()) if len(peaks) else 0.0
+    return float((peaks == 1).mean()) if len(peaks) else float("nan")
 
 
 def unmatched_features(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from gc_utils.evidence import Claim, Evidence, Finding, verdict
@@ -157,20 +158,28 @@ def scalings(sparse: pd.DataFrame) -> Finding:
         sparse: Rows of `sparse_limit`.
 
     Returns:
-        The finding; it cannot be asked without p of 1e-4 or below.
+        The finding; it cannot be asked without p of 1e-4 or below, or if a power or a loss at
+        these p is not a number.
     """
     rare = sparse[sparse.p <= RARE]
+    ratio = "loss / (p² (1/r - 1) / 3)"
+    # A mean would leave out what is not a number.
+    known = np.isfinite(rare[["local power of p", "linear power of p", ratio]]).all(axis=1)
+    why = ""
     if rare.empty:
         why = f"no p of {RARE:g} or below"
+    elif not known.all():
+        why = f"powers or losses are undefined for {int((~known).sum())} of {len(rare)} pairs "
+        why += f"of p and r at p of {RARE:g} or below"
+    if why:
         return Finding(SCALINGS, {}, verdict(None, Evidence.KNOWN), why, evidence=Evidence.KNOWN)
     power = float(rare["local power of p"].mean())
     linear = float(rare["linear power of p"].mean())
     rarest = float(rare.p.min())
-    level = rare[rare.p == rarest]["loss / (p² (1/r - 1) / 3)"]
+    level = rare[rare.p == rarest][ratio]
     value = {
         f"power of p at {_exponent(RARE)} and below": power,
-        f"loss / (p² (1/r - 1) / 3) at {_exponent(rarest)}, over r": f"{level.min():.2f} to "
-        f"{level.max():.2f}",
+        f"{ratio} at {_exponent(rarest)}, over r": f"{level.min():.2f} to {level.max():.2f}",
     }
     holds = bool(POWERS[0] < power < POWERS[1] and level.max() / level.min() < 1.1)
     why = f"the closed form goes as p to the {power:.2f} and as 1/r - 1 within "

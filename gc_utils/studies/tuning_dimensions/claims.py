@@ -94,10 +94,11 @@ def first_layers(
         method: The method whose dimensions are walked along.
 
     Returns:
-        The finding; it cannot be asked without a layer.
+        The finding; it cannot be asked without a layer, or if a shuffled attribute has no R².
     """
     asked = [(layer, attribute) for layer in best for attribute in ASKED]
     value, missed, highest, winners = {}, [], [], set()
+    unknown = [f"{a} in {layer}" for layer, a in asked if pd.isna(chance[layer][a])]
     for layer, attribute in asked:
         r2 = best[layer][attribute].drop(BASELINE, errors="ignore").dropna()
         name = f"{layer}, best R² of {attribute}"
@@ -113,11 +114,11 @@ def first_layers(
             missed.append(f"{attribute} in {layer}")
     if not asked:
         holds, why, value = None, "no layer was studied", {"layers studied": 0}
+    elif unknown:
+        holds, some = None, _some(unknown, len(asked))
+        why = f"the R² of shuffled attributes is undefined for {some}"
     elif missed:
-        holds = False
-        some = (
-            ", ".join(missed) if len(missed) <= 3 else f"{len(missed)} of {len(asked)} attributes"
-        )
+        holds, some = False, _some(missed, len(asked))
         why = f"no method's R² is over {LEAST:g} and over that of shuffled attributes for {some}"
     else:
         holds = True
@@ -255,6 +256,11 @@ def closing_sentence(bank: Finding, layers: Finding, summary: pd.DataFrame) -> s
         f"{known[bank.held]}, {early[layers.held]}, and {directions} of the dimensions are "
         f"group directions, {random} of as many random ones."
     )
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    """Up to three attributes by name, more as a number of `count`."""
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} of {count} attributes"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -149,6 +149,21 @@ def test_steering_has_to_exceed_noise_and_turn_most_images(tmp_path):
         recordable(finding, tmp_path)
 
 
+@pytest.mark.parametrize("nothing", [[], [np.nan, 1.0], [np.inf, 1.0]])
+def test_steering_that_is_not_a_number_is_not_tested(tmp_path, nothing):
+    known, unknown = Steering(np.ones(2), 1.0), Steering(np.array(nothing), 1.0)
+    for attack, noise in [
+        (unknown, known),
+        (known, unknown),
+        (Steering(np.ones(2), np.nan), known),
+    ]:
+        finding = claims.steered(attack, noise, Evidence.DEFAULT)
+        recordable(finding, tmp_path)
+        assert finding.verdict == "not tested here" and finding.interval is None
+        assert finding.value == "undefined" and "is undefined" in finding.why
+        assert "is undefined" in claims.steering_sentence(attack, noise)
+
+
 def test_causes_have_to_be_found_and_the_rest_left_alone(tmp_path):
     false = CleanDecisions([True] * 5, [True] * 3 + [False] * 17, runs=20, pairs=45)
     findings = [claims.causes(c, [False] * 20, [True] * 6) for c in (RIGHT, WRONG, false, FEW)]

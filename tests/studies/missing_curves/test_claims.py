@@ -50,6 +50,7 @@ def neurons(evidence=PAPER, hidden=SOLVED, apart=(True, True, False), single=(0.
         ({"filling": filling(True, False, False)}, "not reproduced", "1 of 3 gaps"),
         ({"features": 18}, "not reproduced", "18 features of mixed3b detect curves, 12.0 of"),
         ({"by_random": float("nan"), "features": 0}, "not reproduced", "0 features"),
+        ({"unmatched": float("nan")}, "not tested here", "the share like none is undefined"),
         ({"unmatched": 0.0}, "not reproduced", "every feature of mixed3b is similar to a neuron"),
         (
             {"hidden": dataclasses.replace(SOLVED, found=8)},
@@ -60,10 +61,9 @@ def neurons(evidence=PAPER, hidden=SOLVED, apart=(True, True, False), single=(0.
     ],
 )
 def test_gaps_are_filled_or_not(recorded, changed, verdict, words):
-    finding = gaps(**changed)
+    finding = recorded(gaps(**changed))
     assert finding.verdict == verdict and words in finding.why
-    if not np.isnan(changed.get("by_random", 0.0)):
-        recorded(finding)
+    assert "nan" not in finding.why
 
 
 def test_what_is_recorded_of_the_gaps():
@@ -156,6 +156,24 @@ def test_second_peaks_of_features_and_neurons_are_compared(features, often):
     lines = claims.splitting_sentences(doubles([True, False]), single)
     assert "1 of 2 neurons" in lines[0] and often in lines[-1]
     assert len(lines) == 3 and len(claims.splitting_sentences(doubles([]), single)) == 2
+
+
+@pytest.mark.parametrize(
+    ("neurons_share", "features_share", "words"),
+    [
+        (np.nan, 0.5, "No neuron responds most to arcs"),
+        (0.5, np.nan, "No feature responds most to arcs"),
+        (np.nan, np.nan, "No neuron and no feature responds most to arcs"),
+    ],
+)
+def test_shares_of_nothing_are_not_compared(recorded, neurons_share, features_share, words):
+    single = {"neurons": neurons_share, "features": features_share}
+    lines = claims.splitting_sentences(doubles([True, False]), single)
+    assert lines[-1].startswith(words)
+    assert "%" not in lines[-1] and "nan" not in lines[-1]
+    value = recorded(neurons(single=(neurons_share, features_share))).value
+    shares = [value[f"one peak only, {who}"] for who in single]
+    assert shares == ["undefined" if np.isnan(s) else s for s in single.values()]
 
 
 def test_new_features_are_counted():

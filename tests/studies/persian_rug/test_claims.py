@@ -113,6 +113,9 @@ def test_scalings_turn_with_the_power_and_the_spread(check):
     assert word == "not reproduced" and "p to the 1.20" in why
     assert check(claims.scalings(limit(levels=(3, 5))))[0] == "not reproduced"
     assert check(claims.scalings(limit(ps=(0.1, 0.01))))[0] == "not tested here"
+    for undefined in ({"power": np.nan}, {"levels": (np.nan, 5.3)}, {"levels": (np.inf, 5.3)}):
+        word, why = check(claims.scalings(limit(**undefined)))
+        assert word == "not tested here" and "are undefined for" in why and "of 4 pairs" in why
     value = claims.scalings(limit()).value
     assert value["loss / (p² (1/r - 1) / 3) at 1e-5, over r"] == "5.30 to 5.35"
     assert value["power of p at 1e-4 and below"] == pytest.approx(1.92)

@@ -88,11 +88,20 @@ def layers(evidence=Evidence.PAPER, chance=0.02, method="ICA", **r2):
         ({"orientation": np.nan}, "not reproduced", "for orientation in conv2d1"),
         ({"chance": 0.25}, "not reproduced", "for frequency in conv2d0, frequency in conv2d1"),
         ({"chance": 0.95}, "not reproduced", "for 6 of 6 attributes"),
+        ({"chance": np.nan}, "not tested here", "is undefined for 6 of 6 attributes"),
     ],
 )
 def test_the_first_layers_are_tuned_or_not(recorded, changed, verdict, words):
     finding = recorded(layers(**changed))
     assert finding.verdict == verdict and words in finding.why
+
+
+def test_one_attribute_without_a_chance_level_leaves_the_first_layers_open(recorded):
+    named = {"conv2d0": best()}
+    chance = {"conv2d0": dict.fromkeys(claims.ASKED, 0.02) | {"colour": np.nan}}
+    finding = recorded(claims.first_layers(Evidence.PAPER, named, chance, "ICA"))
+    assert finding.verdict == "not tested here"
+    assert finding.why == "the R² of shuffled attributes is undefined for colour in conv2d0"
 
 
 def test_what_is_recorded_of_the_first_layers(recorded):

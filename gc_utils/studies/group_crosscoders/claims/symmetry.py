@@ -39,6 +39,7 @@ FB2 = Claim(
     source="ours",
 )
 LEVEL = 0.01  # of the test that lines and curves differ after half a turn
+UNDEFINED = "undefined"  # recorded where no test or share can be computed
 RECOVERED = 0.9  # least cosine of a recovered filter, and least share of them for FB2
 
 
@@ -70,13 +71,13 @@ def half_turn_patterns(
         "curves that repeat only after 360°": whole,
     }
     value |= {f"median ρ(180°), {name}": m for name, m in orbit.medians().items()}
-    value["p (Mann–Whitney)"] = round(orbit.p, 5) if asked else 1.0
+    value["p (Mann–Whitney)"] = round(orbit.p, 5) if asked else UNDEFINED
     sizes = {"lines": len(identity.lines), "curves": len(identity.curves)}
     value |= {
         f"identity encoders, median ρ(180°) of {sizes[name]} {name}": m
         for name, m in identity.medians().items()
     }
-    value["identity encoders, p"] = round(identity.p, 5) if math.isfinite(identity.p) else 1.0
+    value["identity encoders, p"] = round(identity.p, 5) if math.isfinite(identity.p) else UNDEFINED
     value["invariant features"] = int((report.stabiliser == "G").sum())
     if asked:
         why = (
@@ -120,11 +121,15 @@ def filter_recovery(kinds: list[str], nearest: np.ndarray) -> Finding:
     nearest = np.asarray(nearest, dtype=float)
     share = float((nearest >= RECOVERED).mean()) if len(nearest) else None
     means = pd.Series(nearest, dtype=float).groupby(list(kinds)).mean()
-    value = {f"share of filters recovered at cosine {RECOVERED}": round(share or 0.0, 3)}
+    shown = UNDEFINED if share is None else round(share, 3)
+    value = {f"share of filters recovered at cosine {RECOVERED}": shown}
     value |= {f"mean best cosine, {kind}": round(float(m), 3) for kind, m in means.items()}
     word = verdict(None if share is None else share >= RECOVERED, Evidence.KNOWN)
-    why = (
-        f"{100 * (share or 0):.0f} % of {len(nearest)} filters have a feature of their own, up to "
-        f"the group; {100 * RECOVERED:.0f} % needed"
-    )
+    if share is None:
+        why = "there are no filters to recover"
+    else:
+        why = (
+            f"{100 * share:.0f} % of {len(nearest)} filters have a feature of their own, up to "
+            f"the group; {100 * RECOVERED:.0f} % needed"
+        )
     return Finding(FB2, value, word, why, evidence=Evidence.KNOWN)
