@@ -147,7 +147,10 @@ def _readme(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.pipeline.presets import DEFAULT_PRESET
     from gc_utils.reporting import update_readme
 
-    run_dir = find_run(options.run or default_output(DEFAULT_PRESET))
+    if options.run == "":
+        raise UserError("--run is empty: name a run folder, or leave --run out for runs/demo.")
+    asked = default_output(DEFAULT_PRESET) if options.run is None else options.run
+    run_dir = find_run(asked, remedy="name a run that exists with --run")
     for path in update_readme(options.root, run_dir, find_notebooks(options.notebooks, records)):
         print(path)
 
@@ -155,6 +158,7 @@ def _readme(options: argparse.Namespace, records: list[Record]) -> None:
 def _list(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.pipeline import DEFAULT_PRESET, PRESETS, find_notebooks, preset_values
 
+    notebooks = find_notebooks(options.notebooks, records)  # before anything is printed
     print("Presets (python -m gc_utils run --preset NAME)\n")
     for name, preset in PRESETS.items():
         mark = " (default)" if name == DEFAULT_PRESET else ""
@@ -162,7 +166,7 @@ def _list(options: argparse.Namespace, records: list[Record]) -> None:
         values = preset_values(name, records)
         print("    " + ", ".join(f"{key} {value}" for key, value in values.items()))
     print("\nNotebooks, and what -p NAME VALUE can set in them")
-    for notebook in find_notebooks(options.notebooks, records):
+    for notebook in notebooks:
         print(f"\n  {notebook.name}: {notebook.title}")
         for name, parameter in notebook.parameters.items():
             if name != "run_dir":

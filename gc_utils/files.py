@@ -27,7 +27,12 @@ if TYPE_CHECKING:  # the command line reads and writes files without waiting for
 LEFT_BEHIND = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
 
 
-def find_run(run_dir: str | os.PathLike, *, create: bool = False) -> Path:
+def find_run(
+    run_dir: str | os.PathLike,
+    *,
+    create: bool = False,
+    remedy: str = "set run_dir to a run that exists",
+) -> Path:
     """The run folder that a path stands for.
 
     An absolute path is taken as it is. A relative one is looked for in the current folder, then
@@ -40,22 +45,29 @@ def find_run(run_dir: str | os.PathLike, *, create: bool = False) -> Path:
     Args:
         run_dir: the path asked for, such as "runs/demo"; `~` is the home folder.
         create: make the folder if there is none, as a notebook does that reads no earlier product.
+        remedy: what a person can do who did not mean to make a run, in the words of the place
+            where they named it: a notebook's parameter, or an option of the command line.
 
     Returns:
         The absolute path of a folder that exists.
 
     Raises:
         UserError: there is no such folder (names the places looked at, and the runs that exist),
-            or it cannot be made.
+            it is a file, or it cannot be made.
     """
     places = _places(run_dir)
     for place in places:
         if place.is_dir():
             return place
+    for place in places:
+        if place.is_file():
+            folder = place.parent if place.name == "run.json" else None
+            named = f" that holds it, {str(folder)!r}" if folder else " of a run"
+            raise UserError(f"{str(place)!r} is a file, not a run folder: name the folder{named}.")
     if not create:
         raise UserError(
             f"no run folder {str(run_dir)!r}: looked for {_and(places)}. Make one with "
-            f"`python -m gc_utils run`, or set run_dir to a run that exists{_existing(places)}"
+            f"`python -m gc_utils run`, or {remedy}{_existing(places)}"
         )
     root = _repository()
     from_notebooks = root is not None and Path.cwd() == root / "notebooks"

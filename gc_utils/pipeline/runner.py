@@ -77,6 +77,10 @@ def run(
     """
     stream = stream or sys.stdout
     choose(preset, PRESETS, "preset")
+    if output == "":
+        raise UserError(
+            f"--output is empty: name a folder, or leave --output out for runs/{preset}."
+        )
     records = list(records)
     found = find_notebooks(notebooks, records)
     chosen = _select(found, only)

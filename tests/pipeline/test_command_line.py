@@ -44,6 +44,39 @@ def test_list_shows_presets_questions_and_parameters(story, capsys):
     assert "run_dir" not in told
 
 
+def test_list_prints_nothing_without_notebooks(story, capsys):
+    assert main(["list", "--notebooks", "nowhere"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and "no notebooks in 'nowhere'" in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--output", ""], "--output is empty: name a folder"),
+        (["readme", "--run", ""], "--run is empty: name a run folder"),
+        (["readme", "--run", "nowhere"], "or name a run that exists with --run"),
+        (["readme", "--run", "kept/run.json"], "is a file, not a run folder: name the folder that"),
+        (["readme", "--run", "kept/a.csv"], "is a file, not a run folder: name the folder of a"),
+        (["readme"], "no run folder"),
+    ],
+)
+def test_a_run_folder_that_is_none_is_refused_in_the_option_s_words(
+    story, capsys, tmp_path, words, said
+):
+    (tmp_path / "kept").mkdir()
+    for name in ("run.json", "a.csv"):
+        (tmp_path / "kept" / name).write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    assert main([*words, "--notebooks", "notebooks"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("error: ") and told.err.count("\n") == 1
+    assert said in told.err and "run_dir" not in told.err
+    if words[-1] == "kept/run.json":
+        assert repr(str(tmp_path / "kept")) in told.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_weights_are_shown_with_their_checksums(capsys):
     assert main(["weights"]) == 0
     told = capsys.readouterr().out
