@@ -44,7 +44,7 @@ FORMAT = "group-crosscoder-1"
 
 @dataclass(frozen=True)
 class Config:
-    """What makes a crosscoder beside its weights."""
+    """All that it takes, besides the weights, to build a crosscoder again."""
 
     group: str
     channels: int
@@ -74,7 +74,7 @@ class Crosscoder(nn.Module, ABC):
         channels: channels `C` of the activations.
 
     Attributes:
-        config: what it is beside its weights.
+        config: all that it takes, besides the weights, to build the crosscoder again.
         V: transform blocks, `(m, |G|, C)`.
         W_enc: encoder, `(m, E, C)` with `E` = 1 or `|G|` views read.
         encoder_bias: `(m,)`.
