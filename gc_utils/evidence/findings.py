@@ -205,11 +205,6 @@ def measured(entry: dict) -> str:
     return text if ends is None else f"{text} [{shown(ends[0])}, {shown(ends[1])}]"
 
 
-def finding_cells(entry: dict) -> list[str]:
-    verdict = f"{entry['verdict']}: {entry['why']}"
-    return [entry["claim"], entry["source"], measured(entry), verdict, entry["notebook"]]
-
-
 def _entry(finding: Finding) -> dict[str, Any]:
     """A finding as it is written, refused if anything is missing or cannot be."""
     claim, id, ends = finding.claim, finding.claim.id, finding.interval
