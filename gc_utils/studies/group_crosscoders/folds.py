@@ -158,6 +158,28 @@ class FoldTrainer:
         )
 
 
+def dictionaries(folder: Path, encoder: str, *, refined: bool = True) -> dict[int, GroupCrosscoder]:
+    """The dictionaries that notebook 02 has trained, by the fold that each has not seen.
+
+    Args:
+        folder: where they lie, `checkpoints` of the run folder.
+        encoder: `"identity"`, `"orbit"`, or `"sae"` for the sparse autoencoders.
+        refined: the refined ones, where there are any; a tied crosscoder is not refined.
+
+    Raises:
+        UserError: there is none.
+    """
+    plain = "sae" if encoder == "sae" else f"crosscoder_{encoder}"
+    for name in [f"refined_{encoder}"] * refined + [plain]:
+        found = sorted(Path(folder).glob(f"{name}_[0-9]*.safetensors"))
+        found = [path for path in found if path.stem.removeprefix(f"{name}_").isdigit()]
+        if found:
+            return {int(p.stem.removeprefix(f"{name}_")): GroupCrosscoder.load(p) for p in found}
+    raise UserError(
+        f"there are no dictionaries {plain}_N.safetensors in {str(folder)!r}: run 02_train first."
+    )
+
+
 def compare(coders: Coders, data: Folds, k: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """What crosscoders, PCA and ridge regression leave unexplained of the images held out.
 
