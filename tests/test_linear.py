@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import Ridge
 
-from gc_utils.linear import ridge
+from gc_utils.linear import ridge, ridge_fit
 
 
 def data():
@@ -43,3 +43,13 @@ def test_without_a_penalty_it_is_the_least_squares_solution_of_least_norm():
 def test_a_floor_keeps_inputs_without_variance_solvable():
     gram, cross = torch.zeros(2, 2).double(), torch.zeros(2, 1).double()
     assert ridge(gram, cross, 1e-3, floor=1e-12).tolist() == [[0.0], [0.0]]
+
+
+def test_the_ridge_of_few_samples_is_that_of_the_moments():
+    draw = torch.Generator().manual_seed(0)
+    y = torch.randn(200, 2, generator=draw).double()
+    for inputs in (300, 40):  # fewer and more samples than inputs
+        x = torch.randn(200, inputs, generator=draw).double()
+        expected = ridge(x.T @ x, x.T @ y, 0.1)
+        assert torch.allclose(ridge_fit(x, y, 0.1), expected, atol=1e-9)
+        assert ridge_fit(x.float(), y.float(), 0.1).dtype == torch.float32

@@ -5,7 +5,8 @@ from gc_utils.crosscoder.baselines import pca_baseline, ridge_baseline
 from gc_utils.crosscoder.batches import Rows, ShuffledBatches
 from gc_utils.crosscoder.block_sparse import BlockCrosscoder
 from gc_utils.crosscoder.metrics import Metrics, evaluate, fvu
-from gc_utils.crosscoder.refinement import refine
+from gc_utils.crosscoder.refinement import DictionaryLearner, RefineConfig, fit_refined, refine
+from gc_utils.crosscoder.sparse_codes import sparse_codes
 from gc_utils.crosscoder.tied import MERGED, TiedCrosscoder, parse_families
 from gc_utils.crosscoder.training import TrainConfig, Trainer, fit, train, views_for
 from gc_utils.crosscoder.untied import SPARSITY, GroupCrosscoder
@@ -13,9 +14,11 @@ from gc_utils.crosscoder.untied import SPARSITY, GroupCrosscoder
 __all__ = [
     "BlockCrosscoder",
     "Crosscoder",
+    "DictionaryLearner",
     "GroupCrosscoder",
     "MERGED",
     "Metrics",
+    "RefineConfig",
     "Rows",
     "SPARSITY",
     "ShuffledBatches",
@@ -24,11 +27,13 @@ __all__ = [
     "Trainer",
     "evaluate",
     "fit",
+    "fit_refined",
     "fvu",
     "parse_families",
     "pca_baseline",
     "refine",
     "ridge_baseline",
+    "sparse_codes",
     "train",
     "views_for",
 ]

@@ -301,6 +301,22 @@ class Crosscoder(nn.Module, ABC):
         folded.scale.fill_(1)
         return folded
 
+    @torch.no_grad()
+    def renormalise(self, mean: torch.Tensor, scale: torch.Tensor) -> None:
+        """Take normalisation out of the weights again, in place: the inverse of `fold`.
+
+        Args:
+            mean: as `mean` was before, `(C,)`.
+            scale: as `scale` was before.
+        """
+        self.b_enc.add_(self.W_enc.sum(1) @ mean)
+        self.b_dec.sub_(mean).div_(scale)
+        self.V.div_(scale)
+        self.W_enc.mul_(scale)
+        self.threshold.div_(scale)
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
+
     def save(self, path: str | Path, **notes: str) -> None:
         """Write one safetensors file that `load` needs nothing beside.
 

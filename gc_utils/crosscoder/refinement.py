@@ -8,23 +8,150 @@ true one *through such an encoder*. Codes that are solved for, sample by sample,
 
 from __future__ import annotations
 
-import warnings
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.decomposition import MiniBatchDictionaryLearning, sparse_encode
-from sklearn.exceptions import ConvergenceWarning
+from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
 from gc_utils.crosscoder.batches import ShuffledBatches
-from gc_utils.crosscoder.training import TrainConfig, train
+from gc_utils.crosscoder.sparse_codes import sparse_codes
+from gc_utils.crosscoder.training import TrainConfig, as_seen, digest_of, fitted, train
 from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import UserError
-from gc_utils.groups import translate
-from gc_utils.linear import ridge
+from gc_utils.files import read_notes, write_whole
+from gc_utils.linear import ridge_fit
 
-RIDGE = 0.1  # relative to the mean variance of what the encoder sees
+RIDGE = 0.1  # of the encoder's start, relative to the mean variance of what it sees
+ENCODER_SAMPLES = 4096  # at most, for the encoder's start
+BLOCK = 32  # features whose update is computed together
+FIRST_PENALTY = 0.05  # relative to the mean norm of a sample; found anew from then on
+
+
+class DictionaryLearner:
+    """Online dictionary learning with non-negative codes (Mairal et al. 2010, algorithm 1).
+
+    Every batch is coded exactly, and then every atom in turn is moved to where it fits best all
+    codes so far, the others being where they are. Codes of long ago were made with an older
+    dictionary and count less: a batch's weight falls in proportion to its age.
+
+    Args:
+        atoms: the dictionary to begin with, `(m, D)`, of unit norm.
+        active: wanted mean number of active codes; the penalty follows it from batch to batch.
+
+    Attributes:
+        atoms: the dictionary, `(m, D)`.
+        penalty: `λ` of the last batch.
+        usage, views: `Σ f fᵀ (m, m)` and `Σ f xᵀ (m, D)` over the batches, as they count.
+        steps: batches seen.
+    """
+
+    def __init__(self, atoms: torch.Tensor, active: float) -> None:
+        self.atoms, self.active, self.steps = atoms.clone(), active, 0
+        self.penalty = 0.0
+        self.usage = atoms.new_zeros(len(atoms), len(atoms))
+        self.views = torch.zeros_like(atoms)
+
+    def codes(self, x: torch.Tensor, tolerance: float = 1e-2) -> torch.Tensor:
+        """Codes `(N, m)` of samples `(N, D)` under the present penalty."""
+        return sparse_codes(x, self.atoms, self.penalty, tolerance=tolerance, most=300)
+
+    def learn(self, x: torch.Tensor, draw: torch.Generator) -> None:
+        """Take in a batch `(N, D)`; `draw` picks samples to replace atoms that no code uses."""
+        if not self.steps:
+            self._find_penalty(x)
+        codes = self.codes(x)
+        on = float((codes > 0).float().sum(1).mean())
+        older = self.steps / (self.steps + 1)
+        self.usage.mul_(older).addmm_(codes.T, codes)
+        self.views.mul_(older).addmm_(codes.T, x)
+        self.steps += 1
+        self._move(x, draw)
+        # A sparser dictionary needs a smaller penalty for as many codes: half the way in logs.
+        self.penalty *= float(np.clip((on / self.active) ** 0.5, 0.8, 1.25))
+
+    def _find_penalty(self, x: torch.Tensor) -> None:
+        self.penalty = FIRST_PENALTY * float(x.norm(dim=1).mean())
+        for _ in range(8):
+            on = float((self.codes(x) > 0).float().sum(1).mean())
+            if abs(on / self.active - 1) < 0.05:
+                break
+            self.penalty *= float(np.clip((max(on, 0.1) / self.active) ** 0.7, 0.25, 4))
+
+    def _move(self, x: torch.Tensor, draw: torch.Generator) -> None:
+        """One sweep of block coordinate descent, several atoms' gradients in one product."""
+        diagonal = self.usage.diagonal()
+        least = 1e-9 * float(diagonal.mean())
+        for block in torch.arange(len(self.atoms), device=x.device).split(BLOCK):
+            usage = self.usage[block]
+            wanted = self.views[block] - usage @ self.atoms  # of all atoms as they are now
+            before = self.atoms[block]
+            moved = before.clone()
+            for i, atom in enumerate(block.tolist()):
+                if not diagonal[atom] > least:
+                    moved[i] = x[torch.randint(len(x), (), generator=draw)]
+                    moved[i] /= moved[i].norm().clamp_min(1e-12)
+                    continue
+                # Those of this block that have moved since.
+                left = wanted[i] - usage[i, block[:i]] @ (moved[:i] - before[:i])
+                new = before[i] + left / diagonal[atom]
+                moved[i] = new / new.norm().clamp_min(1)
+            self.atoms[block] = moved
+
+    # Checkpoints
+
+    def save(self, path: Path, notes: dict[str, str]) -> None:
+        """Write the state, whole or not at all."""
+        tensors = {"atoms": self.atoms, "usage": self.usage, "views": self.views}
+        with write_whole(path) as draft:
+            save_file(
+                {name: value.cpu().contiguous() for name, value in tensors.items()},
+                draft,
+                notes | {"steps": str(self.steps), "penalty": repr(self.penalty)},
+            )
+
+    def restore(self, path: Path, notes: dict[str, str]) -> None:
+        """Go on from a saved state, if it was made under the same notes."""
+        there = read_notes(path)
+        if any(there.get(name) != value for name, value in notes.items()):
+            return
+        for name, value in load_file(path, device=str(self.atoms.device)).items():
+            setattr(self, name, value)
+        self.steps, self.penalty = int(there["steps"]), float(there["penalty"])
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """How to refine.
+
+    Attributes:
+        passes: over the training orbits; each pass sees them under new random elements.
+        active: wanted mean number of active features in the exact codes; the crosscoder's `k` if 0.
+        encoder: how to train the encoder afterwards, the blocks as they are; `batch_size`,
+            `translate` and `seed` are also those of the dictionary learning.
+        together: steps of training blocks and encoder together at the end: what the encoder cannot
+            read from the sharpened blocks is found by moving them a little. Many steps would undo
+            the sharpening.
+        together_lr: Adam's step size in these.
+    """
+
+    passes: int = 10
+    active: float = 0.0
+    encoder: TrainConfig = TrainConfig(steps=150)
+    together: int = 60
+    together_lr: float = 3e-4
+
+    def __post_init__(self) -> None:
+        if self.passes < 1 or self.active < 0 or self.together < 0:
+            raise UserError(
+                f"passes = {self.passes}, active = {self.active}, together = {self.together}: "
+                "expected 1 pass or more, and the others not negative."
+            )
 
 
 def refine(
@@ -32,101 +159,156 @@ def refine(
     data: torch.Tensor,
     rows: np.ndarray,
     held_out: torch.Tensor,
-    config: TrainConfig,
+    config: RefineConfig,
     *,
-    passes: int = 6,
-    penalty: float = 0.1,
+    checkpoint: str | Path | None = None,
     progress: bool = True,
+    label: str = "refining",
 ) -> pd.DataFrame:
-    """Dictionary learning from where training ended, then the encoder again.
+    """Dictionary learning from where training ended, then the encoder again, then both.
 
-    Online dictionary learning (Mairal et al. 2010, scikit-learn's) alternates between non-negative
-    sparse codes of a batch, `min_f ½‖A - Σ_i f_i V_i‖² + λ Σ_i f_i`, and blocks that fit all codes
-    so far best; features that no code uses are replaced by orbits. The blocks keep their lengths.
-    The encoder starts anew, as the ridge regression of the codes on what it sees, and is trained,
-    biases too, with the blocks as they are.
+    Online dictionary learning (`DictionaryLearner`) alternates between non-negative sparse codes of
+    a batch, `min_f ½‖A - Σ_i f_i V_i‖² + λ Σ_i f_i`, and blocks that fit all codes so far best;
+    `λ` is such that as many features are active as the crosscoder has, and features that no code
+    uses are replaced by orbits. The encoder starts anew, as the
+    ridge regression of the codes on what it sees, and is trained, biases too, with the blocks as
+    they are; a few steps of both together end it.
 
     Args:
-        coder: a trained crosscoder that is not tied, changed in place.
+        coder: a trained crosscoder that is not tied, or a sparse autoencoder; changed in place.
         data, rows, held_out: as for `train`.
-        config: of the encoder's training; `batch_size`, `translate` and `seed` also of the
-            dictionary's.
-        passes: over the training orbits; each pass sees them under new random elements.
-        penalty: `λ`, relative to the mean norm of a normalised orbit.
+        config: how.
+        checkpoint: file to continue from if it is there. The dictionary is written after every
+            pass, the encoder as `train` does, beside it.
         progress: show bars.
+        label: in front of them.
 
     Returns:
-        The history of the encoder's training.
+        The history of the encoder's training, and of the steps together (`part`).
 
     Raises:
-        UserError: for a tied crosscoder, a sparse autoencoder, or one that has not been trained.
+        UserError: for a tied crosscoder, or one that has not been trained.
     """
     if not isinstance(coder, GroupCrosscoder) or coder.family is not None:
         raise UserError("a tied crosscoder's features are not free to move: refine an untied one.")
-    if coder.group.order == 1:
-        raise UserError("a sparse autoencoder has no orbits to refine by: take a crosscoder.")
     if coder.fresh:
         raise UserError("this crosscoder has learned nothing yet: train it first.")
-    if passes < 1 or not penalty > 0:
-        raise UserError(f"passes = {passes}, penalty = {penalty}: expected 1 or more, more than 0.")
-    batches = ShuffledBatches(data, rows, config.batch_size, config.seed)
-    draw = torch.Generator().manual_seed(config.seed)
-    start = coder.b_dec.detach().cpu().float()
+    training = config.encoder
+    batches = ShuffledBatches(data, rows, training.batch_size, training.seed)
+    bias = coder.b_dec.detach().clone()
 
-    def transformed(step: int) -> torch.Tensor:
-        """A batch as the dictionary sees it, in float64: in float32, coordinate descent stalls."""
-        A = batches.batch(step)
-        if config.translate:
-            h = torch.randint(coder.group.order, (len(A),), generator=draw)
-            A = translate(A, coder.group, h)
-        return ((A - coder.mean.cpu()) / coder.scale.cpu() - start).double()
+    def batch(step: int) -> torch.Tensor:
+        """Orbits as the dictionary has to explain them, `(N, |G|, C)`."""
+        draw = torch.Generator().manual_seed(hash((training.seed, 1, step)) % 2**63)
+        return as_seen(coder, batches.batch(step), training.translate, draw) - bias
 
-    norms = coder.norms.detach().cpu()
-    unit = coder.V.detach().flatten(1).cpu().double() / norms.clamp_min(1e-12)[:, None]
-    each = max(1, len(rows) // config.batch_size)
-    count = passes * each
-    learner = None
-    bar = tqdm(total=count + each, desc="refining", unit="batch", disable=not progress)
-    for step in range(count):
-        x = transformed(step).flatten(1).numpy()
-        if learner is None:
-            learner = MiniBatchDictionaryLearning(
-                len(unit),
-                alpha=penalty * float(np.linalg.norm(x, axis=1).mean()),
-                fit_algorithm="cd",
-                positive_code=True,
-                dict_init=unit.numpy(),
-                batch_size=config.batch_size,
-                random_state=config.seed,
-            )
-        with warnings.catch_warnings():  # a few codes of thousands miss the tolerance, by little
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            learner.partial_fit(x)
+    norms = coder.norms.detach()
+    learner = DictionaryLearner(
+        coder.V.detach().flatten(1) / norms.clamp_min(1e-12)[:, None],
+        config.active or coder.config.k,
+    )
+    each = max(1, len(rows) // training.batch_size)
+    settings = {"coder": json.dumps(asdict(coder.config)), "config": json.dumps(asdict(config))}
+    notes = settings | {"rows": str(len(rows))}
+    if checkpoint is not None and Path(checkpoint).exists():
+        learner.restore(Path(checkpoint), notes)
+    count = config.passes * each
+    bar = tqdm(total=count, initial=learner.steps, disable=not progress, desc=label, unit="batch")
+    while learner.steps < count:
+        step = learner.steps
+        learner.learn(batch(step).flatten(1), torch.Generator().manual_seed(step))
         bar.update()
-    blocks = learner.components_
-    blocks = blocks / np.linalg.norm(blocks, axis=1, keepdims=True).clip(1e-12)
-    gram, cross = 0, 0  # of views and codes, for the encoder
-    for step in range(count, count + each):
-        A = transformed(step)
-        x = A.flatten(1).numpy()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            codes = sparse_encode(
-                x, blocks, algorithm="lasso_cd", alpha=learner.alpha, positive=True
-            )
-        seen = torch.cat([A[:, : coder.views].flatten(1), torch.ones(len(A), 1).double()], 1)
-        gram, cross = gram + seen.T @ seen, cross + seen.T @ torch.from_numpy(codes)
-        bar.update()
+        bar.set_postfix(penalty=f"{learner.penalty:.3g}")
+        if checkpoint is not None and learner.steps % each == 0:
+            learner.save(Path(checkpoint), notes)
     bar.close()
-    read = ridge(gram, cross, RIDGE).T / norms.clamp_min(1e-12)[:, None]
-    with torch.no_grad():
-        coder.V.copy_((torch.from_numpy(blocks) * norms[:, None]).view_as(coder.V))
-        coder.W_enc.copy_(read[:, :-1].reshape(coder.W_enc.shape))
-        coder.b_enc.copy_(
-            read[:, -1] - coder.W_enc.flatten(1).cpu() @ start[: coder.views].flatten()
+    _adopt(coder, learner, norms, bias, [count + i for i in range(each)], batch)
+    parts = [("encoder", training, False)]
+    if config.together:
+        finish = {"steps": config.together, "lr": config.together_lr, "first_k": 1.0, "warmup": 10}
+        parts.append(("together", replace(training, **finish, seed=training.seed + 1), True))
+    histories = []
+    for name, how, free in parts:
+        coder.V.requires_grad_(free)
+        history = train(
+            coder,
+            data,
+            rows,
+            held_out,
+            how,
+            checkpoint=checkpoint and _checkpoint_of(checkpoint, name),
+            progress=progress,
+            label=f"{label}, {name}",
         )
-    coder.V.requires_grad_(False)
-    try:
-        return train(coder, data, rows, held_out, config, progress=progress, label="encoder")
-    finally:
-        coder.V.requires_grad_(True)
+        histories.append(history.assign(part=name))
+    coder.V.requires_grad_(True)
+    return pd.concat(histories, ignore_index=True)
+
+
+def _checkpoint_of(checkpoint: str | Path, part: str) -> Path:
+    return Path(checkpoint).with_suffix(f".{part}.safetensors")
+
+
+@torch.no_grad()
+def _adopt(
+    coder: GroupCrosscoder,
+    learner: DictionaryLearner,
+    norms: torch.Tensor,
+    bias: torch.Tensor,
+    steps: list[int],
+    batch: Callable[[int], torch.Tensor],
+) -> None:
+    """Give the crosscoder the learned blocks, and an encoder that estimates their codes."""
+    lengths = learner.atoms.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    learner.atoms = learner.atoms / lengths
+    seen, codes, samples = [], [], 0
+    for step in steps:
+        A = batch(step)
+        codes.append(learner.codes(A.flatten(1)))
+        seen.append(torch.cat([A[:, : coder.views].flatten(1), A.new_ones(len(A), 1)], 1))
+        samples += len(A)
+        if samples >= ENCODER_SAMPLES:
+            break
+    read = ridge_fit(torch.cat(seen), torch.cat(codes), RIDGE).T / norms.clamp_min(1e-12)[:, None]
+    coder.V.copy_((learner.atoms * norms[:, None]).view_as(coder.V))
+    coder.W_enc.copy_(read[:, :-1].reshape(coder.W_enc.shape))
+    coder.b_enc.copy_(read[:, -1] - coder.W_enc.flatten(1) @ bias[: coder.views].flatten())
+
+
+def fit_refined(
+    path: str | Path,
+    trained: str | Path,
+    data: torch.Tensor,
+    rows: np.ndarray,
+    held_out: torch.Tensor,
+    config: RefineConfig,
+    *,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+    label: str = "refining",
+) -> tuple[GroupCrosscoder, pd.DataFrame]:
+    """Refine a saved crosscoder and save it, or load it if that has been done before.
+
+    Args:
+        path: the refined crosscoder's file; checkpoints lie beside it until it is done, the history
+            after.
+        trained: the file that `fit` wrote.
+        data, rows, held_out, config, progress, label: as for `refine`; the same data and rows as
+            those that it was trained on.
+        device: where to compute.
+
+    Returns:
+        The crosscoder as read from its file, and the history of its encoder's training.
+    """
+    before = read_notes(trained).get("training")
+    digest = digest_of([before, asdict(config), rows.tolist()])
+
+    def make(checkpoint: Path) -> tuple[GroupCrosscoder, pd.DataFrame]:
+        coder = GroupCrosscoder.load(trained, str(device), normalised=True)
+        settings = {"checkpoint": checkpoint, "progress": progress, "label": label}
+        history = refine(coder, data, rows, held_out, config, **settings)
+        for part in ("encoder", "together"):
+            _checkpoint_of(checkpoint, part).unlink(missing_ok=True)
+        return coder, history
+
+    return fitted(path, digest, make, str(device))

@@ -117,7 +117,7 @@ class Trainer:
         would die before they meet a sample that they explain.
         """
         coder, draw = self.coder, torch.Generator().manual_seed(self.config.seed)
-        A = self._prepared(A, draw)
+        A = as_seen(coder, A, self.config.translate, draw)
         mix = torch.randn(coder.starts, len(A), generator=draw).to(A)
         V = (mix @ A.flatten(1)).view(-1, *A.shape[1:])
         coder.start(V / V.flatten(1).norm(dim=1)[:, None, None])
@@ -125,18 +125,6 @@ class Trainer:
         with coder.fixed():
             made = coder.decode_normalised(coder.training_codes(A)[0])
         coder.stretch_encoder((A * made).sum() / made.square().sum().clamp_min(1e-12))
-
-    def _prepared(self, A: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
-        """Normalised, and each orbit seen from a random start."""
-        coder = self.coder
-        if coder.group.order == 1 and A.shape[1] > 1:  # a sparse autoencoder on single views
-            h = torch.randint(A.shape[1], (len(A),), generator=draw)
-            h = h if self.config.translate else torch.zeros_like(h)
-            A = A[torch.arange(len(A)), h][:, None]
-        elif self.config.translate:
-            h = torch.randint(coder.group.order, (len(A),), generator=draw)
-            A = translate(A, coder.group, h)
-        return (A.to(coder.device) - coder.mean) / coder.scale
 
     def loss(self, A: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss of a normalised batch, and its parts; counts which features fire."""
@@ -210,7 +198,7 @@ class Trainer:
     def advance(self) -> dict[str, torch.Tensor]:
         """One step; returns the parts of its loss."""
         draw = torch.Generator().manual_seed(hash((self.config.seed, self.step)) % 2**63)
-        A = self._prepared(self.batches.batch(self.step), draw)
+        A = as_seen(self.coder, self.batches.batch(self.step), self.config.translate, draw)
         loss, parts = self.loss(A)
         if not torch.isfinite(loss):
             raise UserError(
@@ -369,28 +357,70 @@ def fit(
     Returns:
         The crosscoder as read from its file, where `coder` was, and the history of its training.
     """
-    path = Path(path)
     settings = [asdict(coder.config), asdict(config), data_checksum, rows.tolist()]
     settings.append(getattr(coder, "stabilisers", None))
-    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+    def make(checkpoint: Path) -> tuple[Crosscoder, pd.DataFrame]:
+        saved = {"checkpoint": checkpoint, "progress": progress, "label": label}
+        return coder, train(coder, data, rows, held_out, config, **saved)
+
+    return fitted(path, digest_of(settings), make, str(coder.device))
+
+
+def digest_of(settings: object) -> str:
+    """A short name for settings that JSON can hold: the same settings, the same name."""
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+
+def fitted(
+    path: str | Path,
+    digest: str,
+    make: Callable[[Path], tuple[Crosscoder, pd.DataFrame]],
+    device: str,
+) -> tuple[GroupCrosscoder, pd.DataFrame]:
+    """The crosscoder in a file if it was made with these settings, else made and saved there.
+
+    Args:
+        path: the crosscoder's file; the history lies beside it.
+        digest: of the settings, from `digest_of`.
+        make: trains it; gets the file for its checkpoint, which is removed when all is saved, and
+            returns the crosscoder and the history.
+        device: where the crosscoder goes.
+    """
+    path = Path(path)
     history_path = path.with_suffix(".history.csv")
     if not (path.exists() and history_path.exists() and read_notes(path).get("training") == digest):
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint = path.with_name(f"{path.stem}.{digest}.checkpoint.safetensors")
-        history = train(
-            coder,
-            data,
-            rows,
-            held_out,
-            config,
-            checkpoint=checkpoint,
-            progress=progress,
-            label=label,
-        )
+        coder, history = make(checkpoint)
         history.to_csv(history_path, index=False)
         coder.save(path, training=digest)
         checkpoint.unlink(missing_ok=True)
-    return GroupCrosscoder.load(path, str(coder.device)), pd.read_csv(history_path)
+    return GroupCrosscoder.load(path, device), pd.read_csv(history_path)
+
+
+def as_seen(
+    coder: Crosscoder, A: torch.Tensor, translated: bool, draw: torch.Generator
+) -> torch.Tensor:
+    """Orbits as a crosscoder is trained on them: normalised, each seen from a random start.
+
+    Args:
+        coder: the crosscoder; one of the trivial group sees a single view of each orbit.
+        A: orbit activations `(N, |G|, C)`.
+        translated: whether the start is random; the identity if not.
+        draw: of the starts.
+
+    Returns:
+        `(N, |G|, C)`, for a sparse autoencoder `(N, 1, C)`, on the crosscoder's device.
+    """
+    if coder.group.order == 1 and A.shape[1] > 1:
+        h = torch.randint(A.shape[1], (len(A),), generator=draw)
+        h = h if translated else torch.zeros_like(h)
+        A = A[torch.arange(len(A)), h][:, None]
+    elif translated:
+        h = torch.randint(coder.group.order, (len(A),), generator=draw)
+        A = translate(A, coder.group, h)
+    return (A.to(coder.device) - coder.mean) / coder.scale
 
 
 def views_for(coder: Crosscoder, A: torch.Tensor) -> torch.Tensor:

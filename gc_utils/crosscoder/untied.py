@@ -102,8 +102,16 @@ class GroupCrosscoder(Crosscoder):
         return written_out(self)
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> GroupCrosscoder:
+    def load(
+        cls, path: str | Path, device: str = "cpu", *, normalised: bool = False
+    ) -> GroupCrosscoder:
         """Read a file written by `save`.
+
+        Args:
+            path: the file.
+            device: where the crosscoder goes.
+            normalised: with normalisation beside the weights, as training has it, and not folded
+                into them.
 
         Raises:
             UserError: if there is no such file or it is something else.
@@ -130,6 +138,8 @@ class GroupCrosscoder(Crosscoder):
         if unexpected or set(missing) != {"mean", "scale"}:
             raise UserError(f"{path} lacks {missing} or has unknown {unexpected}.")
         coder.fresh = False
+        if normalised:
+            coder.renormalise(tensors["normalisation.mean"], tensors["normalisation.scale"])
         return coder.to(device)
 
 

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA, MiniBatchNMF
 
 from gc_utils.crosscoder.block_sparse import BlockCrosscoder
 from gc_utils.crosscoder.metrics import evaluate, fvu
-from gc_utils.crosscoder.refinement import refine
+from gc_utils.crosscoder.refinement import RefineConfig, refine
 from gc_utils.crosscoder.tied import TiedCrosscoder
 from gc_utils.crosscoder.training import TrainConfig, train, views_for
 from gc_utils.crosscoder.untied import GroupCrosscoder
@@ -171,7 +171,8 @@ def _refined(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> 
     again = _config(
         problem, steps=max(1, problem.steps // 2), lr=min(problem.lr, 1e-3), first_k=2.0
     )
-    refine(coder, seen.A, rows, held_out.A, again, passes=problem.passes, progress=False)
+    config = RefineConfig(passes=problem.passes, encoder=again)
+    refine(coder, seen.A, rows, held_out.A, config, progress=False)
     return _judged(coder, held_out)[1]
 
 

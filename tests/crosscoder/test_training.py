@@ -20,6 +20,7 @@ from gc_utils.crosscoder import (
     train,
     views_for,
 )
+from gc_utils.crosscoder.training import as_seen
 from gc_utils.errors import UserError
 from gc_utils.groups import group, translate
 
@@ -135,7 +136,9 @@ def test_dead_features_are_counted_in_samples(orbits):
 
 def test_revival_reaches_the_weights_of_dead_features_and_no_others(orbits):
     run = trainer(orbits)
-    A = run._prepared(run.batches.batch(0), torch.Generator().manual_seed(0))
+    A = as_seen(
+        run.coder, run.batches.batch(0), run.config.translate, torch.Generator().manual_seed(0)
+    )
     dead = torch.zeros(40, dtype=torch.bool)
     dead[:5] = True
     with torch.no_grad():

@@ -14,10 +14,12 @@ from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import (
     GroupCrosscoder,
     Metrics,
+    RefineConfig,
     TiedCrosscoder,
     TrainConfig,
     evaluate,
     fit,
+    fit_refined,
     parse_families,
     pca_baseline,
     ridge_baseline,
@@ -26,6 +28,7 @@ from gc_utils.errors import UserError
 from gc_utils.groups import Group
 
 ENCODERS = ("identity", "orbit")
+ENCODER_STEPS, TOGETHER_STEPS = 20, 8  # of refining, in percent of the steps of training
 RIDGE = "ridge from the identity"
 Coders = Mapping[tuple[str, int], GroupCrosscoder]  # by encoder and the fold left out
 
@@ -97,6 +100,7 @@ class FoldTrainer:
         tied: templates of tied crosscoders as `parse_families` reads them; empty for untied ones.
         sparsity: `"batchtopk"`, `"topk"` or `"l1"`.
         k: active features a sample.
+        passes: over the training orbits when a dictionary is refined.
         device: where to train.
     """
 
@@ -108,6 +112,7 @@ class FoldTrainer:
     tied: str
     sparsity: str
     k: int
+    passes: int = 10
     device: torch.device | str = "cpu"
 
     def crosscoder(
@@ -135,6 +140,41 @@ class FoldTrainer:
         """
         return self._fit("sae", number, "C1", "identity", "", 0, "")
 
+    def refined(self, encoder: str, number: int) -> GroupCrosscoder:
+        """The refined form of a dictionary that has been trained.
+
+        Args:
+            encoder: `"identity"`, `"orbit"`, or `"sae"` for the sparse autoencoder.
+            number: the fold left out.
+
+        Returns:
+            The refined dictionary; of a tied crosscoder, which is not refined, itself.
+        """
+        plain = self.folder / f"{_plain_name(encoder)}_{number}.safetensors"
+        if self.tied and encoder != "sae":
+            return GroupCrosscoder.load(plain, str(self.device))
+        data = self.data
+        training = replace(
+            self.config,
+            steps=max(1, self.config.steps * ENCODER_STEPS // 100),
+            seed=self.config.seed + number,
+        )
+        coder, _ = fit_refined(
+            self.folder / f"refined_{encoder}_{number}.safetensors",
+            plain,
+            data.A,
+            np.flatnonzero(data.of != number),
+            data.A[data.of == number],
+            RefineConfig(
+                passes=self.passes,
+                encoder=training,
+                together=max(1, self.config.steps * TOGETHER_STEPS // 100),
+            ),
+            device=self.device,
+            label=f"refined {encoder} without fold {number}",
+        )
+        return coder
+
     def _fit(self, name, number, group, encoder, sparsity, steps, tied):
         data, seed = self.data, self.config.seed + number
         settings = {"sparsity": sparsity or self.sparsity, "k": self.k, "encode_from": encoder}
@@ -158,6 +198,10 @@ class FoldTrainer:
         )
 
 
+def _plain_name(encoder: str) -> str:
+    return "sae" if encoder == "sae" else f"crosscoder_{encoder}"
+
+
 def dictionaries(folder: Path, encoder: str, *, refined: bool = True) -> dict[int, GroupCrosscoder]:
     """The dictionaries that notebook 02 has trained, by the fold that each has not seen.
 
@@ -169,7 +213,7 @@ def dictionaries(folder: Path, encoder: str, *, refined: bool = True) -> dict[in
     Raises:
         UserError: there is none.
     """
-    plain = "sae" if encoder == "sae" else f"crosscoder_{encoder}"
+    plain = _plain_name(encoder)
     for name in [f"refined_{encoder}"] * refined + [plain]:
         found = sorted(Path(folder).glob(f"{name}_[0-9]*.safetensors"))
         found = [path for path in found if path.stem.removeprefix(f"{name}_").isdigit()]
