@@ -51,7 +51,7 @@ def load_model(
             `"inception5h"` (downloaded when first asked for) or `"random"`; for torchvision
             `"DEFAULT"`, the name of an entry of its weights (`"IMAGENET1K_V1"`), or `"random"`;
             for timm `"DEFAULT"`, the tag of its weights (`"a1_in1k"`), or `"random"`; for a
-            network of your own `"own"`, or `"random"` to say that it is untrained; for the filter
+            network of your own `"own"`, or `"random"` to initialise it anew; for the filter
             bank `"analytic"`. The first of these is the default.
         weights_file: for InceptionV1, a copy of inception5h.pth, or a `.safetensors` with its
             parameter names; for timm and for a network of your own, a `.safetensors` or a `.pth`
@@ -69,15 +69,15 @@ def load_model(
         >>> model.unit(torch.rand(5, 3, 35, 35), "filters").shape
         torch.Size([5, 24])
     """
-    if ":" in name:
-        choose(next(iter(options), "seed"), ("seed",), f"{name} option")
-        load = load_timm if name.startswith(PREFIX) else load_own
-        return load(name, weights, weights_file, pick_device(device), **options)
-    choose(name, OWN if name in OWN else (*OWN, *OTHERS, *torchvision_names()), "model")
+    if ":" not in name:
+        choose(name, OWN if name in OWN else (*OWN, *OTHERS, *torchvision_names()), "model")
     taken = {"inceptionv1": ("seed", "norm"), "filter_bank": ("group",)}.get(name, ("seed",))
     for option in options:
         choose(option, taken, f"{name} option")
     target = pick_device(device)
+    if ":" in name:
+        load = load_timm if name.startswith(PREFIX) else load_own
+        return load(name, weights, weights_file, target, **options)
     if name == "inceptionv1":
         return _load_inception(weights, weights_file, target, **options)
     if weights_file is not None:
