@@ -19,6 +19,8 @@ examples:
   python -m gc_utils run --preset smoke --output out     small and quick, into out/
   python -m gc_utils run -p group D8 -p layer mixed3a    the default preset, two things changed
   python -m gc_utils run -p images folder:holiday        your own photographs
+  python -m gc_utils run -p model timm:resnet18 -p layer layer2       a network of timm
+  python -m gc_utils run -p model nets:make -p layer body.2           your own, see below
   python -m gc_utils run --only 03 04                    two notebooks, from what is there
   python -m gc_utils list                                presets, notebooks, their parameters
   python -m gc_utils weights                             weights and where they are kept
@@ -26,6 +28,9 @@ examples:
 
 A run that was stopped goes on from there when the same command is given again; notebooks whose
 code, parameters and inputs have not changed are not run a second time.
+
+-p model MODULE:FACTORY imports MODULE from the folder that the command runs in and executes its
+function FACTORY, as Python would: name only code that you trust.
 
 exit codes: 0 done, 1 a notebook failed, 2 a mistake in what was asked, 130 interrupted
 """

@@ -2,9 +2,10 @@
 
 from gc_utils.activations.extraction import extract, plan_samples
 from gc_utils.activations.positions import Positions, sample_layers, sample_positions
-from gc_utils.activations.store import CHUNK, PLANTED, ActivationStore, create_store
+from gc_utils.activations.store import ARRAY, CHUNK, PLANTED, ActivationStore, create_store
 
 __all__ = [
+    "ARRAY",
     "ActivationStore",
     "CHUNK",
     "PLANTED",

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import zarr
 
-from gc_utils.errors import UserError
+from gc_utils.errors import UserError, choose
 from gc_utils.files import write_whole
 from gc_utils.groups import Group, group
 from gc_utils.images.orbits import orbit
@@ -28,6 +28,8 @@ from gc_utils.models.base import Model
 from gc_utils.models.load import load_model
 
 PLANTED = "planted"  # the model of a store that planted orbits were written to
+ARRAY = "array"  # the model of a store that was made of activations from elsewhere
+WITHOUT_NETWORK = (PLANTED, ARRAY)
 CHUNK = 16  # samples; D16 × 480 channels in float16 make half a megabyte
 FORMAT = 1
 
@@ -77,6 +79,50 @@ class ActivationStore:
                 "delete it and extract again."
             )
         return cls(path, root)
+
+    @classmethod
+    def from_array(
+        cls,
+        A: np.ndarray | torch.Tensor,
+        g: Group | str,
+        path: str | Path,
+        *,
+        images: Sequence | np.ndarray | None = None,
+        patches: np.ndarray | None = None,
+        folds: int = 4,
+        layer: str = ARRAY,
+        weights: str = ARRAY,
+        dtype: str = "float16",
+        seed: int = 0,
+    ) -> ActivationStore:
+        """A store of activations that were extracted elsewhere, for notebooks 02 to 05.
+
+        No network comes with them: features get no labels from drawings, and no images are
+        optimised. Everything else is as for activations that were extracted here.
+
+        Args:
+            A: `(N, |G|, C)`; `A[n, i]` are the responses to sample `n` under element `i` of the
+                group, in this package's order: element `k` rotates the image by `360·k/n` degrees
+                counter-clockwise, element `n + k` of a `Dn` mirrors it left-right before that.
+            g: the group or its name.
+            path: the store's folder, `activations.zarr` in a run folder.
+            images: which image each sample comes from, `N` numbers or names. Folds then hold out
+                whole images; without them neighbouring samples share a fold.
+            patches: what each sample looks like under the identity, uint8 `(N, S, S, 3)`; without
+                them its activations are drawn, elements by channels.
+            folds: of the cross-validation.
+            layer: the layer's name, for titles.
+            weights: name of the network's weights. They count as trained on photographs, unless
+                the name is `"random"`: no claim about networks is then tested.
+            dtype: of the stored activations, `"float16"` or `"float32"`.
+            seed: of the assignment of images to folds.
+
+        Raises:
+            UserError: a wrong shape, number or type, too few images for the folds, or something
+                is at `path` already.
+        """
+        made = {"model": ARRAY, "weights": weights, "layer": layer, "dtype": dtype, "seed": seed}
+        return store_array(A, g, path, made, images=images, patches=patches, folds=folds)
 
     def __len__(self) -> int:
         return self.root["A"].shape[0]
@@ -186,13 +232,13 @@ class ActivationStore:
         return crops
 
     def model(self, device: str = "auto") -> Model | None:
-        """The network that the activations are of; None for planted ones.
+        """The network that the activations are of; None if they came without one.
 
         Raises:
             UserError: if its weights are no longer the ones that they were made with.
         """
         made = self.settings
-        if made["model"] == PLANTED:
+        if made["model"] in WITHOUT_NETWORK:
             return None
         model = load_model(
             made["model"],
@@ -207,6 +253,19 @@ class ActivationStore:
                 f"{model.checksum[:12]}… now, {made['weights_sha256'][:12]}… then); extract again."
             )
         return model
+
+    def describe(self) -> str:
+        """A sentence for a reader: what the activations are of, and what cannot be done."""
+        made = self.settings
+        what = f"{len(self)} orbits under {self.group.name} of {self.channels} channels"
+        if made["model"] == PLANTED:
+            return f"{what}, planted: features are named by the planted templates."
+        if made["model"] == ARRAY:
+            return (
+                f"{what}, extracted elsewhere, without the network: features cannot be shown "
+                'drawings, so that all are labelled "other", and no images are optimised.'
+            )
+        return f"{what}: {made['layer']} of {made['model']}, weights {made['weights']}."
 
     def read(self, *, channels: slice = slice(None)) -> torch.Tensor:
         """All of it in memory, float16 `(N, |G|, C)`."""
@@ -260,3 +319,140 @@ def create_store(
         root.create_array("mirror", data=g.mirrored.numpy())
         root.attrs.update({"format": FORMAT, "settings": settings, "photographs": list(names)})
     return ActivationStore._open(path)
+
+
+# --- activations from elsewhere ------------------------------------------------------------------
+
+DRAWN = 48  # pixels of the drawing of an orbit
+
+
+def draw_orbits(A: torch.Tensor, mean: float, spread: float) -> np.ndarray:
+    """Orbits as images, elements by channels, for samples of which there is no image.
+
+    Args:
+        A: orbit activations, `(N, |G|, C)`.
+        mean: drawn as mid-grey.
+        spread: three times it above the mean is white.
+
+    Returns:
+        uint8 `(N, 48, 48, 3)`.
+    """
+    grey = (0.5 + (A.float() - mean) / (6 * spread)).clamp(0, 1)[:, None]
+    grey = torch.nn.functional.interpolate(grey, size=(DRAWN, DRAWN), mode="nearest")
+    return (255 * grey[:, 0, :, :, None]).byte().expand(-1, -1, -1, 3).numpy()
+
+
+def store_array(
+    A: np.ndarray | torch.Tensor,
+    g: Group | str,
+    path: str | Path,
+    made: dict,
+    *,
+    images: Sequence | np.ndarray | None = None,
+    patches: np.ndarray | None = None,
+    folds: int = 4,
+    names: Sequence[str] | None = None,
+) -> ActivationStore:
+    """Write an array of activations as a store; see `ActivationStore.from_array`.
+
+    Args:
+        A, g, path, images, patches, folds: as there.
+        made: settings: `model`, `weights`, `layer`, `dtype`, `seed`.
+        names: of the images; None for the numbers or names in `images`.
+
+    Raises:
+        UserError: as there.
+    """
+    path, g = Path(path), group(g) if isinstance(g, str) else g
+    if path.exists():
+        raise UserError(f"{path} is there already: delete it, or choose another path.")
+    A = _checked(A, g, made["dtype"])
+    if patches is not None:
+        patches = _checked_patches(patches, len(A))
+    of, fold, found = _dealt(images, len(A), folds, made["seed"])
+    flat = np.zeros(len(A), np.float32)
+    plan = {"photograph": of, "x": flat, "y": flat, "scale": flat + 1, "fold": fold}
+    settings = {
+        "weights_sha256": "",
+        "group": g.name,
+        "images": "",
+        "limit": None,
+        "pictures": "drawn" if patches is None else "given",
+        "samples": len(A),
+        "size": DRAWN if patches is None else patches.shape[1],
+        "scales": [1.0],
+        "folds": folds,
+        "blur": 0.0,
+        "window": "none",
+    }
+    # The new store is there once it is whole: chunks are marked as filled at the end.
+    store = create_store(path, made | settings, plan, names or found, g, A.shape[2])
+    mean, spread = float(A.mean()), max(float(A.std()), 1e-12)
+    for start in range(0, len(A), 16 * CHUNK):
+        rows = slice(start, min(start + 16 * CHUNK, len(A)))
+        store.root["A"][rows] = A[rows].numpy().astype(made["dtype"])
+        drawn = draw_orbits(A[rows], mean, spread) if patches is None else patches[rows]
+        store.root["patch"][rows] = drawn
+    store.root["filled"][:] = 1
+    return store
+
+
+def _checked(A: np.ndarray | torch.Tensor, g: Group, dtype: str) -> torch.Tensor:
+    """The activations as float32, if they are such."""
+    choose(dtype, ("float16", "float32"), "dtype")
+    found = torch.as_tensor(A).detach().cpu()
+    if found.ndim != 3 or found.shape[1] != g.order or 0 in found.shape:
+        mirrored = f", then the {g.n} of the mirrored image" if g.dihedral else ""
+        raise UserError(
+            f"activations of shape {tuple(found.shape)}: expected (N, {g.order}, C) for "
+            f"{g.name}, for each sample the {g.n} rotations in steps of {360 / g.n:g} degrees "
+            f"counter-clockwise{mirrored}."
+        )
+    if found.dtype == torch.bool or found.is_complex():
+        raise UserError(f"activations of type {found.dtype}: expected real numbers.")
+    found = found.float()
+    if not found.isfinite().all():
+        count = int((~found.isfinite()).any((1, 2)).sum())
+        raise UserError(f"{count} of {len(found)} samples hold numbers that are not finite.")
+    if float(found.abs().max()) > float(np.finfo(dtype).max):
+        raise UserError(
+            f"activations up to {float(found.abs().max()):.3g} do not fit {dtype}: give "
+            "dtype='float32'."
+        )
+    return found
+
+
+def _checked_patches(patches: np.ndarray, count: int) -> np.ndarray:
+    patches = np.asarray(patches)
+    square = patches.ndim == 4 and patches.shape[1] == patches.shape[2] and patches.shape[3] == 3
+    if not square or len(patches) != count or patches.dtype != np.uint8:
+        raise UserError(
+            f"patches of shape {patches.shape} and type {patches.dtype}: expected uint8 "
+            f"({count}, S, S, 3)."
+        )
+    return patches
+
+
+def _dealt(
+    images: Sequence | np.ndarray | None, count: int, folds: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Which image and fold every sample belongs to, and the names of the images."""
+    if not 2 <= folds <= count:
+        raise UserError(f"{folds} folds of {count} samples: expected 2 or more, and no more.")
+    if images is None:  # neighbours may be of one image
+        block = (np.arange(count) * folds // count).astype(np.int32)
+        return block, block, [f"block {i} of the samples" for i in range(folds)]
+    ids = np.asarray(images)
+    if ids.shape != (count,):
+        raise UserError(f"images of shape {ids.shape}: expected one for each of {count} samples.")
+    unique, of, sizes = np.unique(ids, return_inverse=True, return_counts=True)
+    if len(unique) < folds:
+        raise UserError(f"{len(unique)} images cannot be dealt into {folds} folds: lower folds.")
+    # The image with the most samples goes to the fold with the fewest.
+    order = np.random.default_rng(seed).permutation(len(unique))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    fold, load = np.empty(len(unique), np.int32), np.zeros(folds)
+    for image in order:
+        fold[image] = load.argmin()
+        load[fold[image]] += sizes[image]
+    return of.astype(np.int32), fold[of], [str(name) for name in unique]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from matplotlib.axes import Axes
 from PIL import Image
 
+from gc_utils.activations.store import draw_orbits
 from gc_utils.errors import UserError
 from gc_utils.figures.cards import Card
 from gc_utils.figures.style import DASHED, OKABE_ITO
-from gc_utils.groups import Group, group
+from gc_utils.groups import Group, group, translate
 from gc_utils.images.orbits import image_orbit
 from gc_utils.inspection.patches import top_patches, top_samples
 from gc_utils.symmetry.spectra import block_profile
@@ -73,16 +75,20 @@ class Exhibit:
     """The data that the explorer and the static figure draw from.
 
     Attributes:
-        model, layer: the network and the layer whose responses are encoded.
+        model, layer: the network and the layer whose responses are encoded; None for activations
+            that came without their network.
         crosscoder: trained on that layer.
         patches: uint8 `(N, S, S, 3)`.
         report: the per-feature table, or None.
         codes: codes of the patches, `(N, m)`, from which the top patches follow; or None.
         photograph: the photograph that each patch comes from, `(N,)`, or None.
         least: the least number of angles.
+        orbits: orbit activations of the patches, `(N, |G|, C)`, in place of a network: the angles
+            are then those of the group.
+        drawn: whether the patches are drawings of the orbits, not images.
     """
 
-    model: Model
+    model: Model | None
     layer: str
     crosscoder: GroupCrosscoder
     patches: np.ndarray
@@ -90,10 +96,15 @@ class Exhibit:
     codes: torch.Tensor | None = None
     photograph: np.ndarray | None = None
     least: int = 48
+    orbits: torch.Tensor | None = None
+    drawn: bool = False
     _seen: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.fine = finer_group(self.crosscoder.group, self.least)
+        if self.model is None and self.orbits is None:
+            raise UserError("there is neither a network nor an orbit for each patch.")
+        g = self.crosscoder.group
+        self.fine = g if self.model is None else finer_group(g, self.least)
         self.profiles = block_profile(self.crosscoder.V.detach()).float().cpu().numpy()
         if self.codes is not None and len(self.codes) != len(self.patches):
             raise UserError(f"{len(self.codes)} codes for {len(self.patches)} patches.")
@@ -117,14 +128,34 @@ class Exhibit:
                 del self._seen[next(iter(self._seen))]
             image = torch.from_numpy(self.patches[patch].copy()).permute(2, 0, 1).float() / 255
             crops = image_orbit(image, self.fine, blur=0.0)  # it was low-passed when it was cut
-            codes = turned_codes(self.model, self.layer, self.crosscoder, crops, self.fine)
             shown = (crops * 255).round().byte().permute(0, 2, 3, 1).numpy()
+            if self.model is None:
+                moved, codes = self._translated(patch)
+                if self.drawn:
+                    shown = draw_orbits(moved, *self._shades)
+            else:
+                codes = turned_codes(self.model, self.layer, self.crosscoder, crops, self.fine)
             self._seen[patch] = shown, codes.numpy()
         return self._seen[patch]
 
+    @torch.no_grad()
+    def _translated(self, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The orbits `(|G|, |G|, C)` of a patch under every element, and their codes."""
+        g = self.group
+        same = self.orbits[patch].float().expand(g.order, -1, -1)
+        moved = translate(same, g, torch.arange(g.order))
+        return moved, self.crosscoder.encode(moved)
+
+    @cached_property
+    def _shades(self) -> tuple[float, float]:
+        values = self.orbits.float()
+        return float(values.mean()), max(float(values.std()), 1e-12)
+
     def element(self, angle: float, mirror: bool) -> int:
         """The finer group's element nearest to an angle in degrees."""
-        return round(angle * self.fine.n / 360) % self.fine.n + self.fine.n * bool(mirror)
+        return round(angle * self.fine.n / 360) % self.fine.n + self.fine.n * (
+            bool(mirror) and self.fine.dihedral
+        )
 
     def ranked(self, feature: int) -> np.ndarray:
         """Patches, those that excite the feature most first; all in their order without codes."""
@@ -173,7 +204,8 @@ def draw_response(ax: Axes, response: np.ndarray, fine: Group, g: Group) -> None
     """
     n, stride = fine.n, fine.n // g.n
     ax.plot(*_over_angles(response[:n], n), color=ROTATED, label="rotated")
-    ax.plot(*_over_angles(response[n:], n), color=MIRRORED, ls=DASHED, lw=1.3, label="mirrored")
+    if fine.dihedral:
+        ax.plot(*_over_angles(response[n:], n), color=MIRRORED, ls=DASHED, lw=1.3, label="mirrored")
     own = np.zeros(n)
     own[::stride] = 1
     angles, at = _over_angles(own, n)

@@ -44,6 +44,7 @@ class Explorer(widgets.VBox):
             value=0, min=-180, max=180, step=step, description="angle", readout_format=".1f"
         )
         self.mirror = widgets.Checkbox(value=False, description="mirror first", indent=False)
+        self.mirror.disabled = not exhibit.fine.dihedral
         self.feature = widgets.Dropdown(
             options=[(exhibit.card(f).title.removeprefix("feature "), f) for f in features],
             description="feature",
@@ -147,7 +148,7 @@ def has_front_end() -> bool:
 
 
 def explore(
-    model: Model,
+    model: Model | None,
     layer: str,
     data: ActivationStore | np.ndarray,
     crosscoder: GroupCrosscoder,
@@ -162,7 +163,8 @@ def explore(
     """Rotate a patch with a slider and observe a feature's code.
 
     Args:
-        model: The network.
+        model: The network; None for a store that came without one: the angles are then those of
+            the group, for which the store holds the responses.
         layer: The layer that the crosscoder was trained on.
         data: An activation store, or patches, uint8 `(N, S, S, 3)`, of any images.
         crosscoder: The crosscoder.
@@ -185,10 +187,15 @@ def explore(
     if interactive not in (True, False):
         choose(interactive, ("auto",), "value of interactive")
         interactive = has_front_end()
+    orbits, drawn = None, False
     if isinstance(data, ActivationStore):
         photograph = data.samples["photograph"] if photograph is None else photograph
+        if model is None:
+            orbits, drawn = data.read(), data.settings["pictures"] == "drawn"
         data = data.patches
-    exhibit = Exhibit(model, layer, crosscoder, data, report, codes, photograph, least)
+    exhibit = Exhibit(
+        model, layer, crosscoder, data, report, codes, photograph, least, orbits, drawn
+    )
     if features is None:
         alive = np.arange(crosscoder.V.shape[0])
         if codes is not None:

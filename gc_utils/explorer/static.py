@@ -21,7 +21,8 @@ def _static(exhibit: Exhibit, feature: int, patch: int, count: int) -> Figure:
     figure.subplots_adjust(left=0.07, right=0.98, top=1 - 0.6 / figure.get_figheight(), bottom=0.05)
     grid = figure.add_gridspec(len(heights), 3, height_ratios=heights, hspace=0.4, wspace=0.15)
     figure.suptitle(card.title, x=0.01, ha="left")
-    angles = np.arange(count) * 360 / count
+    shown = min(count, fine.n)  # a group of few rotations has no others
+    angles = np.arange(shown) * 360 / shown
     elements = [exhibit.element(a, False) for a in angles]
     captions = [f"{a:g}°: {response[e]:.2f}" for a, e in zip(angles, elements, strict=True)]
     rotated = figure.add_subplot(grid[0, :])

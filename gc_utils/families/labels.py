@@ -37,7 +37,8 @@ def label_features(
         One row a feature: `feature`, `label`, `kind` (the strongest whether or not it won),
         `response`, `kind2` and `response2` (the next kind), `margin` (`response / response2`),
         `best_orientation` (degrees, of the strongest stimulus), `best_stimulus` (row of `table`).
-        A feature that never responds is "other" with NaN margin.
+        A feature that never responds is "other" with NaN margin; without any stimuli (activations
+        that came without their network) all are.
 
     Raises:
         UserError: if the table does not fit, a response is negative or not finite, or the kinds
@@ -51,6 +52,8 @@ def label_features(
         )
     if not (responses >= 0).all() or not np.isfinite(responses).all():
         raise UserError("responses must be finite and not negative.")
+    if not len(table):
+        return _without_labels(responses.shape[1])
     rows = _equal_contrast(table)
     kinds = table["kind"].astype(str).to_numpy()[rows]
     names = np.array(sorted(set(kinds)))
@@ -82,6 +85,15 @@ def label_features(
             "best_stimulus": best,
         }
     )
+
+
+def _without_labels(features: int) -> pd.DataFrame:
+    """The table of `label_features` where nothing was shown to the features."""
+    texts = {"label": OTHER, "kind": OTHER, "kind2": OTHER}
+    numbers = {"response": 0.0, "response2": 0.0, "margin": np.nan, "best_orientation": np.nan}
+    table = pd.DataFrame({"feature": np.arange(features)}).assign(**texts, **numbers)
+    order = "feature label kind response kind2 response2 margin best_orientation".split()
+    return table[order].assign(best_stimulus=-1)
 
 
 def _equal_contrast(table: pd.DataFrame) -> np.ndarray:

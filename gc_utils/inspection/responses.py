@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gc_utils.activations.store import ActivationStore
+from gc_utils.activations.store import PLANTED, ActivationStore
 from gc_utils.crosscoder.training import views_for
 from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.families.labels import label_features
@@ -91,21 +91,23 @@ def stimuli_for(
     """What to show the features learned from a store.
 
     Drawings, through the store's network; for planted orbits the planted templates themselves, a
-    kind for each kind of symmetry.
+    kind for each kind of symmetry; nothing for activations from elsewhere.
 
     Args:
         store: the store.
-        model: its network, None for planted orbits.
+        model: its network, None if it came without one.
         measure: how contrast is made equal, see `stimuli.draw`.
     """
     made, g = store.settings, store.group
     if model is not None:
         return stimulus_orbits(model, made["layer"], g, blur=made["blur"], measure=measure)
-    A = torch.from_numpy(store.root["template"][:])
+    A, kinds = torch.zeros(0, g.order, store.channels), []
+    if made["model"] == PLANTED:
+        A, kinds = torch.from_numpy(store.root["template"][:]), store.root.attrs["kinds"]
     count = len(A)
     table = pd.DataFrame(
         {
-            "kind": np.repeat(store.root.attrs["kinds"], g.order),
+            "kind": np.repeat(kinds, g.order),
             "contrast": 1.0,
             "orientation": np.tile(g.angles.numpy(), count),
             "drawing": np.repeat(np.arange(count), g.order),

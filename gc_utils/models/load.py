@@ -1,4 +1,4 @@
-"""Names become models with weights: InceptionV1, the filter bank, or any torchvision classifier.
+"""Names become models with weights: ours, torchvision's, timm's, or a person's own.
 
     model = load_model("inceptionv1", weights="demo")
     model.unit(crops, "mixed3b")          # (B, 480), from crops of model.crop_size("mixed3b")
@@ -24,10 +24,13 @@ from gc_utils.models.architecture import ARCHITECTURES, BVLC_GOOGLENET, Architec
 from gc_utils.models.base import Model, pick_device
 from gc_utils.models.filter_bank import FilterBank, FilterBankModel
 from gc_utils.models.inception import InceptionModel, InceptionV1, PartwiseInception
+from gc_utils.models.own import load_own
 from gc_utils.models.raw_files import bvlc_googlenet
+from gc_utils.models.timm import PREFIX, load_timm
 from gc_utils.models.torchvision import load_torchvision, torchvision_file, torchvision_names
 
 OWN = ("inceptionv1", "filter_bank")
+OTHERS = ("timm:NAME", "MODULE:FACTORY")
 INCEPTION_WEIGHTS = ("demo", "inception5h", "bvlc_googlenet", "random")
 
 
@@ -43,14 +46,21 @@ def load_model(
     """A model by name.
 
     Args:
-        name: `"inceptionv1"`, `"filter_bank"`, or a torchvision classifier such as `"googlenet"`.
+        name: `"inceptionv1"`, `"filter_bank"`, a torchvision classifier such as `"googlenet"`, a
+            network of timm such as `"timm:resnet18"`, or `"MODULE:FACTORY"` for a network of your
+            own, as `"nets:make"`: `nets` is imported from the folder that the command runs in,
+            and its function `make` is executed, see `load_own`.
         weights: for InceptionV1 `"demo"` (in the package; its first layers, through mixed3b),
             `"inception5h"` (downloaded when first asked for), `"bvlc_googlenet"` (downloaded as far
             as a layer that is asked for needs it) or `"random"`; for torchvision `"DEFAULT"`, the
-            name of an entry of its weights (`"IMAGENET1K_V1"`), or `"random"`; for the filter bank
-            `"analytic"`. The first of these is the default.
+            name of an entry of its weights (`"IMAGENET1K_V1"`), or `"random"`; for timm
+            `"DEFAULT"`, the tag of its weights (`"a1_in1k"`), or `"random"`; for a network of your
+            own `"own"`, or `"random"` to initialise it anew; for the filter bank `"analytic"`. The
+            first of these is the default.
         weights_file: for InceptionV1, a copy of inception5h.pth, the folder with BVLC GoogLeNet's
-            files, or a `.safetensors` (see `weights.from_file`); takes the place of `weights`.
+            files, or a `.safetensors` (see `weights.from_file`); for timm and for a network of your
+            own, a `.safetensors` or a `.pth` that `torch.load` opens with `weights_only=True`. It
+            takes the place of `weights`.
         device: `"auto"`, or a name that torch knows.
         group: what the filter bank is closed under (D16 unless given); other models ignore it.
         options: `seed=0` for random weights; `norm=Norm(…)` for InceptionV1's response
@@ -65,15 +75,21 @@ def load_model(
         >>> model.unit(torch.rand(5, 3, 35, 35), "filters").shape
         torch.Size([5, 24])
     """
-    choose(name, OWN if name in OWN else (*OWN, *torchvision_names()), "model")
+    if ":" not in name:
+        choose(name, OWN if name in OWN else (*OWN, *OTHERS, *torchvision_names()), "model")
     taken = {"inceptionv1": ("seed", "norm"), "filter_bank": ("group",)}.get(name, ("seed",))
     for option in options:
         choose(option, taken, f"{name} option")
     target = pick_device(device)
+    if ":" in name:
+        load = load_timm if name.startswith(PREFIX) else load_own
+        return load(name, weights, weights_file, target, **options)
     if name == "inceptionv1":
         return _load_inception(weights, weights_file, target, **options)
     if weights_file is not None:
-        raise UserError(f"weights_file is for 'inceptionv1', not for {name!r}.")
+        raise UserError(
+            f"weights_file is for 'inceptionv1', {' and '.join(OTHERS)}, not for {name!r}."
+        )
     if name == "filter_bank":
         choose(weights or "analytic", ["analytic"], f"{name} weights")
         bank = FilterBank(group) if group else FilterBank()
@@ -201,6 +217,17 @@ def available_weights() -> list[AvailableWeights]:
             "download.pytorch.org",
         )
     )
+    rows += [
+        (
+            "timm:NAME",
+            "DEFAULT, a tag, or random",
+            "to download",
+            "where huggingface_hub keeps them",
+            "",
+            "huggingface.co; --weights-file takes a copy at hand",
+        ),
+        ("MODULE:FACTORY", "own, or random", "made on the spot", "", "", "your code, executed"),
+    ]
     return [AvailableWeights(*row) for row in rows]
 
 

@@ -45,12 +45,24 @@ def probe_receptive_field(run: Callable[[Tensor], Any], height: int = 96) -> Rec
 
     Raises:
         UserError: if the field is unbounded, larger than `LARGEST_FIELD`, or if the layer does not
-            treat all places in the same way.
+            treat all places in the same way, or if padding that depends on the size of the image
+            leaves a crop without a unit at its centre.
     """
-    fields = [_probe_axis(run, height, axis) for axis in (-1, -2)]
-    if fields[0][1:] != fields[1][1:]:
-        raise UserError(f"it differs between columns and rows ({fields[0]}, {fields[1]}).")
-    return max(fields)
+    fields = {axis: _probe_axis(run, height, axis) for axis in (-1, -2)}
+    if fields[-1][1:] != fields[-2][1:]:
+        raise UserError(f"it differs between columns and rows ({fields[-1]}, {fields[-2]}).")
+    field = max(fields.values())
+    for axis, (size, stride, offset) in fields.items():
+        side = field.crop_size
+        k, start = round(((side - 1) / 2 - offset) / stride), side // 2 - size // 2
+        # Unit k is the last one that sees its first column, and the first that sees its last.
+        _, first, last = _who_sees(run, side, side, axis, [start, start + size - 1])
+        if (last[0], first[1]) != (k, k):
+            raise UserError(
+                f"a crop of {side}x{side} pixels has no unit at its centre: the network's padding "
+                "depends on the size of the image."
+            )
+    return field
 
 
 def _probe_axis(run: Callable[[Tensor], Any], height: int, axis: int) -> ReceptiveField:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import http.client
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -16,31 +15,11 @@ from torch import Tensor, nn
 from gc_utils.errors import UserError, choose
 from gc_utils.models import weights as _weights
 from gc_utils.models.base import Model
-from gc_utils.models.receptive_field import ReceptiveField, probe_receptive_field
+from gc_utils.models.cut import CutModel
 
 
-class TorchvisionModel(Model):
-    """A torchvision classifier, cut at any node of its graph.
-
-    What does not work: `unit`, `receptive_field` and `crop_size` where a unit sees the whole image
-    (attention, squeeze-and-excitation, anything after global pooling) or more than
-    `LARGEST_FIELD` pixels, or where units are not laid out as channels x rows x columns.
-    `activations` of such layers work, if the network takes images of that size.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        weights: str,
-        checksum: str,
-        network: nn.Module,
-        device: torch.device,
-        scale: tuple[Sequence[float], Sequence[float]],  # mean and standard deviation of RGB
-    ):
-        super().__init__(name, weights, checksum, network, device)
-        self._mean, self._std = (torch.tensor(v, device=device)[:, None, None] for v in scale)
-        self._parts: dict[str, nn.Module] = {}
-        self._fields: dict[str, ReceptiveField] = {}
+class TorchvisionModel(CutModel):
+    """A torchvision classifier, cut at any node of its graph; see `CutModel` for what cannot be."""
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
@@ -55,63 +34,13 @@ class TorchvisionModel(Model):
         )
         return tuple(dict.fromkeys(".".join(path) for path in paths))[1:]  # the first is the input
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The outermost nodes; the nodes inside them (`layer1.0.conv1`) can be asked for too."""
-        return tuple(n for n in self.nodes if "." not in n)
+    def _cut(self, network: nn.Module, layer: str) -> Callable[[Tensor], Any]:
+        from gc_utils._torchvision import torchvision
 
-    def check_layer(self, layer: str) -> str:
-        """Return `layer` if there is such a node, else raise a `UserError`."""
-        if layer in self.nodes:
-            return layer
-        return choose(layer, self.nodes if "." in str(layer) else self.layers, f"{self.name} layer")
-
-    def channels(self, layer: str) -> int:
-        """Number of channels of a layer."""
-        return self.activations(torch.zeros(1, 3, 224, 224), layer).shape[1]
-
-    def receptive_field(self, layer: str) -> ReceptiveField:
-        """Measured, see `probe_receptive_field`.
-
-        Raises:
-            UserError: where there is no bounded one.
-        """
-        if layer not in self._fields:
-            part = _cut(copy.deepcopy(self.network).cpu().double(), self.check_layer(layer))
-            try:
-                self._fields[layer] = probe_receptive_field(lambda x: part(x)[layer])
-            except (UserError, RuntimeError, AssertionError) as error:
-                raise UserError(
-                    f"layer {layer!r} of {self.name!r} has no receptive field that can be used: "
-                    f"{error}"
-                ) from error
-        return self._fields[layer]
-
-    def _activations(self, x: Tensor, layer: str) -> Tensor:
-        if layer not in self._parts:
-            self._parts[layer] = _cut(self.network, layer)
-        try:
-            found = self._parts[layer]((x - self._mean) / self._std)[layer]
-        except (RuntimeError, AssertionError) as error:
-            raise UserError(
-                f"{self.name!r} cannot compute {layer!r} of images of {x.shape[-2]}x{x.shape[-1]} "
-                f"pixels: {error}"
-            ) from error
-        if not isinstance(found, Tensor) or found.ndim != 4:
-            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise UserError(
-                f"layer {layer!r} of {self.name!r} is not a map of units (B, C, h, w) but {shape}."
-            )
-        return found
-
-
-def _cut(network: nn.Module, layer: str) -> nn.Module:
-    """The part of a torchvision network that leads to a layer: images to `{layer: output}`."""
-    from gc_utils._torchvision import torchvision
-
-    return torchvision.models.feature_extraction.create_feature_extractor(
-        network, [layer], suppress_diff_warning=True
-    ).eval()
+        part = torchvision.models.feature_extraction.create_feature_extractor(
+            network, [layer], suppress_diff_warning=True
+        ).eval()
+        return lambda x: part(x)[layer]
 
 
 @cache

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 KERNEL = "gc_utils"
+MODULES = "GC_UTILS_MODULES"  # as `gc_utils.models.own` reads it, not imported: it brings torch
 # glibc gives the memory of every large tensor back at once, and Linux fills it with zeros when the
 # next one asks: without these a step of the orbit encoder takes half as long again.
 ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
@@ -55,6 +56,8 @@ def own_kernel() -> Iterator[str]:
             "language": "python",
             "env": {
                 "PYTHONPATH": _prepend(package_root, os.environ.get("PYTHONPATH")),
+                # A kernel starts in the notebook's folder, and a network of one's own lies here.
+                MODULES: os.environ.get(MODULES) or os.getcwd(),
                 # No start-up files or settings of the user's own IPython.
                 "IPYTHONDIR": folder,
                 **{name: os.environ.get(name, value) for name, value in ALLOCATION.items()},

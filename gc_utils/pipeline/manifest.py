@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +18,7 @@ import gc_utils
 from gc_utils.closure import cells_digest, changed_parts, code_digests
 from gc_utils.errors import UserError
 from gc_utils.files import is_hidden, write_json
-from gc_utils.pipeline.execution import Execution
+from gc_utils.pipeline.execution import MODULES, Execution
 from gc_utils.pipeline.notebooks import Notebook
 from gc_utils.pipeline.record import ALWAYS, Record, number_of, record_of
 from gc_utils.pipeline.records import RECORDS
@@ -164,8 +164,26 @@ class Manifest:
         record = self.records.get(name)
         return record is not None and record["status"] == "done" and self._damage(name) is None
 
+    def given(self, name: str) -> dict[str, str]:
+        """The products of a notebook that never ran here, if a person has put all of them here.
+
+        Returns:
+            Size and time of change by path; empty if the notebook ran or a product is missing.
+        """
+        makes = record_of(number_of(name), self.chapters).makes
+        found = [sorted(self.run_dir.glob(pattern)) for pattern in makes]
+        if name in self.records or not makes or not all(found):
+            return {}
+        paths = [path for group in found for path in group]
+        return {
+            path.relative_to(self.run_dir).as_posix(): f"{_size(path)} {_modified(path)}"
+            for path in paths
+        }
+
     def outputs_checksum(self, name: str) -> str:
         """One checksum of what a notebook made; figures are for the eye and do not count."""
+        if given := self.given(name):
+            return hashlib.sha256(str(given).encode()).hexdigest()
         outputs = self.records.get(name, {}).get("outputs", {})
         text = "".join(
             f"{path} {made['sha256']}\n"
@@ -220,9 +238,22 @@ def notebook_checksum(path: Path) -> str:
     return cells_digest(path)
 
 
-def code_of(path: Path) -> dict[str, str]:
-    """A digest for each module and data file of the package that a notebook depends on."""
-    return code_digests(path)
+def code_of(path: Path, parameters: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """A digest for each module and data file that a notebook depends on.
+
+    Args:
+        path: of the notebook.
+        parameters: its values; a model `MODULE:FACTORY` adds the file of a person's own module,
+            if it lies below the folder of the command, but not what that imports.
+    """
+    found = code_digests(path)
+    model = str((parameters or {}).get("model", ""))
+    if ":" in model and not model.startswith("timm:"):
+        stem = Path(os.environ.get(MODULES) or ".", *model.partition(":")[0].split("."))
+        for file in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if file.is_file():
+                found[model] = checksum(file)[:12]
+    return found
 
 
 def needed_numbers(notebook: Notebook, found: list[Notebook]) -> list[Notebook]:

@@ -94,11 +94,14 @@ def run(
     run_dir = Path(output).resolve() if output else default_output(preset)
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"output {str(run_dir)!r} is a file, not a folder")
-    if run_dir.is_dir() and any(run_dir.iterdir()) and not (run_dir / "run.json").exists():
-        raise UserError(
-            f"folder {str(run_dir)!r} holds other things than a run; name a new one with --output"
-        )
     manifest = Manifest(run_dir, records)
+    if run_dir.is_dir() and not (run_dir / "run.json").exists():
+        given = {product for notebook in found for product in manifest.given(notebook.name)}
+        if {path.name for path in run_dir.iterdir()} - given:
+            raise UserError(
+                f"folder {str(run_dir)!r} holds other things than a run; name a new one with "
+                "--output"
+            )
     _check_upstream(manifest, found, chosen, run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -140,7 +143,7 @@ def _run_all(
             "pictures": "".join(
                 folder_checksum(values[notebook.name].get(name) or "") for name in images
             ),
-            "code": code_of(notebook.path),
+            "code": code_of(notebook.path, values[notebook.name]),
             "upstream": {
                 other.name: manifest.outputs_checksum(other.name)
                 for other in upstream(notebook, found, manifest)
@@ -203,7 +206,8 @@ def _check_upstream(
         missing = [
             other
             for other in needed_numbers(notebook, found)
-            if other.name not in names and not manifest.complete(other.name)
+            if other.name not in names
+            and not (manifest.complete(other.name) or manifest.given(other.name))
         ]
         if missing:
             numbers = " ".join(n.number for n in found if n in missing or n in chosen)

@@ -159,7 +159,9 @@ def _code(notebook: Notebook, inputs: dict) -> list[str]:
     changed = []
     if inputs.get("notebook", "") != notebook_checksum(notebook.path):
         changed.append("the notebook")
-    if modules := changed_parts(inputs.get("code", {}), code_of(notebook.path)):
+    if modules := changed_parts(
+        inputs.get("code", {}), code_of(notebook.path, inputs["parameters"])
+    ):
         changed.append(modules)
     return [f"{CODE} since it ran: {' and '.join(changed)}"] if changed else []
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from gc_utils import groups
-from gc_utils.activations.store import PLANTED, ActivationStore, create_store
+from gc_utils.activations.store import PLANTED, ActivationStore, store_array
 from gc_utils.errors import UserError
 from gc_utils.groups import Group, Subgroup
 from gc_utils.symmetry.report import stabilisers
@@ -371,38 +371,9 @@ def write_store(path: str | Path, planted: PlantedOrbits, *, folds: int = 4) -> 
     Raises:
         UserError: if something is there already.
     """
-    path, N, size = Path(path), len(planted.A), 48
-    if path.exists():
-        raise UserError(f"{path} is there already: delete it, or choose another path.")
-    settings = {
-        "model": PLANTED,
-        "weights": PLANTED,
-        "weights_sha256": "",
-        "layer": PLANTED,
-        "group": planted.group.name,
-        "images": "photos",
-        "limit": None,
-        "pictures": PLANTED,
-        "samples": N,
-        "size": size,
-        "scales": [1.0],
-        "folds": folds,
-        "blur": 0.0,
-        "window": "none",
-        "dtype": "float16",
-        "seed": 0,
-    }
-    of = np.arange(N) * folds // N
-    nothing = np.zeros(N, np.float32)
-    plan = {"photograph": of, "x": nothing, "y": nothing, "scale": nothing + 1, "fold": of}
-    plan = {k: v.astype(np.int32 if v.dtype.kind == "i" else np.float32) for k, v in plan.items()}
+    made = {"model": PLANTED, "weights": PLANTED, "layer": PLANTED, "dtype": "float16", "seed": 0}
     names = [f"planted {i}" for i in range(folds)]
-    store = create_store(path, settings, plan, names, planted.group, planted.A.shape[2])
-    store.root["A"][:] = planted.A.numpy().astype(np.float16)
-    grey = (0.5 + planted.A / (6 * planted.A.std())).clamp(0, 1)[:, None]
-    grey = torch.nn.functional.interpolate(grey, size=(size, size), mode="nearest")
-    store.root["patch"][:] = (255 * grey[:, 0, :, :, None]).byte().expand(-1, -1, -1, 3).numpy()
+    store = store_array(planted.A, planted.group, path, made, folds=folds, names=names)
     store.root.create_array("template", data=planted.templates.numpy())
     store.root.attrs["kinds"] = list(planted.kinds)
-    store.root["filled"][:] = 1
     return store

@@ -41,6 +41,17 @@ def test_the_code_of_a_notebook_is_what_it_imports(make_notebook):
     assert set(found) == {"gc_utils.groups", "gc_utils.errors"}
 
 
+def test_a_network_of_ones_own_is_code_too(make_notebook, tmp_path, monkeypatch):
+    path, own = make_notebook("01_first", PARAMETERS), {"model": "nets:make"}
+    monkeypatch.chdir(tmp_path)
+    assert code_of(path, own) == code_of(path, {"model": "timm:nets"}) == {}
+    (tmp_path / "nets.py").write_text("one")
+    before = code_of(path, own)
+    assert set(before) == {"nets:make"}
+    (tmp_path / "nets.py").write_text("two")
+    assert code_of(path, own) != before
+
+
 @pytest.mark.parametrize(
     ("then", "said"),
     [

@@ -140,3 +140,27 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
     with _alone(tmp_path), pytest.raises(UserError, match="another run is at work"):
         with _alone(tmp_path):
             pass
+
+
+@slow
+def test_what_a_person_has_put_there_stands_for_the_notebook_that_makes_it(
+    story, tmp_path, make_notebook
+):
+    """As `ActivationStore.from_array` writes it."""
+    make_notebook("02_second", story.parameters, "x = 1")
+    given = tmp_path / "out" / "activations.zarr" / "A"
+    given.parent.mkdir(parents=True)
+    given.write_text("1")
+    note = tmp_path / "out" / "note.txt"
+    note.touch()
+    with pytest.raises(UserError, match="holds other things than a run"):
+        story(only=["02"])
+    note.unlink()
+    assert "up to date" not in (told := story(only=["02"])) and "stale" not in told
+    assert "up to date" in story(only=["02"])
+    given.write_text("22")
+    assert "(01_first made something else)" in story(only=["02"])
+    given.unlink()
+    given.parent.rmdir()
+    with pytest.raises(UserError, match="needs what 01_first makes"):
+        story(only=["02"])

@@ -1,0 +1,113 @@
+"""Activations from elsewhere become a store, if they are what they are said to be."""
+
+import numpy as np
+import pytest
+import torch
+
+from gc_utils.activations import ActivationStore
+from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.errors import UserError
+from gc_utils.explorer import explore
+from gc_utils.explorer.exhibit import Exhibit
+from gc_utils.groups import group, translate
+from gc_utils.inspection import label_crosscoder, stimuli_for
+
+A = np.random.default_rng(0).normal(size=(40, 8, 6)).astype(np.float32)
+IDS = np.repeat(["a", "b", "c", "d", "e"], [12, 10, 8, 6, 4])
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ActivationStore.from_array(A, "D4", tmp_path / "a.zarr", images=IDS, folds=2)
+
+
+def test_what_was_given_is_what_is_read(store):
+    again = ActivationStore.open(store.path)
+    assert torch.allclose(again.read().float(), torch.from_numpy(A), atol=2e-3)
+    assert again.group is group("D4") and again.channels == 6 and again.finished
+    assert again.model() is None and "without the network" in again.describe()
+    assert again.patches.shape == (40, 48, 48, 3) and again.patches.std() > 20
+
+
+def test_a_fold_holds_whole_images_and_as_many_samples(store):
+    names = np.array(store.photograph_names)[store.samples["photograph"]]
+    assert (names == IDS).all()
+    assert all(len(set(store.fold[IDS == name])) == 1 for name in set(IDS))
+    assert sorted(np.bincount(store.fold)) == [18, 22]  # largest image first
+
+
+def test_without_images_neighbours_share_a_fold(tmp_path):
+    store = ActivationStore.from_array(torch.from_numpy(A), "D4", tmp_path / "a.zarr", folds=4)
+    assert store.fold.tolist() == sorted(store.fold) and set(np.bincount(store.fold)) == {10}
+
+
+def test_patches_are_kept(tmp_path):
+    patches = np.random.default_rng(1).integers(0, 255, (40, 9, 9, 3), dtype=np.uint8)
+    store = ActivationStore.from_array(A, group("D4"), tmp_path / "a.zarr", patches=patches)
+    assert np.array_equal(store.patches, patches)
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        (
+            {"A": A[:, :7]},
+            r"\(40, 7, 6\): expected \(N, 8, C\) for D4, .*4 rotations .* 90 d",
+        ),
+        ({"A": A[0]}, r"shape \(8, 6\)"),
+        ({"A": A[:0]}, r"shape \(0, 8, 6\)"),
+        ({"A": np.where(A == A[3, 2, 1], np.nan, A)}, "1 of 40 samples .* not finite"),
+        ({"A": A + 0j}, "expected real numbers"),
+        ({"A": A * 1e5}, "do not fit float16.*dtype='float32'"),
+        ({"g": "E4"}, "unknown group 'E4'"),
+        ({"dtype": "int8"}, "unknown dtype 'int8'"),
+        ({"images": IDS[1:]}, r"images of shape \(39,\)"),
+        ({"images": IDS, "folds": 6}, "5 images cannot be dealt into 6 folds"),
+        ({"folds": 1}, "1 folds of 40 samples: expected 2 or more"),
+        ({"patches": np.zeros((40, 9, 9, 3))}, "type float64: expected uint8"),
+        ({"patches": np.zeros((39, 9, 9, 3), np.uint8)}, r"expected uint8 \(40, S, S, 3\)"),
+    ],
+)
+def test_what_is_refused(tmp_path, changes, said):
+    path = tmp_path / "a.zarr"
+    with pytest.raises(UserError, match=said):
+        ActivationStore.from_array(**{"A": A, "g": "D4", "path": path, **changes})
+    assert not path.exists()
+
+
+def test_a_store_is_not_written_over(store):
+    with pytest.raises(UserError, match="there already"):
+        ActivationStore.from_array(A, "D4", store.path)
+
+
+def test_features_have_no_labels_without_a_network(store):
+    coder = GroupCrosscoder("D4", 6, 5, sparsity="l1")
+    stimuli = stimuli_for(store, None)
+    found = label_crosscoder(coder, stimuli, store.read().float())
+    assert len(stimuli.A) == 0 and set(found.label) == {"other"} and len(found) == 5
+    assert found.margin.isna().all()
+
+
+@pytest.mark.parametrize("encode_from", ["identity", "orbit"])
+@pytest.mark.parametrize("name", ["C8", "D4"])
+def test_the_explorer_follows_a_code_through_the_stored_orbit(tmp_path, name, encode_from):
+    store = ActivationStore.from_array(A, name, tmp_path / "a.zarr")
+    coder = GroupCrosscoder(name, 6, 5, sparsity="l1", encode_from=encode_from)
+    with torch.no_grad():
+        codes = coder.encode(store.read().float())
+    exhibit = Exhibit(None, "x", coder, store.patches, codes=codes, orbits=store.read(), drawn=True)
+    shown, response = exhibit.rotations(3)
+    assert len(shown) == len(response) == 8 and exhibit.fine is coder.group
+    assert np.abs(shown[0].astype(int) - store.patches[3]).max() <= 1  # of another mean
+    moved = translate(store[[3]], coder.group, torch.tensor([5]))
+    assert np.allclose(response[5], coder.encode(moved)[0].detach(), atol=1e-4)
+    view = explore(None, "x", store, coder, codes=codes, interactive=True)
+    assert view.mirror.disabled == (name == "C8")
+    view.angle.value, view.mirror.value = 90, True
+    assert explore(None, "x", store, coder, codes=codes, interactive=False).axes
+
+
+def test_the_explorer_needs_a_network_or_orbits(store):
+    coder = GroupCrosscoder("D4", 6, 5, sparsity="l1")
+    with pytest.raises(UserError, match="neither a network nor an orbit"):
+        explore(None, "x", store.patches, coder, interactive=False)
