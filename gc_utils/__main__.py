@@ -82,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--weights-file",
         metavar="PATH",
-        help="a copy of the weights at hand, instead of downloading it (as -p weights_file PATH)",
+        help="a copy of the weights at hand, instead of downloading it; for bvlc_googlenet the "
+        "folder with its files (as -p weights_file PATH)",
     )
     run.add_argument("--force", action="store_true", help="run also what is up to date")
 
@@ -224,7 +225,8 @@ def _weights(options: argparse.Namespace, records: list[Record]) -> None:
 
     for row in available_weights():
         print(f"{row.model}: {row.weights} ({row.status})")
-        for label, text in {"file": row.path, "checksum": row.checksum, "from": row.source}.items():
+        told = {"file": row.path, "checksum": row.checksum, "from": row.source}
+        for label, text in {**told, "licence": row.licence}.items():
             if text:
                 print(f"  {label + ':':<10}{text}")
 

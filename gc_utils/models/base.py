@@ -27,7 +27,8 @@ class Model(ABC):
     Attributes:
         name: the name it was loaded by.
         weights: name of its weights.
-        checksum: sha256 of the weights file, or of the parameters if they come from no file.
+        checksum: sha256 of the weights file; of the table of checksums if there are several files;
+            of the parameters if there is none.
         layers: names of the layers, from the input upwards.
         network: the module, frozen.
         device: where it computes; images are brought there.
@@ -60,6 +61,16 @@ class Model(ABC):
     def check_layer(self, layer: str) -> str:
         """Return `layer` if there is one of that name, else raise a `UserError`."""
         return choose(layer, self.layers, f"{self.name} layer")
+
+    def prepare(self, layer: str) -> None:
+        """Fetch what the layer needs, so that what is missing shows now and not at its first use.
+
+        Most models have all their weights from the start.
+
+        Raises:
+            UserError: no such layer, or its weights cannot be had.
+        """
+        self.check_layer(layer)
 
     def crop_size(self, layer: str) -> int:
         """Smallest crop that shows all that a unit sees, with that unit exactly at its centre.

@@ -1,45 +1,23 @@
-"""InceptionV1 ("GoogLeNet", Szegedy et al. 2014) as the public inception5h weights have it.
+"""InceptionV1 ("GoogLeNet", Szegedy et al. 2014), as the description of its weights has it.
 
-The network is a table of steps, `STEPS`. One loop runs it: it asks each step which units of the
-steps before it are needed, and computes those. Everything else is read off the same table: channel
-counts, receptive fields, which crop shows a unit all that it sees, which weights a layer needs.
+The network is a table of steps, `Architecture.steps`. One loop runs it: it asks each step which
+units of the steps before it are needed, and computes those. Everything else is read off the same
+table: channel counts, receptive fields, which crop shows a unit all that it sees, which weights a
+layer needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gc_utils.errors import UserError
-from gc_utils.models.architecture import (
-    LAYERS,
-    STEPS,
-    Norm,
-    Step,
-    ancestry,
-    check_layer,
-    crop_size,
-    needed_span,
-    receptive_field,
-)
+from gc_utils.models.architecture import INCEPTION5H, Architecture, Norm, Step
 from gc_utils.models.base import Model
 from gc_utils.models.receptive_field import ReceptiveField
-
-
-def _module(step: Step) -> str:
-    """Name of the step's parameters in inception5h.pth."""
-    return {"conv": f"{step.name}_pre_relu_conv", "linear": "softmax2_pre_activation_matmul"}[
-        step.kind
-    ]
-
-
-def _parameters(layer: str) -> set[str]:
-    """Names of all weights that a layer needs."""
-    modules = [_module(s) for s in ancestry(layer) if s.kind in ("conv", "linear")]
-    return {f"{module}.{part}" for module in modules for part in ("weight", "bias")}
 
 
 def local_response_norm(x: Tensor, norm: Norm) -> Tensor:
@@ -48,73 +26,99 @@ def local_response_norm(x: Tensor, norm: Norm) -> Tensor:
     band = ones.triu(-norm.radius).tril(norm.radius)  # sums as a 1x1 convolution: fast everywhere
     power = F.conv2d(x.square(), band[..., None, None])
     scale = norm.bias + norm.alpha * power
-    return x * (scale.rsqrt() if norm.beta == 0.5 else scale**-norm.beta)  # pow is slow
+    if norm.beta == 0.5:  # roots, because pow is slow
+        return x * scale.rsqrt()
+    if norm.beta == 0.75:
+        root = scale.rsqrt()
+        return x * (root * root.sqrt())
+    return x * scale**-norm.beta
 
 
 class InceptionV1(nn.Module):
-    """The network, or its first part, with the parameter names of `inception5h.pth`.
+    """The network, or its first part, with the parameter names of the published weights.
 
     Args:
         top: the last layer to have; layers above it cannot be asked for.
-        norm: constants of the local response normalisation.
+        architecture: which of the published networks it is built like.
+        norm: constants of the local response normalisation, if not the architecture's.
         seed: of the initial weights (He normal, zero bias).
     """
 
-    def __init__(self, top: str = "logits", *, norm: Norm | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        top: str = "logits",
+        *,
+        architecture: Architecture = INCEPTION5H,
+        norm: Norm | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        self.top = check_layer(top)
-        self.norm = norm or Norm()
+        self.architecture = architecture
+        self.top = architecture.check_layer(top)
+        self.norm = norm or architecture.norm
+        mean = torch.tensor(architecture.mean)[:, None, None]
+        self.register_buffer("mean", mean, persistent=False)
         generator = torch.Generator().manual_seed(seed)
-        for step in ancestry(top):
-            if step.kind == "conv":
-                source = STEPS[step.inputs[0]].channels if step.inputs[0] != "input" else 3
-                module = nn.Conv2d(source, step.channels, step.size, step.stride)
-            elif step.kind == "linear":
-                module = nn.Linear(STEPS[step.inputs[0]].channels, step.channels)
-            else:
+        shapes = architecture.parameters(top)
+        for step in architecture.ancestry(top):
+            if step.kind not in ("conv", "linear"):
                 continue
+            name = architecture.modules[step.name]
+            source = shapes[f"{name}.weight"][1]
+            if step.kind == "conv":
+                module: nn.Module = nn.Conv2d(source, step.channels, step.size, step.stride)
+            else:
+                module = nn.Linear(source, step.channels)
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             nn.init.zeros_(module.bias)
-            self.add_module(_module(step), module)
+            self.add_module(name, module)
 
     @classmethod
     def from_state_dict(
-        cls, state: Mapping[str, Tensor], *, norm: Norm | None = None
+        cls,
+        state: Mapping[str, Tensor],
+        *,
+        architecture: Architecture = INCEPTION5H,
+        norm: Norm | None = None,
     ) -> InceptionV1:
         """The network that the weights make: all of it, or as far up as they reach.
+
+        Args:
+            state: parameters by name.
+            architecture: the network that they belong to.
+            norm: constants of the local response normalisation, if not the architecture's.
 
         Raises:
             UserError: the weights are not InceptionV1's, with a name that is missing or unknown.
         """
-        within = [name for name in LAYERS if _parameters(name) <= state.keys()]
-        top = max(within, key=lambda name: len(_parameters(name)), default=None)  # first of equals
-        extra = sorted(state.keys() - _parameters(top)) if top else sorted(state)
+        top = architecture.reaches(state)
+        wanted = architecture.parameters(top) if top else {}
+        extra = sorted(state.keys() - wanted.keys())
         if extra or not top:
+            first = next(iter(architecture.parameters("conv2d0")))
             raise UserError(
                 "these are not the weights of InceptionV1, nor of its first layers: they reach "
                 f"{top or 'no layer'!r} and go on with {', '.join(extra[:3]) or 'nothing'}. The "
-                "names expected are those of inception5h.pth ('conv2d0_pre_relu_conv.weight')."
+                f"names expected are those of {architecture.name} ({first!r})."
             )
-        network = cls(top, norm=norm)
-        wanted = network.state_dict()
-        for name, value in wanted.items():
-            if state[name].shape != value.shape:
+        for name, shape in wanted.items():
+            if tuple(state[name].shape) != shape:
                 raise UserError(
-                    f"weight {name!r} has shape {tuple(state[name].shape)}, InceptionV1's has "
-                    f"{tuple(value.shape)}."
+                    f"weight {name!r} has shape {tuple(state[name].shape)}, that of InceptionV1 "
+                    f"({architecture.name}) has {shape}."
                 )
+        network = cls(top, architecture=architecture, norm=norm)
         network.load_state_dict({name: state[name].to(torch.float32) for name in wanted})
         return network
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Layers and branches that can be asked for, from the input upwards."""
-        return tuple(step.name for step in ancestry(self.top))
+        return tuple(step.name for step in self.architecture.ancestry(self.top))
 
-    @staticmethod
-    def module_name(layer: str) -> str:
+    def module_name(self, layer: str) -> str:
         """Name of the module that holds a convolution's or the logits' weights."""
-        return _module(STEPS[layer])
+        return self.architecture.modules[layer]
 
     def forward(self, x: Tensor, until: str | None = None) -> Tensor:
         """Activations of a layer on whole images.
@@ -147,8 +151,8 @@ class InceptionV1(nn.Module):
         Raises:
             UserError: as in `forward`, or no unit is centred on the crop's centre.
         """
-        size = crop_size(layer)
-        _, stride, offset = receptive_field(layer)
+        field = self.architecture.receptive_field(layer)
+        size, stride, offset = field.crop_size, field.stride, field.offset
         index, left = divmod((x.shape[-1] - 1) // 2 - offset, stride)
         if x.shape[-1] != x.shape[-2] or x.shape[-1] % 2 == 0 or left or index < 0:
             raise UserError(
@@ -173,15 +177,17 @@ class InceptionV1(nn.Module):
         """
         until = until or self.top
         for name in (layer, until):
-            if check_layer(name) not in self.layers:
+            if self.architecture.check_layer(name) not in self.layers:
                 raise UserError(f"layer {name!r} is above {self.top!r}, where these weights end.")
-        if layer not in LAYERS or layer not in {step.name for step in ancestry(until)}:
+        above = self.architecture.ancestry(until)
+        if layer not in self.architecture.layers or layer not in {step.name for step in above}:
             raise UserError(f"{until!r} does not lie above the layer {layer!r}.")
-        if a.ndim != 4 or a.shape[1] != STEPS[layer].channels:
-            expected = f"(B, {STEPS[layer].channels}, h, w)"
+        channels = self.architecture.layers[layer]
+        if a.ndim != 4 or a.shape[1] != channels:
+            expected = f"(B, {channels}, h, w)"
             raise UserError(f"activations of shape {tuple(a.shape)}: expected {expected}.")
         done = {layer: a}
-        for step in ancestry(until)[len(ancestry(layer)) :]:
+        for step in above[len(self.architecture.ancestry(layer)) :]:
             edges = [step.before, step.after] * 2
             fill = float("-inf") if step.kind == "maxpool" else 0.0
             inputs = [F.pad(done[name], edges, value=fill) for name in step.inputs]
@@ -192,15 +198,18 @@ class InceptionV1(nn.Module):
 
     def _run(self, x: Tensor, layer: str, units: tuple[int, int] | None) -> Tensor:
         """Compute the units `first … last` of a layer along both axes (all units if None)."""
-        if check_layer(layer) not in self.layers:
+        if self.architecture.check_layer(layer) not in self.layers:
             raise UserError(
                 f"layer {layer!r} is above {self.top!r}, where these weights end. The weights "
-                "'inception5h' have all layers."
+                "'inception5h' and 'bvlc_googlenet' have all layers."
             )
-        steps = ancestry(layer)
-        spans = [needed_span(layer, length, units) for length in x.shape[-2:]]
+        steps = self.architecture.ancestry(layer)
+        spans = [self.architecture.needed_span(layer, length, units) for length in x.shape[-2:]]
         (top, bottom), (left, right) = (span["input"] for span in spans)
-        window = 255 * x[..., top : bottom + 1, left : right + 1] - 117
+        window = x[..., top : bottom + 1, left : right + 1]
+        if self.architecture.order == "BGR":
+            window = window.flip(-3)
+        window = 255 * window - self.mean
         # On CPUs pooling is several times faster with channels last.
         done = {"input": window.contiguous(memory_format=torch.channels_last)}
         last_use = {source: step.name for step in steps for source in step.inputs}
@@ -229,7 +238,7 @@ class InceptionV1(nn.Module):
         x = inputs[0]
         match step.kind:
             case "conv":
-                return F.relu(getattr(self, _module(step))(x), inplace=True)
+                return F.relu(getattr(self, self.module_name(step.name))(x), inplace=True)
             case "maxpool":
                 return F.max_pool2d(x, step.size, step.stride)
             case "norm":
@@ -238,7 +247,7 @@ class InceptionV1(nn.Module):
                 return torch.cat(inputs, 1)
             case "avgpool":
                 return F.avg_pool2d(x, step.size, step.stride)
-        return getattr(self, _module(step))(x.movedim(1, -1)).movedim(-1, 1)
+        return getattr(self, self.module_name(step.name))(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class InceptionModel(Model):
@@ -247,29 +256,102 @@ class InceptionModel(Model):
     network: InceptionV1
 
     @property
+    def architecture(self) -> Architecture:
+        """The description of its weights: steps, widths, padding, normalisation, input."""
+        return self.network.architecture
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Layers and branches (`mixed3b_5x5`), from the input upwards."""
         return self.network.layers
 
     def check_layer(self, layer: str) -> str:
         """Return `layer` if these weights have it, else raise a `UserError`."""
-        if check_layer(layer) not in self.layers:
+        if self.architecture.check_layer(layer) not in self.layers:
             raise UserError(
                 f"layer {layer!r} is above {self.network.top!r}, where the weights "
-                f"{self.weights!r} end; 'inception5h' has all layers."
+                f"{self.weights!r} end; 'inception5h' and 'bvlc_googlenet' have all layers."
             )
         return layer
 
     def channels(self, layer: str) -> int:
         """Number of channels of a layer or branch."""
-        return STEPS[self.check_layer(layer)].channels
+        return self.architecture.steps[self.check_layer(layer)].channels
 
     def receptive_field(self, layer: str) -> ReceptiveField:
         """Composed from the kernels, strides and paddings."""
-        return receptive_field(self.check_layer(layer))
+        return self.architecture.receptive_field(self.check_layer(layer))
 
     def _activations(self, x: Tensor, layer: str) -> Tensor:
         return self.network(x, layer)
 
     def _unit(self, x: Tensor, layer: str) -> Tensor:
         return self.network.unit(x, layer)
+
+
+class PartwiseInception(InceptionModel):
+    """InceptionV1 whose weights come in parts, loaded as far as the layers asked for need them.
+
+    Whoever takes its `network` takes all of it.
+
+    Args:
+        weights: name of the weights.
+        checksum: of the whole set of weights, however far they are loaded.
+        architecture: the network that they belong to.
+        parts: layer → all parameters that it needs, by name, float32.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        weights: str,
+        checksum: str,
+        architecture: Architecture,
+        parts: Callable[[str], Mapping[str, Tensor]],
+        device: torch.device,
+    ) -> None:
+        self._architecture, self._parts = architecture, parts
+        super().__init__("inceptionv1", weights, checksum, nn.Identity(), device)
+        self._network: InceptionV1 | None = None  # the part that is loaded
+
+    @property
+    def network(self) -> InceptionV1:  # type: ignore[override]
+        """The whole network."""
+        return self._reach("logits")
+
+    @network.setter
+    def network(self, network: InceptionV1) -> None:
+        self._network = network
+
+    @property
+    def architecture(self) -> Architecture:
+        """The description of its weights."""
+        return self._architecture
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers and branches, loaded or not."""
+        return tuple(self._architecture.steps)
+
+    def prepare(self, layer: str) -> None:
+        """Load what the layer needs.
+
+        Raises:
+            UserError: no such layer, or its weights cannot be had.
+        """
+        self._reach(self.check_layer(layer))
+
+    def _reach(self, layer: str) -> InceptionV1:
+        """The network, grown as far as the layer if it ended below."""
+        if self._network is None or layer not in self._network.layers:
+            whole = layer.split("_")[0]  # all branches of a block
+            network = InceptionV1(whole, architecture=self._architecture)
+            network.load_state_dict(dict(self._parts(whole)))
+            self._network = network.eval().requires_grad_(False).to(self.device)
+        return self._network
+
+    def _activations(self, x: Tensor, layer: str) -> Tensor:
+        return self._reach(layer)(x, layer)
+
+    def _unit(self, x: Tensor, layer: str) -> Tensor:
+        return self._reach(layer).unit(x, layer)

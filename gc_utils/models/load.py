@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from gc_utils.errors import UserError, choose
 from gc_utils.models import weights as _weights
+from gc_utils.models.architecture import ARCHITECTURES, BVLC_GOOGLENET, Architecture, Norm
 from gc_utils.models.base import Model, pick_device
 from gc_utils.models.filter_bank import FilterBank, FilterBankModel
-from gc_utils.models.inception import InceptionModel, InceptionV1
+from gc_utils.models.inception import InceptionModel, InceptionV1, PartwiseInception
+from gc_utils.models.raw_files import bvlc_googlenet
 from gc_utils.models.torchvision import load_torchvision, torchvision_file, torchvision_names
 
 OWN = ("inceptionv1", "filter_bank")
-INCEPTION_WEIGHTS = ("demo", "inception5h", "random")
+INCEPTION_WEIGHTS = ("demo", "inception5h", "bvlc_googlenet", "random")
 
 
 def load_model(
@@ -42,18 +45,20 @@ def load_model(
     Args:
         name: `"inceptionv1"`, `"filter_bank"`, or a torchvision classifier such as `"googlenet"`.
         weights: for InceptionV1 `"demo"` (in the package; its first layers, through mixed3b),
-            `"inception5h"` (downloaded when first asked for) or `"random"`; for torchvision
-            `"DEFAULT"`, the name of an entry of its weights (`"IMAGENET1K_V1"`), or `"random"`;
-            for the filter bank `"analytic"`. The first of these is the default.
-        weights_file: for InceptionV1, a copy of inception5h.pth, or a `.safetensors` with its
-            parameter names; takes the place of `weights`.
+            `"inception5h"` (downloaded when first asked for), `"bvlc_googlenet"` (downloaded as far
+            as a layer that is asked for needs it) or `"random"`; for torchvision `"DEFAULT"`, the
+            name of an entry of its weights (`"IMAGENET1K_V1"`), or `"random"`; for the filter bank
+            `"analytic"`. The first of these is the default.
+        weights_file: for InceptionV1, a copy of inception5h.pth, the folder with BVLC GoogLeNet's
+            files, or a `.safetensors` (see `weights.from_file`); takes the place of `weights`.
         device: `"auto"`, or a name that torch knows.
         group: what the filter bank is closed under (D16 unless given); other models ignore it.
         options: `seed=0` for random weights; `norm=Norm(…)` for InceptionV1's response
-            normalisation.
+            normalisation, where the weights do not say which they were trained with.
 
     Raises:
-        UserError: unknown name, weights, device or option; weights that cannot be had or read.
+        UserError: unknown name, weights, device or option; weights that cannot be had or read, or
+            that belong to another network or normalisation than was asked for.
 
     Example:
         >>> model = load_model("filter_bank", group="D4")
@@ -79,19 +84,66 @@ def load_model(
 
 
 def _load_inception(
-    weights: str | None, file: Any, device: torch.device, seed: int = 0, norm: Any = None
+    weights: str | None,
+    file: str | os.PathLike[str] | None,
+    device: torch.device,
+    seed: int = 0,
+    norm: Norm | None = None,
 ) -> Model:
     weights = choose(weights or "demo", INCEPTION_WEIGHTS, "inceptionv1 weights")
+    folder = Path(file).expanduser() if file is not None else None
+    if folder is not None and folder.is_dir():
+        _check_asked(weights, BVLC_GOOGLENET, str(folder))
+        return _load_raw(folder, norm, device)
+    if file is None and weights == "bvlc_googlenet":
+        return _load_raw(None, norm, device)
     if file is None and weights == "random":
         network = InceptionV1(norm=norm, seed=seed)
         checksum = _weights.state_sha256(network.state_dict())
         return InceptionModel("inceptionv1", "random", checksum, network, device)
     if file is not None:
         found = _weights.from_file(file)
+        _check_asked(weights, found.architecture, str(file))
     else:
         found = _weights.demo() if weights == "demo" else _weights.inception5h()
-    network = InceptionV1.from_state_dict(found.state, norm=norm)
+    norm = _agreed(norm, found.norm, found.name)
+    network = InceptionV1.from_state_dict(found.state, architecture=found.architecture, norm=norm)
     return InceptionModel("inceptionv1", found.name, found.sha256, network, device)
+
+
+def _load_raw(folder: Path | None, norm: Norm | None, device: torch.device) -> Model:
+    published = bvlc_googlenet()
+    name = published.architecture.name
+    _agreed(norm, published.architecture.norm, name)
+
+    def parts(layer: str) -> dict[str, torch.Tensor]:
+        if folder is None:
+            return published.from_cache(layer, _weights.cache_folder() / f"{name}.safetensors")
+        return published.from_folder(folder, layer)
+
+    model = PartwiseInception(name, published.checksum, published.architecture, parts, device)
+    if folder is not None:
+        model.prepare("conv2d0")  # whether it is such a folder
+    return model
+
+
+def _check_asked(weights: str, found: Architecture, file: str) -> None:
+    """Refuse a file of other weights than those that were named beside it."""
+    if weights in ARCHITECTURES and weights != found.name:
+        raise UserError(
+            f"the weights file {file!r} is of {found.name!r}, and the weights asked for are "
+            f"{weights!r}: name {found.name!r}, or give another file."
+        )
+
+
+def _agreed(norm: Norm | None, declared: Norm | None, name: str) -> Norm | None:
+    """The normalisation, where what is asked for and what the weights say do not contradict."""
+    if norm is not None and declared is not None and norm != declared:
+        raise UserError(
+            f"the weights {name!r} were trained with the normalisation {declared}, not {norm}: "
+            "leave 'norm' away."
+        )
+    return declared or norm
 
 
 class AvailableWeights(NamedTuple):
@@ -103,6 +155,7 @@ class AvailableWeights(NamedTuple):
     path: str  # where it is, or will be cached
     checksum: str  # what the file's is, or must be
     source: str
+    licence: str = ""
 
 
 def available_weights() -> list[AvailableWeights]:
@@ -128,6 +181,7 @@ def available_weights() -> list[AvailableWeights]:
             f"git blob {_weights.INCEPTION5H_BLOB}",
             _weights.INCEPTION5H_URL,
         ),
+        _raw_row(),
         ("inceptionv1", "random", "made on the spot", "", "", "He normal, by seed"),
         ("filter_bank", "analytic", "made on the spot", "", "", "formulas"),
     ]
@@ -148,3 +202,15 @@ def available_weights() -> list[AvailableWeights]:
         )
     )
     return [AvailableWeights(*row) for row in rows]
+
+
+def _raw_row() -> tuple[str, ...]:
+    """The line of BVLC GoogLeNet, and how far it is cached."""
+    published = bvlc_googlenet()
+    name = published.architecture.name
+    path = _weights.cache_folder() / f"{name}.safetensors"
+    top = published.architecture.reaches(published.cached(path))
+    status = {None: "to download", "logits": "cached"}.get(top, f"cached through {top}")
+    checksum = f"sha256 of the table of its files' {published.checksum}"
+    source = f"{published.url} ({len(published.sums)} files)"
+    return "inceptionv1", name, status, str(path), checksum, source, published.licence

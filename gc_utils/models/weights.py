@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import io
+import json
 import os
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 
 from gc_utils.errors import UserError
 from gc_utils.files import write_whole
+from gc_utils.models.architecture import BVLC_GOOGLENET, INCEPTION5H, Architecture, Norm
+from gc_utils.models.raw_files import bvlc_googlenet, declared
 
 INCEPTION5H_URL = (
     "https://github.com/ProGamerGov/pytorch-old-tensorflow-models/raw/master/inception5h.pth"
@@ -23,11 +26,16 @@ INCEPTION5H_BLOB = "119f77db85c8352960933e025312b507d9a96ed7"
 
 
 class Weights(NamedTuple):
-    """A state dict, its name and the sha256 of the file that it came from."""
+    """A state dict, its name, the sha256 of the file that it came from, and the network it is of.
+
+    `norm` is what the file says of its normalisation; None if it says nothing.
+    """
 
     name: str
     state: dict[str, torch.Tensor]
     sha256: str
+    architecture: Architecture = INCEPTION5H
+    norm: Norm | None = None
 
 
 def git_blob_id(data: bytes) -> str:
@@ -84,15 +92,21 @@ def from_file(file: str | os.PathLike[str]) -> Weights:
     """Weights from a file at hand.
 
     Args:
-        file: a copy of `inception5h.pth`, or any `.safetensors` with parameter names of its kind.
+        file: a copy of `inception5h.pth`, or a `.safetensors`. Its metadata may name its
+            `architecture` (`inception5h` or `bvlc_googlenet`) and `norm` (see `write_weights`);
+            without an architecture it has to have inception5h's parameter names and counts as that.
 
     Raises:
         UserError: if there is no such file, or it is neither; a copy of `inception5h.pth` must be
-            that very file, because a pickle is opened only if we know it.
+            that very file, because a pickle is opened only if we know it. Also if a `.safetensors`
+            holds BVLC GoogLeNet's parameters and does not say so, with their normalisation: with
+            inception5h's they would compute something else.
     """
     path = Path(file).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"there is no weights file {str(path)!r}.")
+    if not path.is_file():
+        raise UserError(f"{str(path)!r} is a folder, not a weights file.")
     data = path.read_bytes()
     if path.suffix == ".safetensors":
         return _safetensors(path.name, data)
@@ -100,7 +114,7 @@ def from_file(file: str | os.PathLike[str]) -> Weights:
         raise UserError(
             f"{str(path)!r} is not inception5h.pth: its git blob id is {found}, expected "
             f"{INCEPTION5H_BLOB} ({INCEPTION5H_URL}). For weights of your own give a .safetensors "
-            "file with the same parameter names."
+            "file with the same parameter names, for 'bvlc_googlenet' the folder with its files."
         )
     return _pickled("inception5h", data)
 
@@ -142,7 +156,35 @@ def _safetensors(name: str, data: bytes) -> Weights:
         state = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
         raise UserError(f"the weights {name!r} cannot be read ({error}).") from error
-    return Weights(name, state, hashlib.sha256(data).hexdigest())
+    architecture, norm = declared(_metadata(data), name)
+    published = bvlc_googlenet()
+    theirs = state.keys() & BVLC_GOOGLENET.parameters("logits").keys()
+    sums = set(published.sums.values())
+    biases = (value.float().numpy().tobytes() for value in state.values() if value.ndim == 1)
+    copied = any(hashlib.sha256(bias).hexdigest() in sums for bias in biases)  # under other names
+    if architecture is not BVLC_GOOGLENET and (theirs or copied):
+        says = f"it is of {architecture.name!r}" if architecture else "nothing of its architecture"
+        raise UserError(
+            f"{name!r} holds parameters of 'bvlc_googlenet', and its metadata says {says}: they "
+            "would be run with another padding, input and normalisation. Give the folder with the "
+            "published files, which is converted for you, or write the file with "
+            "gc_utils.models.write_weights."
+        )
+    if architecture and norm is None:
+        raise UserError(
+            f"{name!r} says that it is of {architecture.name!r} and nothing of its normalisation: "
+            "write it with gc_utils.models.write_weights."
+        )
+    if architecture is BVLC_GOOGLENET and all(published.is_own(n, v) for n, v in state.items()):
+        return Weights("bvlc_googlenet", state, published.checksum, architecture, norm)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Weights(name, state, sha256, architecture or INCEPTION5H, norm)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: its header is JSON, behind eight bytes for the length."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return header.get("__metadata__") or {}
 
 
 def _pickled(name: str, data: bytes) -> Weights:

@@ -35,6 +35,8 @@ class Asked:
     def model(self) -> Model:
         """The model, with its weights: fetched even, as a download that fails should fail now.
 
+        Weights that come in parts are fetched by `Model.prepare`, when a layer is checked.
+
         Raises:
             UserError: an unknown model, unknown weights, or weights that cannot be had.
         """
@@ -144,11 +146,11 @@ def _are_layers(name: str, value: str, asked: Asked) -> None:
     if not asked.names_a_model:
         return  # 04c alone: its model is the one that the store in the run folder was made with
     for layer in str(value).split():
-        asked.model.check_layer(layer)
+        asked.model.prepare(layer)
 
 
 def _is_a_layer(name: str, value: str, asked: Asked) -> None:
-    asked.model.check_layer(value)
+    asked.model.prepare(value)
 
 
 def _are_images(name: str, value: str, asked: Asked) -> None:
@@ -223,8 +225,8 @@ def _belong_together(name: str, value: str, asked: Asked) -> None:
         )
     if "logits" not in asked.model.layers:
         raise UserError(
-            f"parameter {name!r} needs the logits of InceptionV1 with weights 'inception5h'; "
-            f"these are {asked.model.name!r}, {asked.model.weights!r}."
+            f"parameter {name!r} needs the logits of InceptionV1 with weights 'inception5h' or "
+            f"'bvlc_googlenet'; these are {asked.model.name!r}, {asked.model.weights!r}."
         )
     from gc_utils.images.photographs import load_images
 

@@ -9,15 +9,14 @@ from safetensors import safe_open
 import gc_utils
 from gc_utils.errors import UserError
 from gc_utils.models import (
-    LAYERS,
-    STEPS,
+    INCEPTION5H,
     InceptionV1,
     Norm,
-    crop_size,
     local_response_norm,
-    receptive_field,
 )
 
+LAYERS, STEPS = INCEPTION5H.layers, INCEPTION5H.steps
+crop_size, receptive_field = INCEPTION5H.crop_size, INCEPTION5H.receptive_field
 WEIGHTS = Path(gc_utils.__file__).parent / "weights"
 STEM = ["conv2d0", "maxpool0", "conv2d2", "maxpool1", "mixed3a", "mixed3b", "mixed3b_5x5"]
 LUCENT_NORM = Norm(radius=4, bias=1.0, alpha=9.99999974738e-05 / 9, beta=0.5)

@@ -12,6 +12,7 @@ from torch import nn
 from gc_utils._torchvision import torchvision
 from gc_utils.errors import UserError
 from gc_utils.models import (
+    INCEPTION5H,
     InceptionV1,
     available_weights,
     choose_layers,
@@ -20,7 +21,6 @@ from gc_utils.models import (
     probe_receptive_field,
 )
 from gc_utils.models import weights as _weights
-from gc_utils.models.architecture import crop_size
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_unit_is_the_one_at_the_centre_of_the_crop(random_model, layer):
 def test_crop_size_is_inceptions_own(random_model):
     assert random_model.crop_size("mixed3b") == 95
     for layer in random_model.layers:
-        assert random_model.crop_size(layer) == crop_size(layer)
+        assert random_model.crop_size(layer) == INCEPTION5H.crop_size(layer)
 
 
 @pytest.mark.parametrize("call", ["activations", "unit"])

@@ -12,7 +12,7 @@ from gc_utils.images.orbits import orbit
 from gc_utils.images.photographs import load_images
 from gc_utils.images.points import assign_folds, sample_points
 from gc_utils.images.stimuli import GREY, stimulus_bank
-from gc_utils.models.architecture import crop_size
+from gc_utils.models.architecture import INCEPTION5H
 from gc_utils.models.inception import InceptionV1
 from gc_utils.symmetry.variance import variance
 
@@ -42,7 +42,7 @@ def widest_gap(angles: Tensor, period: float) -> float:
 
 def stimulus_responses(network: InceptionV1) -> tuple[Tensor, pd.DataFrame]:
     """What the unit at the centre adds, for every drawing, to its response to plain grey (S, C)."""
-    bank = stimulus_bank(crop_size("mixed3b"), orientations=36)
+    bank = stimulus_bank(INCEPTION5H.crop_size("mixed3b"), orientations=36)
     plain = torch.full((1, *bank.images.shape[1:]), GREY)
     with torch.no_grad():
         shown = torch.cat([network.unit(x, "mixed3b") for x in bank.images.split(64)])
@@ -111,7 +111,7 @@ def orbit_scores(network: InceptionV1, points: int) -> dict[str, float]:
         at, scales = sample_points(image, points, scales=(1.0, 2.0), rng=rng)
         with torch.no_grad():
             for p, s in zip(at.split(2), scales.split(2), strict=True):
-                crops = orbit(image, p, s, g, crop_size("mixed3b")).flatten(0, 1)
+                crops = orbit(image, p, s, g, INCEPTION5H.crop_size("mixed3b")).flatten(0, 1)
                 A.append(network.unit(crops, "mixed3b").view(len(p), g.order, -1))
         fold += [f] * len(at)
     A, fold = torch.cat(A), torch.as_tensor(np.array(fold))

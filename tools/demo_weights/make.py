@@ -30,10 +30,11 @@ from demo_shapes import CLASSES, IGNORE, WEIGHTS
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gc_utils.models.architecture import STEPS, Norm
+from gc_utils.models.architecture import INCEPTION5H
 from gc_utils.models.inception import InceptionV1
 
-STEM = [step.name for step in STEPS.values()][: list(STEPS).index("mixed3b") + 1]
+STEPS, NORM = INCEPTION5H.steps, INCEPTION5H.norm
+STEM = list(STEPS)[: list(STEPS).index("mixed3b") + 1]
 VERSION = "1"
 SHARES = (0.5, 0.18, 0.32)  # of a batch: pictures, glyphs, drawn scenes
 TASKS = {"picture": 1.5, "turn": 0.7, "character": 1.0, "character turn": 0.5, "contour": 1.5}
@@ -56,7 +57,7 @@ class Stem(nn.Module):
                 self.add_module(name, nn.Sequential(conv, bn))
             elif step.kind == "norm":
                 apart = torch.arange(step.channels)[:, None] - torch.arange(step.channels)
-                band = (apart.abs() <= Norm().radius).float()[..., None, None]
+                band = (apart.abs() <= NORM.radius).float()[..., None, None]
                 self.register_buffer(f"band_{name}", band)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,7 +76,7 @@ class Stem(nn.Module):
                 done[name] = F.max_pool2d(x, step.size, step.stride, pad)
             elif step.kind == "norm":
                 power = F.conv2d(x * x, getattr(self, f"band_{name}"))
-                done[name] = x * torch.rsqrt(Norm().bias + Norm().alpha * power)  # beta = 1/2
+                done[name] = x * torch.rsqrt(NORM.bias + NORM.alpha * power)  # beta = 1/2
             else:
                 done[name] = torch.cat([done[i] for i in step.inputs], 1)
         return done[name]

@@ -14,7 +14,6 @@ from tqdm.auto import trange
 from gc_utils._torchvision import torchvision
 from gc_utils.errors import UserError, choose
 from gc_utils.images.photographs import load_images
-from gc_utils.models.architecture import LAYERS
 from gc_utils.models.base import Model
 from gc_utils.models.inception import InceptionModel, InceptionV1
 from gc_utils.studies.concept_attacks.textured_images import CLASSES, TexturedImages
@@ -109,9 +108,9 @@ class OwnLogits(Explained):
         if not isinstance(model, InceptionModel) or "logits" not in model.layers:
             raise UserError(
                 f"{model.name!r} with weights {model.weights!r} has no logits to explain: take "
-                "'inceptionv1' with weights 'inception5h', or train a head."
+                "'inceptionv1' with weights 'inception5h' or 'bvlc_googlenet', or train a head."
             )
-        if layer == "logits" or layer not in LAYERS:
+        if layer == "logits" or layer not in model.architecture.layers:
             raise UserError(
                 f"layer {layer!r} cannot be explained by the logits: choose a whole layer below "
                 "them, such as 'mixed4c', and no branch."

@@ -28,9 +28,10 @@ def whole_network(network: nn.Module, seed: int = 0) -> nn.Module:
     Returns:
         A copy with logits, on the CPU, in evaluation mode.
     """
-    if isinstance(network, InceptionV1) and network.top != InceptionV1().top:
-        below, network = network.state_dict(), InceptionV1(seed=seed)
-        network.load_state_dict(below, strict=False)
+    if isinstance(network, InceptionV1) and network.top != "logits":
+        whole = InceptionV1(architecture=network.architecture, norm=network.norm, seed=seed)
+        whole.load_state_dict(network.state_dict(), strict=False)
+        network = whole
     return copy.deepcopy(network).cpu().eval()
 
 

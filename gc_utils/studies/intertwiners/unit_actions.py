@@ -23,7 +23,6 @@ from gc_utils.errors import UserError
 from gc_utils.groups import Group
 from gc_utils.images.photographs import Photograph
 from gc_utils.inspection.responses import unit_responses
-from gc_utils.models.architecture import STEPS
 from gc_utils.models.base import Model
 from gc_utils.models.inception import InceptionModel
 from gc_utils.studies.intertwiners.activation_basis import live_units
@@ -48,9 +47,10 @@ def negated(model: Model, layer: str) -> InceptionModel:
     """
     if not isinstance(model, InceptionModel):
         raise UserError(f"pre-activations are read from 'inceptionv1' only, not {model.name!r}.")
-    step = STEPS[model.check_layer(layer)]
+    steps = model.architecture.steps
+    step = steps[model.check_layer(layer)]
     writers = step.inputs if step.kind == "concat" else (layer,)
-    if any(STEPS[name].kind != "conv" for name in writers):
+    if any(steps[name].kind != "conv" for name in writers):
         raise UserError(f"layer {layer!r} has no pre-activations: expected a convolution.")
     changed = copy.deepcopy(model)
     with torch.no_grad():

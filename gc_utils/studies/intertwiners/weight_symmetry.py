@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from gc_utils.errors import UserError, choose
-from gc_utils.models.architecture import STEPS
 from gc_utils.models.inception import InceptionV1
 from gc_utils.studies.intertwiners.members import KINDS, sample_member
 
@@ -190,7 +189,7 @@ class _Graph:
 def _inception(network: InceptionV1) -> _Graph:
     graph = _Graph()
     graph.slots["input"] = ()
-    steps = [STEPS[name] for name in network.layers]
+    steps = [network.architecture.steps[name] for name in network.layers]
     for step in steps:
         source = step.inputs[0]
         match step.kind:
