@@ -82,7 +82,7 @@ def notebooks_table(notebooks: Iterable[Notebook]) -> str:
 
 
 def results_text(column: Column, records: Iterable[Record], *, real: bool) -> str:
-    """The README's first words on results: what the claims of the first paper come to.
+    """The README's first paragraph on results: what the claims of the first paper come to.
 
     Args:
         column: What was found.
@@ -97,11 +97,11 @@ def results_text(column: Column, records: Iterable[Record], *, real: bool) -> st
         return f"No run on a {COLUMNS[1]} is recorded here."
     images = f", images {example['images']}" if example["images"] else ""
     where = f"{example['network']}{images}"
-    start = f"On a {COLUMNS[1]} ({where}):" if real else f"On the {COLUMNS[0]} ({where}):"
-    lines = [f"- {e.get('short') or e['claim']}: *{e['verdict']}*; {e['why']}." for e in first]
+    start = f"**On {'a' if real else 'the'} {COLUMNS[real]}** ({where})."
+    said = [f"{e.get('short') or e['claim']}: *{e['verdict']}*, {e['why']}." for e in first]
     counts = Counter(e["verdict"] for e in about)
     total = ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
-    return "\n".join([start, "", *lines, f"- All {len(about)} claims about it: {total}."])
+    return " ".join([start, *said, f"Of {len(about)} claims about networks: {total}."])
 
 
 def cards_text(there: dict[str, str]) -> str:
