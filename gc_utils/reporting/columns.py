@@ -43,11 +43,14 @@ class Column:
             where there is none) and `command` (what repeats it).
         figures: by the name of a figure, its `caption` and the `network` and `images` that it was
             made from; only those that may be shown by anybody.
+        cards: the `network` and `images` of the figure at the top of the README; empty if there is
+            none that may be shown.
     """
 
     setting: str
     findings: list[dict] = field(default_factory=list)
     figures: dict[str, dict[str, str]] = field(default_factory=dict)
+    cards: dict[str, str] = field(default_factory=dict)
 
     @property
     def by_id(self) -> dict[str, dict]:

@@ -32,6 +32,7 @@ from gc_utils.reporting.columns import (
     kept,
     read_manifest,
     shows_only_ours,
+    subject,
 )
 
 if TYPE_CHECKING:
@@ -161,7 +162,9 @@ def update_readme(
     real, source = before, figures_dir
     if real_dir is not None:
         check_network(real_dir, "--real", real=True)
-        real = replace(column_of(real_dir, notebooks), figures=before.figures if before else {})
+        real = column_of(real_dir, notebooks)
+        if before:
+            real = replace(real, figures=before.figures, cards=before.cards)
         if source is None and shows_only_ours(real_dir, notebooks):
             source = real_dir
     if figures_dir is not None:
@@ -170,24 +173,24 @@ def update_readme(
     written = [readme, docs / "claims.md"]
     # From here on files are written.
     if shows_only_ours(run_dir, notebooks):
-        default = replace(default, figures=copy_figures(run_dir, default, docs / "claims"))
+        default = _with_figures(default, run_dir, docs)
     else:
         left_out += _named_figures(run_dir, default)
     if real and source is not None:
-        real = replace(real, figures=copy_figures(source, real, docs / "claims", REAL))
+        real = _with_figures(real, source, docs, REAL)
     elif real_dir is not None:
         left_out += _named_figures(real_dir, real)
     if real and (real_dir is not None or source is not None):
         written.append(keep(real, docs))
     write_claims(docs, default, real, notebooks)
-    shown, of = (real, source) if real and CARDS in real.figures else (default, run_dir)
-    if of is not None and CARDS in shown.figures:
+    shown, of = (real, source) if real and real.cards else (default, run_dir)
+    if of is not None and shown.cards:  # a kept one is there already
         written.append(docs / "telling.png")
         reduce_figure(Path(of) / "figures" / f"{CARDS}.png", written[-1])
     records = [n.record for n in notebooks]
     blocks = {
         "notebooks": notebooks_table(notebooks),
-        "results": _results(default, real, shown, records),
+        "results": _results(shown.cards, real or default, records, real=real is not None),
         "claims": f"{_settings(default, real)}\n\n"
         + claims_table(default.findings, real.findings if real else ()),
     }
@@ -228,13 +231,27 @@ def _named_figures(run_dir: str | os.PathLike, column: Column) -> list[Path]:
 def _settings(default: Column, real: Column | None) -> str:
     if real is None:
         return f"From one run: {default.setting}."
-    return f"From two runs. {COLUMNS[0]}: {default.setting}. {COLUMNS[1]}: {real.setting}."
+    said = [
+        f"{n.capitalize()}: {c.setting}." for n, c in zip(COLUMNS, (default, real), strict=True)
+    ]
+    return " ".join(["From two runs.", *said])
 
 
-def _results(default: Column, real: Column | None, shown: Column, records: Sequence[Record]) -> str:
+def _with_figures(
+    column: Column, run_dir: str | os.PathLike, docs: Path, start: str = ""
+) -> Column:
+    """A column with the figures of a run that it names, which are copied, and the README's."""
+    cards = Path(run_dir) / "figures" / f"{CARDS}.png"
+    return replace(
+        column,
+        figures=copy_figures(run_dir, column, docs / "claims", start),
+        cards=subject(read_manifest(run_dir)["parameters"]) if cards.is_file() else {},
+    )
+
+
+def _results(
+    cards: dict[str, str], column: Column, records: Sequence[Record], *, real: bool
+) -> str:
     """The block at the README's beginning: the figure, and what was found."""
-    parts = []
-    if CARDS in shown.figures:
-        parts.append(cards_text(shown.figures[CARDS]))
-    parts.append(results_text(real or default, records, real=real is not None))
-    return "\n\n".join(parts) + "\n"
+    parts = [cards_text(cards)] if cards else []
+    return "\n\n".join([*parts, results_text(column, records, real=real)]) + "\n"

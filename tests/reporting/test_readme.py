@@ -206,7 +206,7 @@ def test_a_run_whose_record_is_none_is_refused(text, tmp_path):
 # Two columns: the embedded default, and a real network
 
 
-def finished(folder: Path, preset: str, verdict: str, *, figure: str = "", **asked) -> Path:
+def finished(folder: Path, preset: str, verdict: str, **asked) -> Path:
     """A run of notebook 02 with one finding; `asked` is what 01 was given."""
     ran = {"inputs": {"parameters": ASKED | asked}, "outputs": {}, "status": "done"}
     content = {"preset": preset, "parameters": ASKED | asked, "notebooks": {"01_first": ran}}
@@ -329,12 +329,15 @@ def test_the_column_of_the_real_network_is_kept(root, default, bundled, tmp_path
     assert not (root / "docs" / "claims" / "real_02_toys.png").exists()
 
 
-def test_the_figure_of_the_readme_is_the_real_network_s(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("gc_utils.reporting.readme.CARDS", "02_toys")
-    demo = finished(tmp_path / "demo", "demo", "not reproduced")
-    real = finished(tmp_path / "real", "real", HOLDS, **REAL)
-    for runs, white in (((demo,), True), ((demo, real), False), ((demo,), False)):
-        update_readme(root, runs[0], NOTEBOOKS, *runs[1:])
+def test_the_figure_of_the_readme_is_the_real_network_s(root, default, bundled, samples):
+    for runs, white in (
+        ((), True),
+        ((samples,), True),  # its photographs are not ours to show
+        ((bundled,), False),
+        ((), False),
+        ((samples,), False),  # that of the earlier run is kept
+    ):
+        update_readme(root, default, NOTEBOOKS, *runs)
         assert (colour(root / "docs" / "telling.png")[1] > 200) == white
     readme, _ = pages(root)
     said = "one crosscoder on inceptionv1, weights bvlc_googlenet, layer mixed3b, group D16, images"
