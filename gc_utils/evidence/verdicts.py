@@ -69,7 +69,8 @@ def network_evidence(
 
     Returns:
         `PAPER` for the paper's own network, `DEFAULT` for the weights inside the package,
-        `UNTRAINED` for random weights, the filter bank and planted orbits, else `PHOTOGRAPHS`.
+        `UNTRAINED` for random weights, the filter bank and planted orbits, else `PHOTOGRAPHS`:
+        for `bvlc_googlenet` too, which has the papers' architecture and not their weights.
 
     Example:
         >>> network_evidence("inceptionv1", "demo").name

@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError
 from gc_utils.files import write_whole
-from gc_utils.models.architecture import BVLC_GOOGLENET, Architecture, Norm
+from gc_utils.models.architecture import ARCHITECTURES, BVLC_GOOGLENET, Architecture, Norm
 
 TIMEOUT = 60  # seconds without a byte
 
@@ -104,9 +104,16 @@ class RawWeights:
         missing = [name for name in shapes if name not in state]
         if missing:
             parts = file.with_name(f"{file.name}.parts")
-            state |= self._fetched(missing, parts, file, progress)
-            # Another process may have brought more in the meantime.
-            write_weights(file, self.cached(file) | state, self.architecture, licence=self.licence)
+            try:
+                state |= self._fetched(missing, parts, file, progress)
+                # Another process may have brought more in the meantime.
+                state = self.cached(file) | state
+                write_weights(file, state, self.architecture, licence=self.licence, source=self.url)
+            except OSError as error:
+                raise UserError(
+                    f"cannot keep the weights {self.architecture.name!r} in {str(file.parent)!r} "
+                    f"({error}): make room there, or set TORCH_HOME to another folder."
+                ) from error
             _clear(parts, [self.sums[self.file_of(name)] for name in missing])
         return {name: state[name] for name in shapes}
 
@@ -116,8 +123,10 @@ class RawWeights:
             with safetensors.safe_open(file, "pt") as opened:
                 metadata = opened.metadata() or {}
                 state = {name: opened.get_tensor(name) for name in opened.keys()}
-            if declared(metadata, str(file)) == (self.architecture, self.architecture.norm):
-                return {name: value for name, value in state.items() if self.is_own(name, value)}
+            architecture, norm = declared(metadata, str(file))
+            if architecture and architecture.name == self.architecture.name:
+                if norm == self.architecture.norm:
+                    return {n: value for n, value in state.items() if self.is_own(n, value)}
         return {}
 
     def is_own(self, name: str, value: Tensor) -> bool:
@@ -240,8 +249,6 @@ def declared(metadata: Mapping[str, str], name: str) -> tuple[Architecture | Non
     Raises:
         UserError: an architecture that is not known here, or constants that cannot be read.
     """
-    from gc_utils.models.architecture import ARCHITECTURES
-
     architecture, norm = metadata.get("architecture"), metadata.get("norm")
     if architecture is not None and architecture not in ARCHITECTURES:
         raise UserError(

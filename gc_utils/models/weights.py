@@ -176,6 +176,11 @@ def _safetensors(name: str, data: bytes) -> Weights:
             "write it with gc_utils.models.write_weights."
         )
     if architecture is BVLC_GOOGLENET and all(published.is_own(n, v) for n, v in state.items()):
+        if norm != architecture.norm:
+            raise UserError(
+                f"{name!r} says that the published 'bvlc_googlenet' was trained with {norm}; it "
+                f"was with {architecture.norm}."
+            )
         return Weights("bvlc_googlenet", state, published.checksum, architecture, norm)
     sha256 = hashlib.sha256(data).hexdigest()
     return Weights(name, state, sha256, architecture or INCEPTION5H, norm)

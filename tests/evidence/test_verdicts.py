@@ -53,6 +53,7 @@ def test_a_finding_says_whether_its_claim_held(holds, evidence):
     ("model", "weights", "evidence"),
     [
         ("inceptionv1", "inception5h", Evidence.PAPER),
+        ("inceptionv1", "bvlc_googlenet", Evidence.PHOTOGRAPHS),
         ("inceptionv1", "demo", Evidence.DEFAULT),
         ("inceptionv1", "random", Evidence.UNTRAINED),
         ("inceptionv1", "my-weights.safetensors", Evidence.PHOTOGRAPHS),

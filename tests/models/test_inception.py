@@ -9,13 +9,14 @@ from safetensors import safe_open
 import gc_utils
 from gc_utils.errors import UserError
 from gc_utils.models import (
+    BVLC_GOOGLENET,
     INCEPTION5H,
     InceptionV1,
     Norm,
     local_response_norm,
 )
 
-LAYERS, STEPS = INCEPTION5H.layers, INCEPTION5H.steps
+LAYERS = INCEPTION5H.layers
 crop_size, receptive_field = INCEPTION5H.crop_size, INCEPTION5H.receptive_field
 WEIGHTS = Path(gc_utils.__file__).parent / "weights"
 STEM = ["conv2d0", "maxpool0", "conv2d2", "maxpool1", "mixed3a", "mixed3b", "mixed3b_5x5"]
@@ -102,12 +103,18 @@ def test_receptive_fields_of_the_stem():
     assert [crop_size(layer) for layer in LAYERS] == sorted(crop_size(layer) for layer in LAYERS)
 
 
-@pytest.mark.parametrize("layer", [*STEM, "mixed4a", "mixed4a_pool_reduce"])
-def test_a_unit_sees_its_receptive_field_and_nothing_else(network, layer):
+@pytest.mark.parametrize(
+    ("architecture", "layer"),
+    [
+        *((INCEPTION5H, layer) for layer in (*STEM, "mixed4a", "mixed4a_pool_reduce")),
+        *((BVLC_GOOGLENET, layer) for layer in ("conv2d0", "maxpool1", "mixed3b", "mixed4a")),
+    ],
+)
+def test_a_unit_sees_its_receptive_field_and_nothing_else(architecture, layer):
     # Positive weights and no ReLU at zero: the gradient is non-zero wherever a unit looks. A max
     # pool passes it on to one pixel only, so each is replaced by a mean over the same window.
-    size, stride, offset = receptive_field(layer)
-    seer = InceptionV1(layer).double()
+    size, stride, offset = architecture.receptive_field(layer)
+    seer = InceptionV1(layer, architecture=architecture).double()
     for weight in seer.parameters():
         torch.nn.init.constant_(weight, 0.01)
     compute = seer._compute
@@ -217,9 +224,10 @@ def test_mistakes_are_named_with_the_nearest_choice(stem):
         InceptionV1()(images(1, 20))
 
 
-def test_every_step_reads_steps_before_it():
+@pytest.mark.parametrize("architecture", [INCEPTION5H, BVLC_GOOGLENET])
+def test_every_step_reads_steps_before_it(architecture):
     known = {"input"}
-    for name, step in STEPS.items():
+    for name, step in architecture.steps.items():
         assert set(step.inputs) <= known
         known.add(name)
 

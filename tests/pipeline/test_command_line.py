@@ -82,6 +82,7 @@ def test_weights_are_shown_with_their_checksums(capsys):
     told = capsys.readouterr().out
     assert "inception5h" in told
     assert "119f77db85c8352960933e025312b507d9a96ed7" in told
+    assert "bvlc_googlenet (" in told and "licence:  released for unrestricted use" in told
 
 
 def test_help_teaches_by_examples(capsys):

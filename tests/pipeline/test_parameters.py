@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -114,6 +116,28 @@ OWN_PICTURES = EXPLAINED | {"concept_pictures": "photos", "class_pictures": "sce
 def test_names_are_looked_up_before_anything_runs(values, said):
     with pytest.raises(UserError, match=re.escape(said)):
         check_values(values)
+
+
+def test_weights_in_parts_are_fetched_as_far_as_the_layer_before_anything_runs(
+    tmp_path, monkeypatch
+):
+    def offline(address, **options):
+        raise urllib.error.URLError(f"no network for {address}")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    values = {"weights": "bvlc_googlenet", "images": "photos"}
+    check_values(values)  # nothing says how much of them is needed
+    for layers in (
+        {"layer": "mixed3b"},
+        {"model": "inceptionv1", "study_layers": "conv2d0 mixed3a"},
+    ):
+        with pytest.raises(UserError, match="cannot download .*conv1/7x7_s2_filter.bin"):
+            check_values(values | layers)
+    folder = {"weights_file": str(tmp_path), "layer": "mixed3b"}
+    with pytest.raises(UserError, match="there is no 'conv1/7x7_s2_filter.bin'"):
+        check_values(values | folder)
+    assert not (tmp_path / "torch").exists()
 
 
 def test_images_smaller_than_a_receptive_field_are_found_before_anything_runs(tmp_path):

@@ -5,7 +5,7 @@ from torch import nn
 
 from gc_utils.errors import UserError
 from gc_utils.inspection import rotated_basis
-from gc_utils.models import InceptionV1
+from gc_utils.models import BVLC_GOOGLENET, INCEPTION5H, InceptionV1
 from gc_utils.studies import intertwiners as it
 from gc_utils.studies import intertwiners as ws
 
@@ -98,8 +98,9 @@ def test_similarities_see_what_they_should():
 LAYERS = ("conv2d1", "mixed3a_1x1", "mixed3b_5x5_bottleneck", "mixed3b_pool_reduce", "mixed4a_3x3")
 
 
-def test_inception_computes_the_same_after_an_intertwiner():
-    network = InceptionV1("mixed4b", seed=1).eval()
+@pytest.mark.parametrize("architecture", [INCEPTION5H, BVLC_GOOGLENET])
+def test_inception_computes_the_same_after_an_intertwiner(architecture):
+    network = InceptionV1("mixed4b", architecture=architecture, seed=1).eval()
     x = torch.rand(2, 3, 95, 95, generator=torch.Generator().manual_seed(0))
     for seed, layer in enumerate(LAYERS):
         changed, change = ws.act_on(network, layer, seed=seed)
