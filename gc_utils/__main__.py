@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   python -m gc_utils run                                 the default preset, into runs/demo
+  python -m gc_utils run --preset real                   a real network, trained on ImageNet
   python -m gc_utils run --preset smoke --output out     small and quick, into out/
   python -m gc_utils run -p group D8 -p layer mixed3a    the default preset, two things changed
   python -m gc_utils run -p images folder:holiday        your own photographs
@@ -33,6 +34,17 @@ code, parameters and inputs have not changed are not run a second time.
 function FACTORY, as Python would: name only code that you trust.
 
 exit codes: 0 done, 1 a notebook failed, 2 a mistake in what was asked, 130 interrupted
+"""
+
+
+README_EXAMPLES = """\
+examples:
+  python -m gc_utils readme                                       what runs/demo found
+  python -m gc_utils readme --real runs/real                      and a real network beside it
+  python -m gc_utils readme --real runs/in --figures runs/real    numbers of imagenet_samples, and
+                                                                  figures of bundled photographs
+
+Figures of images that are not ours to pass on are left out, and named.
 """
 
 
@@ -84,9 +96,24 @@ def parser() -> argparse.ArgumentParser:
     readme = commands.add_parser(
         "readme",
         help="rewrite what the repository says of a run",
-        description="Rewrite the tables of README.md, docs/claims.md and its figures from a run.",
+        description="Rewrite what README.md says of results, docs/claims.md and its figures.\n\n"
+        "The page has two columns: the embedded default (--run) and a real network (--real).\n"
+        "The second is kept in docs/real_findings.json, and is taken from there without --real.",
+        epilog=README_EXAMPLES,
+        formatter_class=plain,
     )
-    readme.add_argument("--run", metavar="DIR", help="the run folder (default runs/demo)")
+    readme.add_argument(
+        "--run", metavar="DIR", help="a run on the embedded default (default runs/demo)"
+    )
+    readme.add_argument(
+        "--real", metavar="DIR", help="a run on a real network, as of --preset real"
+    )
+    readme.add_argument(
+        "--figures",
+        metavar="DIR",
+        help="a run on the real network whose figures are shown; its images have to be photos or "
+        "scenes, which anybody may pass on (default: --real, if its images are)",
+    )
     readme.add_argument("--root", metavar="DIR", default=".", help="the repository (default: here)")
     for command in (run, listing, readme):
         command.add_argument(
@@ -153,12 +180,30 @@ def _readme(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.pipeline.presets import DEFAULT_PRESET
     from gc_utils.reporting import update_readme
 
-    if options.run == "":
-        raise UserError("--run is empty: name a run folder, or leave --run out for runs/demo.")
-    asked = default_output(DEFAULT_PRESET) if options.run is None else options.run
-    run_dir = find_run(asked, remedy="name a run that exists with --run")
-    for path in update_readme(options.root, run_dir, find_notebooks(options.notebooks, records)):
+    runs = {
+        "run": default_output(DEFAULT_PRESET) if options.run is None else options.run,
+        "real": options.real,
+        "figures": options.figures,
+    }
+    for name, asked in runs.items():
+        if asked == "":
+            instead = " for runs/demo" if name == "run" else ""
+            raise UserError(
+                f"--{name} is empty: name a run folder, or leave --{name} out{instead}."
+            )
+        if asked is not None:
+            runs[name] = find_run(asked, remedy=f"name a run that exists with --{name}")
+    updated = update_readme(
+        options.root,
+        runs["run"],
+        find_notebooks(options.notebooks, records),
+        runs["real"],
+        runs["figures"],
+    )
+    for path in updated.written:
         print(path)
+    for path in updated.left_out:
+        print(f"left out, as its images may not be ours to pass on: {path}")
 
 
 def _list(options: argparse.Namespace, records: list[Record]) -> None:

@@ -206,17 +206,22 @@ def readme_command(name: str) -> str:
 def test_every_claim_of_every_paper_is_in_the_table_of_papers():
     """Papers' claims with their verdicts, as the README and the claims' own sections have them."""
     table = CLAIMS[CLAIMS.index("| paper |") : CLAIMS.index("\n\n## ")]
-    lines = [line.split(" | ") for line in table.strip().splitlines()[2:]]
-    assert len(lines) == len(papers(RECORDS))
-    listed = {}
-    for _, _, *by_verdict in lines:
-        for verdict, cell in zip(VERDICTS, by_verdict, strict=True):
-            listed |= dict.fromkeys(re.findall(r"[A-Z]{2}\d+", cell), verdict)
-    assert listed.keys() == {id for record in RECORDS for id in record.claims}
-    for id, verdict in listed.items():
-        row = next(line for line in README.splitlines() if line.startswith(f"| {id} |"))
-        assert row.split(" | ")[2] == verdict, id
-        assert f"**{verdict}**: " in section(id), id
+    lines = [line.strip("| ").split(" | ") for line in table.strip().splitlines()[2:]]
+    rows = {False: [], True: []}  # True: on the real network
+    for line in lines:
+        rows[line[0].startswith("the same")].append(line)
+    assert len(rows[False]) == len(papers(RECORDS))
+    every = {id for record in RECORDS for id in record.claims}
+    for real in (False, True):
+        listed = {}
+        for _, _, *by_verdict in rows[real]:
+            for verdict, cell in zip(VERDICTS, by_verdict, strict=True):
+                listed |= dict.fromkeys(re.findall(r"[A-Z]{2}\d+", cell), verdict)
+        assert listed.keys() <= every and (real or listed.keys() == every)
+        for id, verdict in listed.items():
+            row = next(line for line in README.splitlines() if line.startswith(f"| {id} |"))
+            assert row.split(" | ")[2 + real] == verdict, id
+            assert verdict in [word for word, _ in verdicts(id)], id
 
 
 def section(id: str) -> str:
@@ -225,16 +230,28 @@ def section(id: str) -> str:
     return CLAIMS[start : CLAIMS.find("<a id=", start + 1)]
 
 
+def verdicts(id: str) -> list[tuple[str, str]]:
+    """The verdicts and reasons in a claim's section: one, or one for either network."""
+    text = section(id)
+    if one := re.search(r"^\*\*(.+?)\*\*: (.+)$", text, re.MULTILINE):
+        return [one.groups()]
+    rows = {
+        name: re.search(rf"^\| {name} \| (.+) \|$", text, re.M)[1] for name in ("verdict", "why")
+    }
+    words = [word.strip("*") for word in rows["verdict"].split(" | ")]
+    return list(zip(words, rows["why"].split(" | "), strict=True))
+
+
 def test_every_claim_is_in_the_table_of_claims():
     table = re.search(r"<!-- claims -->\n(.*?)<!-- /claims -->", README, re.DOTALL)[1]
     listed = re.findall(r"^\| ([A-Z]{2}\d+) \|", table, re.MULTILINE)
     assert sorted(listed) == sorted(id for r in RECORDS for id in (*r.claims, *r.ours))
     assert sorted(re.findall(r"claims.md#(\w+)", table)) == sorted(id.lower() for id in listed)
     for id in listed:
-        verdict, why = re.search(r"^\*\*(.+?)\*\*: (.+)$", section(id), re.MULTILINE).groups()
-        assert verdict in VERDICTS
-        assert len(why.split()) <= 25, f"{id}: a reason is at most 25 words"
-        assert "| number | value |" in section(id) or "|  | " in section(id), "a table of numbers"
+        for verdict, why in verdicts(id):
+            assert verdict in VERDICTS
+            assert len(why.split()) <= 25, f"{id}: a reason is at most 25 words"
+        assert "| number | " in section(id) or "|  | " in section(id), "a table of numbers"
     for row in re.findall(r"^\| [A-Z]{2}\d+ \| ([^|]*) \|", table, re.MULTILINE):
         assert len(row.split()) <= 14, f"{row!r}: about ten words"
 
@@ -242,6 +259,38 @@ def test_every_claim_is_in_the_table_of_claims():
 def test_every_figure_of_the_page_of_claims_is_there_and_no_other():
     shown = set(re.findall(r"\]\((claims/[^)]+)\)", CLAIMS))
     assert shown and shown == {f"claims/{p.name}" for p in (ROOT / "docs" / "claims").iterdir()}
+
+
+def test_what_is_kept_of_the_real_network_may_be_passed_on():
+    """No figure of photographs that are not ours, no folder of one machine."""
+    from gc_utils.images.photographs import ours_to_show
+    from gc_utils.reporting.columns import kept
+
+    column = kept(ROOT / "docs")
+    figures = column.figures if column else {}
+    assert [name for name, of in figures.items() if not ours_to_show(of["images"])] == []
+    real = {p.stem for p in (ROOT / "docs" / "claims").glob("real_*.png")}
+    assert real <= {f"real_{name}" for name in figures}
+    for entry in column.findings if column else []:
+        assert not re.search(r"[ :]/", entry["images"] + entry["command"]), entry["id"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/settings.md", "docs/parts.md"])
+def test_links_between_pages_lead_somewhere(page):
+    path = ROOT / page
+    links = re.findall(r"\]\(([^):#]+)(?:#[\w-]+)?\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_readme_s_example_can_be_read():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/parts.md").read_text(), re.DOTALL)
+    compile(code, "parts.md", "exec")
+
+
+def test_the_readme_says_what_the_real_network_is_and_is_not():
+    for words in ("--preset real", "imagenet_samples", "--weights-file", "unrestricted use"):
+        assert words in README
+    assert "not `inception5h`" in README and "docs/settings.md" in README
 
 
 def test_the_readme_is_short():

@@ -6,10 +6,13 @@ A *spec* names the sources, joined with `+`:
     scenes:N        N synthetic scenes with the statistics of photographs, endless by seed
     folder:PATH     every image below a folder
     imagenet:PATH   an ImageNet folder, PATH/<class>/<image> or PATH/val/<class>/<image>
+    imagenet_samples        1,000 photographs, one of each class of ImageNet, downloaded once
+    imagenet_samples:PATH   the same from a folder at hand
 
 Hidden files and folders below PATH are passed over (`.ipynb_checkpoints`, `__MACOSX`, `@eaDir`,
 `._name`): they hold copies and previews, and a copy could be held out while the photograph is
-trained on. Nothing is decoded into memory before `Photograph.load()`, and nothing is downloaded.
+trained on. Nothing is decoded into memory before `Photograph.load()`, and nothing is downloaded
+but `imagenet_samples`.
 """
 
 from __future__ import annotations
@@ -26,9 +29,16 @@ from PIL import Image, ImageOps
 
 from gc_utils.errors import UserError, choose
 from gc_utils.files import is_hidden
+from gc_utils.images.downloads import imagenet_samples
 from gc_utils.images.scenes import render_scene
 
-SOURCES = ("photos", "scenes:N", "folder:PATH", "imagenet:PATH")
+SOURCES = (
+    *("photos", "scenes:N", "folder:PATH", "imagenet:PATH"),
+    *("imagenet_samples", "imagenet_samples:PATH"),
+)
+WITH_PATHS = ("folder", "imagenet", "imagenet_samples")
+OURS = ("photos", "scenes")
+"""Sources whose images may be shown by anybody: freely licensed, or made here."""
 SUFFIXES = frozenset(".avif .bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split())
 SCENE_SIZE = 512
 LARGEST_SHORT_SIDE = 1024
@@ -62,7 +72,7 @@ class Photograph:
 
     Attributes:
         name: unique in its image set.
-        source: "photos", "scenes", "folder" or "imagenet".
+        source: "photos", "scenes", "folder", "imagenet" or "imagenet_samples".
         height: of what `load` returns, in pixels.
         width: of what `load` returns, in pixels.
         path: the file; None for a scene.
@@ -137,7 +147,8 @@ def load_images(
         min_size: images whose shorter side has fewer pixels are skipped.
 
     Raises:
-        UserError: an unknown source, a path that is no folder, or no usable image.
+        UserError: an unknown source, a path that is no folder, a download that failed, or no
+            usable image.
     """
     photographs: list[Photograph] = []
     skipped: list[tuple[str, str]] = []
@@ -176,6 +187,8 @@ def load_images(
 def image_files(spec: str) -> list[Path]:
     """The files that a spec's `folder:` and `imagenet:` sources would read, unchecked.
 
+    Those of `imagenet_samples` are left out: they are always the same.
+
     Args:
         spec: sources joined with `+`.
 
@@ -189,22 +202,60 @@ def image_files(spec: str) -> list[Path]:
     return [path for source in listed for _, path in source]
 
 
+def ours_to_show(spec: str) -> bool:
+    """Whether all images of a spec are bundled or made here, so that anybody may show them.
+
+    Args:
+        spec: sources joined with `+`; empty for no images.
+
+    Raises:
+        UserError: an unknown source.
+    """
+    return all(kind in OURS for kind, _ in _parse(spec)) if spec else True
+
+
+def without_paths(spec: str) -> str:
+    """A spec as another person can use it: the folders of one machine are left out.
+
+    Args:
+        spec: sources joined with `+`; empty for no images.
+
+    Returns:
+        The spec with `PATH` for each path; of `imagenet_samples`, which anybody can have, without.
+
+    Raises:
+        UserError: an unknown source.
+
+    Example:
+        >>> without_paths("imagenet_samples:/home/me/in+scenes:8+folder:/home/me/mine")
+        'imagenet_samples+scenes:8+folder:PATH'
+    """
+    plain = {"photos": "photos", "imagenet_samples": "imagenet_samples"}
+    parts = _parse(spec) if spec else []
+    return "+".join(
+        plain.get(kind) or f"{kind}:{value if kind == 'scenes' else 'PATH'}"
+        for kind, value in parts
+    )
+
+
 def _parse(spec: str) -> list[tuple[str, str]]:
     """Split "photos+scenes:8" into [("photos", ""), ("scenes", "8")]."""
     parts: list[tuple[str, str]] = []
     known = [s.split(":")[0] for s in SOURCES]
     for piece in str(spec).split("+"):
         kind, _, value = piece.partition(":")
-        if kind.strip() not in known and parts and parts[-1][0] in ("folder", "imagenet"):
+        if kind.strip() not in known and parts and parts[-1][0] in WITH_PATHS and parts[-1][1]:
             parts[-1] = (parts[-1][0], f"{parts[-1][1]}+{piece}")  # a path with a plus sign
             continue
         kind = kind.strip()
         if kind not in known:
             choose(piece.strip(), SOURCES, "images")
-        if (kind == "photos") == bool(value):
+        if kind != "imagenet_samples" and (kind == "photos") == bool(value):
             form = next(s for s in SOURCES if s.startswith(kind))
             raise UserError(f"cannot read images {piece.strip()!r}: expected {form!r}")
-        if (kind, value) in parts:  # in two folds, it would be held out from itself
+        # In two folds, it would be held out from itself.
+        once = kind == "imagenet_samples" and kind in [k for k, _ in parts]
+        if once or (kind, value) in parts:
             raise UserError(f"images {spec!r} name {piece.strip()!r} twice; once is enough.")
         parts.append((kind, value))
     return parts
@@ -225,6 +276,10 @@ def _files(kind: str, value: str) -> Iterable[tuple[str, Path]]:
                 distribution = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[package]
                 raise UserError(f"images 'photos' need the Python package {distribution}")
             yield name, Path(module.origin).parent / inside
+        return
+    if kind == "imagenet_samples":
+        for path in imagenet_samples(value):
+            yield path.name, path
         return
     root = Path(value).expanduser()
     if not root.is_dir():

@@ -152,11 +152,11 @@ def _absolute_data(name: str) -> str:
 
 def _absolute_images(spec: str) -> str:
     """The spec with its paths made absolute: notebooks run in a folder of their own."""
-    from gc_utils.images.photographs import _parse
+    from gc_utils.images.photographs import WITH_PATHS, _parse
 
     parts = []
     for kind, value in _parse(spec):
-        if kind in ("folder", "imagenet"):
+        if kind in WITH_PATHS and value:
             value = _absolute(value)
         parts.append(f"{kind}:{value}" if value else kind)
     return "+".join(parts)

@@ -47,7 +47,7 @@ RECORDS = (
         makes=("crosscoder.safetensors", "sae.safetensors", "*_per_picture.csv", "checkpoints/*"),
         paper=GROUP_CROSSCODERS,
         ours=("TR1", "TR2"),
-        presets={"smoke": {"folds": 2}},
+        presets={"smoke": {"folds": 2}, "real": {"folds": 2}},
         rules=TRAINING
         | {
             "tied": r.TIED,
@@ -107,7 +107,10 @@ RECORDS = (
         makes=("tied.csv", "equivariance/*.zarr", "checkpoints/*"),
         paper=GROUP_CROSSCODERS,
         ours=("TC1", "EQ1"),
-        presets={"smoke": {"layer_samples": 60}},
+        presets={
+            "smoke": {"layer_samples": 60},
+            "real": {"layer_samples": 400, "sizes": [0.25, 0.5]},  # none larger than 02 trains
+        },
         rules=TRAINING
         | {
             "layers": r.LAYERS,
@@ -136,6 +139,7 @@ RECORDS = (
                 "visualise_steps": 16,
                 "bank_seeds": 1,
             },
+            "real": {"positions": 24_000, "sae_steps": 2000},
             "paper": {"positions": 200_000, "sae_steps": 40_000},
         },
         rules=NETWORK
@@ -175,6 +179,7 @@ RECORDS = (
                 "trial_seeds": 1,
                 "visualise_steps": 16,
             },
+            "real": {"orbits": 400},
             "paper": {"orbits": 5000},
         },
         rules=NETWORK
@@ -208,6 +213,7 @@ RECORDS = (
                 "stitch_epochs": 1,
                 "rotations": 2,
             },
+            "real": {"turned_crops": 300},
             "paper": {"turned_crops": 5000},
         },
         rules=NETWORK

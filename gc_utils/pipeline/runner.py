@@ -120,6 +120,8 @@ def run(
                 say(stream, advice(manifest, found, stale, parameters or {}))
     if report:
         say(stream, f"Report: {short_path(report)}")
+    if PRESETS[preset].afterwards:
+        say(stream, PRESETS[preset].afterwards)
     return run_dir
 
 

@@ -2,7 +2,14 @@
 
 from gc_utils.reporting.claims import write_claims
 from gc_utils.reporting.markdown import formula, markdown_to_html
-from gc_utils.reporting.readme import update_readme
+from gc_utils.reporting.readme import Updated, update_readme
 from gc_utils.reporting.report import write_report
 
-__all__ = ["formula", "markdown_to_html", "update_readme", "write_claims", "write_report"]
+__all__ = [
+    "Updated",
+    "formula",
+    "markdown_to_html",
+    "update_readme",
+    "write_claims",
+    "write_report",
+]

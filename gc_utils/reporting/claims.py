@@ -1,8 +1,7 @@
-"""`docs/claims.md`: a section for every claim, from the findings of one run."""
+"""`docs/claims.md`: a section for every claim, the embedded default beside a real network."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from gc_utils.errors import UserError
-from gc_utils.evidence.findings import load_findings, shown
+from gc_utils.evidence.findings import shown
 from gc_utils.evidence.verdicts import MEANINGS, VERDICTS
 from gc_utils.figures.saving import caption
 from gc_utils.files import write_whole
 from gc_utils.pipeline import RECORDS, Record, papers
+from gc_utils.reporting.columns import Column, read_manifest, subject
 from gc_utils.reporting.rendering import render
 
 if TYPE_CHECKING:
@@ -25,47 +24,49 @@ if TYPE_CHECKING:
 
 WIDEST = 1400  # pixels of a figure on the page
 LONGEST = 12  # rows of a table of numbers that is shown unfolded
-SETTING = ("model", "weights", "layer", "group", "images", "seed")
+COLUMNS = ("embedded default", "real network")
+REAL = "real_"  # figures of the real network begin so
 
 
 def write_claims(
-    docs: str | os.PathLike, run_dir: str | os.PathLike, notebooks: Sequence[Notebook]
+    docs: str | os.PathLike,
+    default: Column,
+    real: Column | None,
+    notebooks: Sequence[Notebook],
 ) -> Path:
-    """Write `claims.md`, and a reduced copy of every figure that it shows, into a folder.
+    """Write `claims.md`; figures of an earlier page that are no longer shown are deleted.
 
     Args:
-        docs: The folder of the page; figures go to `claims/` in it, where those of an earlier
-            page that are no longer shown are deleted.
-        run_dir: A finished run.
+        docs: The folder of the page; its figures are in `claims/` there, those of the real network
+            under names that begin with `REAL`.
+        default: What was found on the embedded default.
+        real: What was found on a real network; None if nothing was.
         notebooks: The notebooks, with their records, in their order.
 
     Returns:
         Where the page was written.
-
-    Raises:
-        UserError: The run has no findings or a damaged file of them, or is no run.
     """
-    docs, run_dir = Path(docs), Path(run_dir)
-    manifest = read_manifest(run_dir)
-    found = load_findings(run_dir)
-    if not found:
-        raise UserError(f"{run_dir.resolve()} has no findings: run the notebooks first.")
+    docs = Path(docs)
     by_notebook = {n.name: n for n in notebooks}
-    figures = docs / "claims"
     by_paper: dict[Paper | None, list[dict]] = {}
-    for entry in found:
-        notebook = by_notebook.get(entry["notebook"])
-        section = _section(entry, run_dir, figures, manifest, notebook, notebooks)
+    kept: set[str] = set()
+    for pair in pairs(default, real):
+        section = _section(*pair, default, real)
+        kept |= {Path(figure["path"]).name for figure in section["figures"]}
+        notebook = by_notebook.get(section["notebook"])
         by_paper.setdefault(notebook.record.paper if notebook else None, []).append(section)
-    kept = {Path(s["figure"]).name for sections in by_paper.values() for s in sections}
-    for old in figures.glob("*.png"):
+    for old in (docs / "claims").glob("*.png"):
         if old.name not in kept:
             old.unlink()
     page = render(
         "claims.md",
-        setting=setting(manifest),
+        setting=default.setting,
+        real=real.setting if real else "",
+        columns=COLUMNS,
         meanings=MEANINGS,
-        overview=papers_table(found, [n.record for n in notebooks]),
+        overview=papers_table(
+            default.findings, [n.record for n in notebooks], real.findings if real else ()
+        ),
         papers=[
             {
                 "title": paper.title if paper else "Other claims",
@@ -81,48 +82,40 @@ def write_claims(
     return path
 
 
-def papers_table(findings: Iterable[dict], records: Iterable[Record] = RECORDS) -> str:
+def pairs(default: Column, real: Column | None) -> list[tuple[dict | None, dict | None]]:
+    """The findings of both columns, a claim each, in the default's order; None for what lacks."""
+    left, right = default.by_id, real.by_id if real else {}
+    return [
+        (left.get(id), right.get(id)) for id in [*left, *(id for id in right if id not in left)]
+    ]
+
+
+def papers_table(
+    findings: Iterable[dict],
+    records: Iterable[Record] = RECORDS,
+    real: Iterable[dict] = (),
+) -> str:
     """One row a paper: its notebooks, and its claims by verdict, as a Markdown table.
 
     Args:
         findings: The findings of a run; those of claims of our own are left out.
         records: Which notebooks are about which paper and its claims.
+        real: Those of a run on a real network: a second row for each paper that it looked at.
     """
-    entries, rows = list(findings), []
+    entries, others, rows = list(findings), list(real), []
     for paper, chapters in papers(records).items():
         claims = {id for record in chapters for id in record.claims}
-        mine = [e for e in entries if e["id"] in claims]
-        by_verdict = [
-            ", ".join(e["id"] for e in mine if e["verdict"] == verdict) or "–"
-            for verdict in VERDICTS
-        ]
         link = f"[{paper.title}](https://arxiv.org/abs/{paper.arxiv})"
         numbers = " to ".join(dict.fromkeys([chapters[0].number, chapters[-1].number]))
-        rows.append([link, numbers, *by_verdict])
+        rows.append([link, numbers, *_by_verdict(entries, claims)])
+        if any(e["id"] in claims for e in others):
+            rows.append([f"the same, on the {COLUMNS[1]}", "", *_by_verdict(others, claims)])
     return _table(["paper", "notebooks", *VERDICTS], rows) + "\n"
 
 
-def read_manifest(run_dir: Path) -> dict[str, Any]:
-    """The content of a run folder's `run.json`.
-
-    Raises:
-        UserError: There is none, or it cannot be read.
-    """
-    path = run_dir / "run.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path.resolve()} is no run's record: {error}") from error
-    if not isinstance(manifest, dict) or not {"preset", "parameters"} <= manifest.keys():
-        raise UserError(f"{path.resolve()} is no run's record: it names no preset or parameters.")
-    return manifest
-
-
-def setting(manifest: Mapping[str, Any]) -> str:
-    """What a run was made with, in a line."""
-    asked = manifest["parameters"]
-    parts = [f"{name} {asked[name]}" for name in SETTING if name in asked]
-    return ", ".join([f"preset {manifest['preset']}", *parts])
+def _by_verdict(entries: Sequence[dict], claims: set[str]) -> list[str]:
+    mine = [e for e in entries if e["id"] in claims]
+    return [", ".join(e["id"] for e in mine if e["verdict"] == v) or "–" for v in VERDICTS]
 
 
 def numbers_table(value: Any, interval: Sequence[float] | None = None) -> str:
@@ -133,17 +126,45 @@ def numbers_table(value: Any, interval: Sequence[float] | None = None) -> str:
             the form `"row: column"` make a table of rows and columns.
         interval: Low and high end of the number's interval.
     """
-    values = value if isinstance(value, dict) else {"measured": value}
+    values = _named(value)
     if len(values) > 3 and all(key.count(": ") == 1 for key in values):
         table = _crossed(values)
     else:
         rows = [[key, shown(item)] for key, item in values.items()]
         table = _table(["number", "value"], rows)
     if interval is not None:
-        table += f"\n\nInterval: {shown(interval[0])} to {shown(interval[1])}"
-    if len(values) <= LONGEST:
+        table += f"\n\nInterval: {_ends(interval)}"
+    return _folded(table, len(values))
+
+
+def both_numbers(default: Mapping[str, Any], real: Mapping[str, Any]) -> str:
+    """What was measured for a claim on either network, side by side, as a Markdown table.
+
+    Args:
+        default: The finding on the embedded default.
+        real: The one on the real network. A number that only one of them has leaves a cell empty.
+    """
+    values = [_named(entry["value"]) for entry in (default, real)]
+    names = list(dict.fromkeys([*values[0], *values[1]]))
+    rows = [[name, *(shown(v[name]) if name in v else "" for v in values)] for name in names]
+    ends = [entry["interval"] for entry in (default, real)]
+    if any(end is not None for end in ends):
+        rows.append(["interval", *("" if end is None else _ends(end) for end in ends)])
+    return _folded(_table(["number", *COLUMNS], rows), len(names))
+
+
+def _named(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {"measured": value}
+
+
+def _ends(interval: Sequence[float]) -> str:
+    return f"{shown(interval[0])} to {shown(interval[1])}"
+
+
+def _folded(table: str, rows: int) -> str:
+    if rows <= LONGEST:
         return table
-    return f"<details><summary>{len(values)} numbers</summary>\n\n{table}\n\n</details>"
+    return f"<details><summary>{rows} numbers</summary>\n\n{table}\n\n</details>"
 
 
 def _crossed(values: Mapping[str, Any]) -> str:
@@ -172,37 +193,70 @@ def arxiv_link(paper: Paper) -> str:
     return f"[arXiv {paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})"
 
 
-def repeat(preset: str, notebook: Notebook, notebooks: Sequence[Notebook]) -> str:
-    """The command that makes a notebook's findings again, with the notebooks that it needs."""
-    wanted = {notebook.number}
-    for other in reversed(notebooks):  # a notebook needs earlier ones only
-        if other.number in wanted:
-            wanted |= set(other.record.needs)
-    numbers = " ".join(n.number for n in notebooks if n.number in wanted)
-    return f"python -m gc_utils run --preset {preset} --only {numbers}"
-
-
 def _section(
-    entry: dict,
-    run_dir: Path,
-    figures: Path,
-    manifest: Mapping[str, Any],
-    notebook: Notebook | None,
-    notebooks: Sequence[Notebook],
+    left: dict | None, right: dict | None, default: Column, real: Column | None
 ) -> dict[str, Any]:
-    source = run_dir / "figures" / f"{entry.get('figure') or '-'}.png"
-    there = source.is_file()
-    if there:
-        reduce_figure(source, figures / source.name)
+    """What the page says of a claim; `left` and `right` are its findings, one at least."""
+    entry = left or right
+    looked_at = [entry.get("evidence", ""), entry["network"]]
+    looked_at += [f"images {entry['images']}"] if entry["images"] else []
+    if left and right:
+        verdicts = [("verdict", *(f"**{e['verdict']}**" for e in (left, right)))]
+        verdicts += [(name, left[name], right[name]) for name in ("why", "network", "images")]
+        verdicts += [("repeat it", *(f"`{e['command']}`" for e in (left, right)))]
+        table = _table(["", *COLUMNS], [row for row in verdicts if any(row[1:])])
+        numbers = both_numbers(left, right)
+    else:
+        table, numbers = "", numbers_table(entry["value"], entry["interval"])
     return entry | {
         "short": entry.get("short") or entry["claim"],
         "words": entry.get("words", ""),
-        "evidence": entry.get("evidence", ""),
-        "numbers": numbers_table(entry["value"], entry["interval"]),
-        "command": repeat(manifest["preset"], notebook, notebooks) if notebook else "",
-        "figure": f"claims/{source.name}" if there else "",
-        "caption": re.sub(r"[\[\]]", "", caption(source)) if there else "",
+        "column": COLUMNS[0] if left else COLUMNS[1],
+        "both": table,
+        "looked_at": "; ".join(part for part in looked_at if part),
+        "numbers": numbers,
+        "figures": _figures(left, right, default, real),
     }
+
+
+def _figures(
+    left: dict | None, right: dict | None, default: Column, real: Column | None
+) -> list[dict[str, str]]:
+    """The figures of a claim that may be shown, those of the real network as `real_NAME`."""
+    found = []
+    for entry, column, name, start in (
+        (left, default, COLUMNS[0], ""),
+        (right, real, COLUMNS[1], REAL),
+    ):
+        if entry and column and (there := column.figures.get(entry.get("figure") or "")):
+            images = f", images {there['images']}" if there["images"] else ""
+            whose = f"{name.capitalize()}{images}. " if right else ""
+            path = f"claims/{start}{entry['figure']}.png"
+            found.append({"path": path, "caption": f"{whose}{there['caption']}"})
+    return found
+
+
+def copy_figures(
+    run_dir: str | os.PathLike, column: Column, folder: Path, start: str = ""
+) -> dict[str, dict[str, str]]:
+    """Copy the figures that a column's claims name from a run to the page's folder, reduced.
+
+    Args:
+        run_dir: The run that has them, of images that may be shown by anybody.
+        column: Which claims are on the page.
+        folder: The folder of the page's figures; it is made.
+        start: What the copies' names begin with.
+
+    Returns:
+        For each that was there, its caption, and the network and images that it was made from.
+    """
+    found, of = {}, subject(read_manifest(run_dir)["parameters"])
+    for name in dict.fromkeys(e.get("figure") or "" for e in column.findings):
+        source = Path(run_dir) / "figures" / f"{name}.png"
+        if name and source.is_file():
+            reduce_figure(source, folder / f"{start}{name}.png")
+            found[name] = {"caption": re.sub(r"[\[\]]", "", caption(source))} | of
+    return found
 
 
 def reduce_figure(source: Path, target: Path) -> None:

@@ -1,37 +1,72 @@
-"""The generated tables of the README: its notebooks, and one line a claim."""
+"""What the README says of runs: its notebooks, what a real network shows, and one line a claim."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gc_utils.errors import UserError
-from gc_utils.evidence.findings import load_findings
+from gc_utils.evidence.verdicts import VERDICTS, Evidence
 from gc_utils.files import write_whole
+from gc_utils.pipeline import papers
 from gc_utils.reporting.claims import (
+    COLUMNS,
+    REAL,
     arxiv_link,
     cell,
-    read_manifest,
+    copy_figures,
+    pairs,
     reduce_figure,
-    setting,
     write_claims,
+)
+from gc_utils.reporting.columns import (
+    Column,
+    check_network,
+    column_of,
+    keep,
+    kept,
+    read_manifest,
+    shows_only_ours,
+    subject,
 )
 
 if TYPE_CHECKING:
     from gc_utils.pipeline.notebooks import Notebook
+    from gc_utils.pipeline.record import Record
 
 CARDS = "04_telling"  # the figure at the top of the README
+NOT_RUN = "not run"
+NO_NETWORK = "–"  # the claim is about planted, drawn or analytic data
 
 
-def claims_table(findings: Iterable[dict]) -> str:
-    """One line a claim, with a link to its section in `docs/claims.md`."""
-    lines = ["| id | claim | verdict | |", "|---|---|---|---|"]
-    for entry in findings:
+class Updated(NamedTuple):
+    """What `update_readme` wrote, and the figures that it left out: their images are not ours."""
+
+    written: list[Path]
+    left_out: list[Path]
+
+
+def claims_table(findings: Iterable[dict], real: Iterable[dict] = ()) -> str:
+    """One line a claim: its verdict on either network, and a link to its section.
+
+    Args:
+        findings: The findings on the embedded default.
+        real: Those on a real network.
+    """
+    head = ["id", "claim", *COLUMNS]
+    lines = [f"| {' | '.join(head)} | |", "|---" * len(head) + "|---|"]
+    for left, right in pairs(Column("", list(findings)), Column("", list(real))):
+        entry = left or right
         link = f"[numbers](docs/claims.md#{entry['id'].lower()})"
-        cells = [entry["id"], entry.get("short") or entry["claim"], entry["verdict"], link]
+        of_known = entry.get("evidence") == Evidence.KNOWN.value
+        there = right["verdict"] if right else NO_NETWORK if of_known else NOT_RUN
+        verdicts = [left["verdict"] if left else NOT_RUN, there]
+        cells = [entry["id"], entry.get("short") or entry["claim"], *verdicts, link]
         lines.append("| " + " | ".join(map(cell, cells)) + " |")
     return "\n".join(lines) + "\n"
 
@@ -47,43 +82,176 @@ def notebooks_table(notebooks: Iterable[Notebook]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def results_text(column: Column, records: Iterable[Record], *, real: bool) -> str:
+    """The README's first paragraph on results: what the claims of the first paper come to.
+
+    Args:
+        column: What was found.
+        records: Which notebooks are about which paper and its claims.
+        real: Whether it was found on a real network.
+    """
+    chapters = next(iter(papers(records).values()), [])
+    first = [e for c in chapters for id in c.claims if (e := column.by_id.get(id))]
+    about = [e for e in column.findings if e.get("evidence") != Evidence.KNOWN.value]
+    example = next((e for e in [*first, *about] if e["network"]), None)
+    if example is None:
+        return f"No run on a {COLUMNS[1]} is recorded here."
+    images = f", images {example['images']}" if example["images"] else ""
+    where = f"{example['network']}{images}"
+    start = f"**On {'a' if real else 'the'} {COLUMNS[real]}** ({where})."
+    said = [f"{e.get('short') or e['claim']}: *{e['verdict']}*, {e['why']}." for e in first]
+    counts = Counter(e["verdict"] for e in about)
+    total = ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
+    return " ".join([start, *said, f"Of {len(about)} claims about networks: {total}."])
+
+
+def cards_text(there: dict[str, str]) -> str:
+    """The figure at the top of the README with what it shows.
+
+    Args:
+        there: The `network` and `images` that it was made from.
+    """
+    images = f", images {there['images']}" if there["images"] else ""
+    return (
+        "![Features of one run as cards: block profile, patches, optimised images]"
+        f"(docs/telling.png)\n\n*Features of one crosscoder on {there['network']}{images}, "
+        "the clearest of their kind. Left: cosine of each transform block with the block of the "
+        "image as it is. Middle: the patches with the strongest response. Right: images optimised "
+        "for the blocks.*"
+    )
+
+
 def update_readme(
-    root: str | os.PathLike, run_dir: str | os.PathLike, notebooks: Sequence[Notebook]
-) -> list[Path]:
-    """Write what the repository says of a run: the README's tables, `docs/claims.md`, its figures.
+    root: str | os.PathLike,
+    run_dir: str | os.PathLike,
+    notebooks: Sequence[Notebook],
+    real_dir: str | os.PathLike | None = None,
+    figures_dir: str | os.PathLike | None = None,
+) -> Updated:
+    """Write what the repository says of runs: the README, `docs/claims.md`, its figures.
 
     Args:
         root: The repository's folder, with `README.md`.
-        run_dir: A finished run.
+        run_dir: A finished run on the embedded default.
         notebooks: The notebooks, with their records, in their order.
+        real_dir: A finished run on a real network, for the second column. It is kept in
+            `docs/real_findings.json`; without it the column is what was kept there.
+        figures_dir: A run on a real network whose figures are shown: its images have to be bundled
+            or made here. Without it, the figures of `real_dir` if they are so, else those kept.
 
     Returns:
-        The files that were written.
+        The files that were written, and the figures that were left out because they may show
+        images that are not ours to pass on.
 
     Raises:
-        UserError: The README lacks the marks `<!-- notebooks -->` or `<!-- claims -->` with their
-            ends, or the run has no findings or a damaged file of them. Nothing is written then.
+        UserError: The README lacks the marks `<!-- notebooks -->`, `<!-- results -->` or
+            `<!-- claims -->` with their ends; a run has no findings or a damaged file of them,
+            belongs in the other column, or has figures of other images. Nothing is written then.
     """
-    root, run_dir = Path(root), Path(run_dir)
-    manifest = read_manifest(run_dir)
+    root, docs = Path(root), Path(root) / "docs"
     readme = root / "README.md"
+    read_manifest(run_dir)
     if not readme.is_file():
         raise UserError(f"there is no README.md in {root.resolve()}: name the repository's folder.")
-    text, found = readme.read_text(encoding="utf-8"), load_findings(run_dir)
-    tables = {
-        "notebooks": notebooks_table(notebooks),
-        "claims": f"From one run: {setting(manifest)}.\n\n{claims_table(found)}",
-    }
-    for name, table in tables.items():
-        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not marks.search(text):
+    text = readme.read_text(encoding="utf-8")
+    for name in ("notebooks", "results", "claims"):
+        if not _marks(name).search(text):
             raise UserError(f"{readme} has no <!-- {name} --> and <!-- /{name} --> marks")
-        text = marks.sub(lambda place, table=table: place[1] + table + place[2], text)
-    written = [write_claims(root / "docs", run_dir, notebooks)]
-    cards = run_dir / "figures" / f"{CARDS}.png"
-    if cards.is_file():
-        written.append(root / "docs" / "telling.png")
-        reduce_figure(cards, written[-1])
+    check_network(run_dir, "--run", real=False)
+    default, before = column_of(run_dir, notebooks), kept(docs)
+    real, source = before, figures_dir
+    if real_dir is not None:
+        check_network(real_dir, "--real", real=True)
+        real = column_of(real_dir, notebooks)
+        if before:
+            real = replace(real, figures=before.figures, cards=before.cards)
+        if source is None and shows_only_ours(real_dir, notebooks):
+            source = real_dir
+    if figures_dir is not None:
+        _check_figures(figures_dir, real, notebooks)
+    left_out = []
+    written = [readme, docs / "claims.md"]
+    # From here on files are written.
+    if shows_only_ours(run_dir, notebooks):
+        default = _with_figures(default, run_dir, docs)
+    else:
+        left_out += _named_figures(run_dir, default)
+    if real and source is not None:
+        real = _with_figures(real, source, docs, REAL)
+    elif real_dir is not None:
+        left_out += _named_figures(real_dir, real)
+    if real and (real_dir is not None or source is not None):
+        written.append(keep(real, docs))
+    write_claims(docs, default, real, notebooks)
+    shown, of = (real, source) if real and real.cards else (default, run_dir)
+    if of is not None and shown.cards:  # a kept one is there already
+        written.append(docs / "telling.png")
+        reduce_figure(Path(of) / "figures" / f"{CARDS}.png", written[-1])
+    records = [n.record for n in notebooks]
+    blocks = {
+        "notebooks": notebooks_table(notebooks),
+        "results": _results(shown.cards, real or default, records, real=real is not None),
+        "claims": f"{_settings(default, real)}\n\n"
+        + claims_table(default.findings, real.findings if real else ()),
+    }
+    for name, block in blocks.items():
+        text = _marks(name).sub(lambda at, block=block: at[1] + block + at[2], text)
     with write_whole(readme) as draft:
         draft.write_text(text, encoding="utf-8")
-    return [readme, *written]
+    return Updated(written, left_out)
+
+
+def _marks(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+
+
+def _check_figures(
+    figures_dir: str | os.PathLike, real: Column | None, notebooks: Sequence[Notebook]
+) -> None:
+    if real is None:
+        raise UserError(
+            f"--figures {str(figures_dir)!r} is for a real network whose findings are on the page: "
+            "name its run with --real, too."
+        )
+    check_network(figures_dir, "--figures", real=True)
+    if not shows_only_ours(figures_dir, notebooks):
+        raise UserError(
+            f"--figures {str(figures_dir)!r} has figures of images that are not ours to pass on: "
+            "name a run on 'photos' and 'scenes:N' only."
+        )
+
+
+def _named_figures(run_dir: str | os.PathLike, column: Column) -> list[Path]:
+    """The figures of a run that the page would show."""
+    names = dict.fromkeys(e.get("figure") or "" for e in column.findings)
+    paths = [Path(run_dir) / "figures" / f"{name}.png" for name in names if name]
+    return [path for path in paths if path.is_file()]
+
+
+def _settings(default: Column, real: Column | None) -> str:
+    if real is None:
+        return f"From one run: {default.setting}."
+    said = [
+        f"{n.capitalize()}: {c.setting}." for n, c in zip(COLUMNS, (default, real), strict=True)
+    ]
+    return " ".join(["From two runs.", *said])
+
+
+def _with_figures(
+    column: Column, run_dir: str | os.PathLike, docs: Path, start: str = ""
+) -> Column:
+    """A column with the figures of a run that it names, which are copied, and the README's."""
+    cards = Path(run_dir) / "figures" / f"{CARDS}.png"
+    return replace(
+        column,
+        figures=copy_figures(run_dir, column, docs / "claims", start),
+        cards=subject(read_manifest(run_dir)["parameters"]) if cards.is_file() else {},
+    )
+
+
+def _results(
+    cards: dict[str, str], column: Column, records: Sequence[Record], *, real: bool
+) -> str:
+    """The block at the README's beginning: the figure, and what was found."""
+    parts = [cards_text(cards)] if cards else []
+    return "\n\n".join([*parts, results_text(column, records, real=real)]) + "\n"

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from gc_utils.evidence.findings import COLUMNS, VERDICTS, load_readable, measured, sentence
 from gc_utils.figures.saving import caption
 from gc_utils.files import write_whole
+from gc_utils.pipeline.presets import PRESETS
 from gc_utils.pipeline.staleness import CODE, ran_with
 from gc_utils.reporting.markdown import markdown_to_html
 from gc_utils.reporting.rendering import render
@@ -45,6 +46,7 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
     page = render(
         "report.html",
         setting=_setting(manifest["preset"], values),
+        afterwards=PRESETS[manifest["preset"]].afterwards if manifest["preset"] in PRESETS else "",
         stale={name: record["stale"] for name, record in records.items() if "stale" in record},
         sections=[_section(n, records[n.name], findings, run_dir) for n in known],
         heads=("id", *COLUMNS),

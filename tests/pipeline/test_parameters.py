@@ -75,6 +75,9 @@ def test_paths_are_those_of_the_folder_where_the_command_was_typed(make_notebook
     told = parameter_values(found, "demo", given)["01_a"]
     assert told["images"] == f"folder:{tmp_path}/my+pictures+scenes:4"
     assert told["weights_file"] == f"{tmp_path}/w.pth"
+    for spec, path in {"imagenet_samples": "", "imagenet_samples:in": f":{tmp_path}/in"}.items():
+        told = parameter_values(found, "demo", {"images": f"scenes:4+{spec}"})["01_a"]
+        assert told["images"] == f"scenes:4+imagenet_samples{path}"
 
 
 EXPLAINED = {"model": "inceptionv1", "weights": "random"}

@@ -50,9 +50,17 @@ def test_defaults_and_presets_keep_to_the_rules():
     for preset in ("smoke", DEFAULT_PRESET):
         check_values(defaults | preset_values(preset, RECORDS))
     rules = rules_of(RECORDS)
-    for name, value in preset_values("paper", RECORDS).items():
-        if value is not None:
-            rules[name].check_bounds(name, value)
+    for preset in ("real", "paper"):  # their weights are downloaded
+        for name, value in preset_values(preset, RECORDS).items():
+            if value is not None:
+                rules[name].check_bounds(name, value)
+
+
+def test_only_the_default_preset_sends_its_reader_to_a_real_network():
+    assert {n: p.afterwards.partition("--preset ")[2] for n, p in PRESETS.items()} == {
+        **{"smoke": "", DEFAULT_PRESET: "real"},
+        **{"real": "", "paper": ""},
+    }
 
 
 def outside(rule: Rule) -> list[float]:

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gc_utils.__main__ import main
 from gc_utils.errors import UserError
+from gc_utils.pipeline import PRESETS
 from gc_utils.pipeline.manifest import checksum
 from gc_utils.pipeline.runner import NotebookFailed, _alone
 
@@ -44,6 +46,9 @@ def test_a_run_leaves_everything_in_order(story, tmp_path, monkeypatch):
     assert first["outputs"]["features.csv"]["sha256"] == checksum(made)
     assert (tmp_path / "out" / "made.csv").read_text() == "0 3" + sys.executable
     assert (tmp_path / "out" / "02_second.ipynb").exists()
+    further = replace(PRESETS["demo"], afterwards="Then see the other.")
+    monkeypatch.setitem(PRESETS, "demo", further)
+    assert story().splitlines()[-2:] == ["Report: out/report.html", "Then see the other."]
 
 
 @slow

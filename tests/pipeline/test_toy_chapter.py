@@ -127,11 +127,12 @@ def test_it_runs_and_is_reported(go, tmp_path):
     for words in ("Do toys add up?", "What was there before, and the total", "TO1", "they were"):
         assert words in page
     # What it found is in the README, on the page of claims, and in its table of papers.
-    marks = "<!-- notebooks -->\n<!-- /notebooks -->\n<!-- claims -->\n<!-- /claims -->\n"
+    marks = "".join(f"<!-- {n} -->\n<!-- /{n} -->\n" for n in ("results", "notebooks", "claims"))
     (tmp_path / "README.md").write_text(marks)
     assert go("readme", "--run", "out")[0] == 0
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "| TO1 | toys add up | reproduced | [numbers](docs/claims.md#to1) |" in readme
+    row = "| TO1 | toys add up | reproduced | not run | [numbers](docs/claims.md#to1) |"
+    assert row in readme
     assert "| `11_toy` | Do toys add up? | [arXiv 3001.00001]" in readme
     claims = (tmp_path / "docs" / "claims.md").read_text(encoding="utf-8")
     assert "Toymaker 2030" in claims and "--preset smoke --only 00 11`" in claims

@@ -21,23 +21,31 @@ from gc_utils.evidence import (
 )
 from gc_utils.figures import save_figure
 from gc_utils.files import write_json
-from gc_utils.pipeline.notebooks import Notebook
+from gc_utils.pipeline import RECORDS
+from gc_utils.pipeline.notebooks import Notebook, Parameter
 from gc_utils.pipeline.record import Paper, Record
 from gc_utils.reporting import update_readme
-from gc_utils.reporting.claims import numbers_table, papers_table, read_manifest, repeat
+from gc_utils.reporting.claims import both_numbers, numbers_table, papers_table
+from gc_utils.reporting.columns import column_of, read_manifest, repeat, shows_only_ours
 from gc_utils.reporting.readme import claims_table, notebooks_table
 
 PAPER = Paper("A Paper on Toys", "2401.00001", "toys")
-MARKS = "<!-- notebooks -->\n<!-- /notebooks -->\n\n<!-- claims -->\nold\n<!-- /claims -->\n"
+MARKS = (
+    "<!-- results -->\n<!-- /results -->\n\n<!-- notebooks -->\n<!-- /notebooks -->\n\n"
+    "<!-- claims -->\nold\n<!-- /claims -->\n"
+)
 
 
-def notebook(name: str, title: str, **record) -> Notebook:
+def notebook(name: str, title: str, parameters: dict | None = None, **record) -> Notebook:
     number = name.split("_")[0]
-    return Notebook(Path(f"{name}.ipynb"), name, title, "", {}, Record(number, **record))
+    declared = {name: Parameter(default, "") for name, default in (parameters or {}).items()}
+    return Notebook(Path(f"{name}.ipynb"), name, title, "", declared, Record(number, **record))
 
 
+ASKED = {"model": "inceptionv1", "weights": "demo", "layer": "mixed3b", "group": "D16"}
+ASKED |= {"images": "photos+scenes:64", "weights_file": "", "samples": 2000, "seed": 0}
 NOTEBOOKS = [
-    notebook("01_first", "01 · What is there?", paper=PAPER),
+    notebook("01_first", "01 · What is there?", ASKED, paper=PAPER, rules=RECORDS[0].rules),
     notebook("02_second", "02 · What of a | b?", needs=("01",), paper=PAPER, claims=("TO1",)),
     notebook("03_alone", "A title without a number"),
 ]
@@ -78,9 +86,10 @@ def root(tmp_path):
 def test_the_tables_are_written_between_their_marks(root, run_dir):
     written = update_readme(root, run_dir, NOTEBOOKS)
     text = (root / "README.md").read_text("utf-8")
-    assert root / "README.md" in written and root / "docs" / "claims.md" in written
+    assert written.left_out == []
+    assert root / "README.md" in written.written and root / "docs" / "claims.md" in written.written
     assert text.startswith("# A house") and text.endswith("The end → here.\n") and "old" not in text
-    row = "| TO1 | Toys \\| are round | only on the embedded default |"
+    row = "| TO1 | Toys \\| are round | only on the embedded default | not run |"
     assert f"{row} [numbers](docs/claims.md#to1) |" in text.splitlines()
     link = "[arXiv 2401.00001](https://arxiv.org/abs/2401.00001)"
     assert f"| `02_second` | What of a \\| b? | {link} |" in text.splitlines()
@@ -176,8 +185,9 @@ def test_many_numbers_are_folded():
 
 
 def test_a_claim_is_repeated_with_what_it_needs():
-    assert repeat("toy", NOTEBOOKS[1], NOTEBOOKS).endswith("--only 01 02")
-    assert repeat("toy", NOTEBOOKS[2], NOTEBOOKS).endswith("--only 03")
+    manifest = {"preset": "toy", "parameters": {}}
+    assert repeat(manifest, NOTEBOOKS[1], NOTEBOOKS).endswith("--only 01 02")
+    assert repeat(manifest, NOTEBOOKS[2], NOTEBOOKS).endswith("--only 03")
 
 
 def test_an_entry_of_an_earlier_version_shows_its_claim():
@@ -191,3 +201,186 @@ def test_a_run_whose_record_is_none_is_refused(text, tmp_path):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match="is no run's record"):
         read_manifest(tmp_path)
+
+
+# Two columns: the embedded default, and a real network
+
+
+def finished(folder: Path, preset: str, verdict: str, **asked) -> Path:
+    """A run of notebook 02 with one finding; `asked` is what 01 was given."""
+    ran = {"inputs": {"parameters": ASKED | asked}, "outputs": {}, "status": "done"}
+    content = {"preset": preset, "parameters": ASKED | asked, "notebooks": {"01_first": ran}}
+    write_json(folder / "run.json", content)
+    claim = Claim("TO1", "Toys are round", "toys are round", "Toy 2024", "round", "02_toys")
+    real = asked.get("weights", "demo") != "demo"
+    values = {"round": 3 + real, "of": 4} | ({"dented": 1} if real else {})
+    evidence = Evidence.PHOTOGRAPHS if real else Evidence.DEFAULT
+    found = Finding(claim, values, verdict, f"{3 + real} of 4 are", (0.3, 0.9), evidence)
+    Findings(folder, "02_second").record(found)
+    for name in ("02_toys", "04_telling"):
+        drawing, ax = plt.subplots(figsize=(4, 3))
+        ax.set_facecolor("red" if real else "white")
+        save_figure(drawing, folder, name, f"Toys of {preset}.")
+        plt.close(drawing)
+    return folder
+
+
+REAL = {"weights": "bvlc_googlenet", "samples": 6000}
+HOLDS = "reproduced on another network trained on photographs"
+
+
+@pytest.fixture
+def default(tmp_path):
+    return finished(tmp_path / "demo", "demo", "only on the embedded default")
+
+
+@pytest.fixture
+def bundled(tmp_path):
+    return finished(tmp_path / "real", "real", HOLDS, **REAL, weights_file="/home/me/weights")
+
+
+@pytest.fixture
+def samples(tmp_path):
+    images = "imagenet_samples:/home/me/in"
+    return finished(tmp_path / "in", "real", "not reproduced", **REAL | {"images": images})
+
+
+def pages(root: Path) -> tuple[str, str]:
+    return (root / "README.md").read_text("utf-8"), (root / "docs/claims.md").read_text("utf-8")
+
+
+def test_both_networks_stand_side_by_side(root, default, bundled):
+    updated = update_readme(root, default, NOTEBOOKS, bundled)
+    readme, page = pages(root)
+    assert f"| TO1 | Toys are round | only on the embedded default | {HOLDS} | [numb" in readme
+    for row in (
+        "|  | embedded default | real network |",
+        f"| verdict | **only on the embedded default** | **{HOLDS}** |",
+        "| why | 3 of 4 are | 4 of 4 are |",
+        "| images | photos+scenes:64 | photos+scenes:64 |",
+        "| number | embedded default | real network |",
+        "| round | 3 | 4 |",
+        "| dented |  | 1 |",
+        "| interval | 0.3 to 0.9 | 0.3 to 0.9 |",
+        "| repeat it | `python -m gc_utils run --preset demo --only 01 02` | "
+        "`python -m gc_utils run --preset real --only 01 02` |",
+    ):
+        assert row in page.splitlines()
+    assert "inceptionv1, weights bvlc_googlenet, layer mixed3b, group D16 |" in page
+    assert "![Embedded default, images photos+scenes:64. Toys of demo.](claims/02_toys.png)" in page
+    assert (
+        "![Real network, images photos+scenes:64. Toys of real.](claims/real_02_toys.png)" in page
+    )
+    assert "the same, on the real network" in page
+    assert updated.left_out == [] and "/home/me" not in readme + page
+    start = readme[readme.index("<!-- results -->") : readme.index("<!-- /results -->")]
+    assert "**On a real network** (inceptionv1, weights bvlc_googlenet, layer mixed3b" in start
+    assert (
+        f" Toys are round: *{HOLDS}*, 4 of 4 are. Of 1 claims about networks: 1 {HOLDS}." in start
+    )
+
+
+def colour(path: Path) -> tuple[int, int, int]:
+    """The colour in the middle of a figure."""
+    with Image.open(path) as image:
+        return image.convert("RGB").getpixel((image.width // 2, image.height // 3))
+
+
+def test_figures_of_other_images_are_left_out_and_named(root, default, samples, bundled):
+    assert shows_only_ours(bundled, NOTEBOOKS) and not shows_only_ours(samples, NOTEBOOKS)
+    updated = update_readme(root, default, NOTEBOOKS, samples)
+    readme, page = pages(root)
+    assert updated.left_out == [samples / "figures" / "02_toys.png"]
+    assert [p.name for p in (root / "docs/claims").iterdir()] == ["02_toys.png"]
+    assert "| images | photos+scenes:64 | imagenet_samples |" in page.splitlines()
+    assert "--preset real --only 01 02 -p images imagenet_samples` |" in page
+    assert "/home/me" not in readme + page + (root / "docs/real_findings.json").read_text("utf-8")
+    # With those of a run on bundled images the numbers stay, and the figures say where they are of.
+    updated = update_readme(root, default, NOTEBOOKS, samples, bundled)
+    readme, page = pages(root)
+    assert updated.left_out == [] and "| why | 3 of 4 are | 4 of 4 are |" in page.splitlines()
+    assert "| images | photos+scenes:64 | imagenet_samples |" in page.splitlines()
+    assert "Real network, images photos+scenes:64. Toys of real." in page
+    assert colour(root / "docs/claims/real_02_toys.png")[1] < 90, "red"
+    assert colour(root / "docs/claims/02_toys.png")[1] > 200, "white"
+
+
+def test_a_figure_of_the_default_run_is_left_out_for_the_same_reason(root, tmp_path):
+    mine = finished(tmp_path / "mine", "demo", "not reproduced", images="folder:/home/me/mine")
+    updated = update_readme(root, mine, NOTEBOOKS)
+    assert updated.left_out == [mine / "figures" / "02_toys.png"]
+    _, page = pages(root)
+    assert "![" not in page and "-p images folder:PATH`" in page and "images folder:PATH" in page
+
+
+def test_the_column_of_the_real_network_is_kept(root, default, bundled, tmp_path):
+    update_readme(root, default, NOTEBOOKS, bundled)
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    assert "real_02_toys.png" in {p.name for p in before}
+    update_readme(root, default, NOTEBOOKS)
+    assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+    (root / "docs" / "real_findings.json").write_text("{}")
+    with pytest.raises(UserError, match="cannot be read .* --real DIR"):
+        update_readme(root, default, NOTEBOOKS)
+    (root / "docs" / "real_findings.json").unlink()
+    update_readme(root, default, NOTEBOOKS)
+    readme, page = pages(root)
+    assert "| not run |" in readme and "real_02_toys" not in page
+    assert not (root / "docs" / "claims" / "real_02_toys.png").exists()
+
+
+def test_the_figure_of_the_readme_is_the_real_network_s(root, default, bundled, samples):
+    for runs, white in (
+        ((), True),
+        ((samples,), True),  # its photographs are not ours to show
+        ((bundled,), False),
+        ((), False),
+        ((samples,), False),  # that of the earlier run is kept
+    ):
+        update_readme(root, default, NOTEBOOKS, *runs)
+        assert (colour(root / "docs" / "telling.png")[1] > 200) == white
+    readme, _ = pages(root)
+    said = "one crosscoder on inceptionv1, weights bvlc_googlenet, layer mixed3b, group D16, images"
+    assert "](docs/telling.png)" in readme and said in readme
+
+
+def test_a_run_in_the_other_column_is_refused(root, default, bundled, samples):
+    for arguments, said in (
+        ((bundled,), "--run .* weights 'a file': expected one on the embedded default"),
+        ((default, NOTEBOOKS, default), "--real .* expected one on a network trained on photogr"),
+        ((default, NOTEBOOKS, bundled, default), "--figures .* 'demo': expected one on a network"),
+        ((default, NOTEBOOKS, bundled, samples), "images that are not ours to pass on: name a run"),
+        ((default, NOTEBOOKS, None, bundled), "name its run with --real, too"),
+    ):
+        with pytest.raises(UserError, match=said):
+            update_readme(root, arguments[0], NOTEBOOKS, *arguments[2:])
+    assert not (root / "docs").exists()
+
+
+def test_the_command_that_repeats_a_run_names_what_was_chosen(tmp_path):
+    asked = REAL | {"group": "D8", "seed": 3, "weights_file": "/home/me/w"}
+    run = finished(tmp_path / "real", "real", HOLDS, **asked)
+    (found,) = column_of(run, NOTEBOOKS).findings
+    assert found["command"] == (
+        "python -m gc_utils run --preset real --only 01 02 -p group D8 -p seed 3"
+    )
+    other = finished(tmp_path / "tv", "demo", HOLDS, model="googlenet", weights="")
+    (found,) = column_of(other, NOTEBOOKS).findings
+    assert found["command"].endswith("--preset demo --only 01 02 -p model googlenet")
+    assert found["network"] == "googlenet, layer mixed3b, group D16"
+
+
+def test_claims_about_known_data_need_no_network():
+    entry = {"id": "XX1", "claim": "it is so", "verdict": "reproduced"}
+    known = claims_table([entry | {"evidence": Evidence.KNOWN.value}])
+    assert "| XX1 | it is so | reproduced | – |" in known
+    other = entry | {"id": "XX2", "verdict": "not reproduced"}
+    assert "| XX2 | it is so | not run | not reproduced |" in claims_table([entry], [other])
+
+
+def test_many_numbers_of_both_are_folded():
+    entry = {"value": {f"n{i}": i for i in range(13)}, "interval": None}
+    assert "<details><summary>13 numbers</summary>" in both_numbers(entry, entry)
+    one = {"value": 0.5, "interval": (0.25, 1.0)}
+    lines = both_numbers(one, {"value": 0.75, "interval": None}).splitlines()
+    assert lines[2:] == ["| measured | 0.5 | 0.75 |", "| interval | 0.25 to 1 |  |"]

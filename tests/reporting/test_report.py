@@ -56,6 +56,7 @@ def test_the_report_tells_the_story_and_needs_nothing_else(report):
     assert "<li>as a list</li>" in lead
     assert "&lt;b&gt;an end&lt;/b&gt;" in lead
     assert "images photos+scenes:64" in page
+    assert page.count("python -m gc_utils run --preset real") == 1, "where to see a real network"
 
 
 def test_a_damaged_file_of_findings_is_named_in_the_report(report):
