@@ -163,8 +163,8 @@ def separation_table(table: pd.DataFrame) -> Figure:
     handles.append(Line2D([], [], ls="", marker=".", color=GREY, ms=5, label="a fold"))
     if "knn_purity" in scores and "knn_chance" in table:
         handles.append(Line2D([], [], ls="", marker="|", color="#444444", ms=8, label="chance"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
-    figure.supxlabel("score, mean over folds (higher is better)", fontsize=9)
+    title = "mean over folds; higher is better"
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, title=title)
     return figure
 
 

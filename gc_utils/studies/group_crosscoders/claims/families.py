@@ -153,8 +153,8 @@ def _encoders(column: pd.Series | pd.Index) -> list[tuple[str, np.ndarray]]:
 
 
 def _rounded(*numbers: float) -> list:
-    """Numbers as a finding keeps them: it cannot keep one that is undefined."""
-    return [round(float(n), 3) if np.isfinite(n) else "undefined" for n in numbers]
+    """Numbers as a finding keeps them (no -0, and nothing that is undefined)."""
+    return [round(float(n), 3) + 0.0 if np.isfinite(n) else "undefined" for n in numbers]
 
 
 def silhouette_words(silhouette: float) -> str:
