@@ -248,10 +248,22 @@ def _plain(value: Any, id: str) -> Any:
 def shown(value: Any) -> str:
     """A value for a reader: three significant digits, integers and texts as they are."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {shown(item)}" for key, item in value.items())
+        return _shown_items(value)
     if isinstance(value, list):
         return ", ".join(map(shown, value))
     if isinstance(value, float):
         # Three significant digits, but integers above 1000 keep theirs.
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return str(value)
+
+
+def _shown_items(values: dict) -> str:
+    """Items of a dictionary; what several keys begin with (`"fold 0: purity"`) is said once."""
+    text, before = "", None
+    for key, item in values.items():
+        head, colon, rest = str(key).partition(": ")
+        again = bool(colon) and head == before
+        text += "" if not text else ", " if again or not colon else "; "
+        text += f"{rest if again else key} {shown(item)}"
+        before = head if colon else None
+    return text

@@ -2,7 +2,6 @@
 
 from gc_utils.families.clusters import (
     cluster,
-    competitor_distances,
     embed,
     given_families,
     linked,
@@ -27,7 +26,6 @@ __all__ = [
     "check_blocks",
     "cluster",
     "code_moments",
-    "competitor_distances",
     "cosine_distance",
     "embed",
     "given_families",

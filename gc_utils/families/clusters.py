@@ -22,40 +22,7 @@ from sklearn.metrics import (
 )
 
 from gc_utils.errors import UserError
-from gc_utils.families.distance import cosine_distance, orbit_distance
 from gc_utils.families.labels import OTHER
-from gc_utils.groups import Group
-
-
-def competitor_distances(
-    V: torch.Tensor,
-    group: Group | str,
-    *,
-    sae: torch.Tensor | None = None,
-    sae_blocks: torch.Tensor | None = None,
-) -> dict[str, torch.Tensor]:
-    """The group crosscoder's orbit distance and what it has to beat (claim GC2).
-
-    Args:
-        V: the crosscoder's transform blocks `(m, |G|, C)`.
-        group: the group, or its name.
-        sae: decoder vectors `(k, C)` or `(k, 1, C)` of the sparse autoencoder.
-        sae_blocks: its transform blocks `(k, |G|, C)`, from `blocks_by_regression`.
-
-    Returns:
-        Distance matrices by name: `crosscoder, orbit distance`; `crosscoder, cosine` (no maximum
-        over `h`); `SAE, cosine`; `SAE blocks, orbit distance`. The last two where given.
-    """
-    distances = {
-        "crosscoder, orbit distance": orbit_distance(V, group),
-        "crosscoder, cosine": cosine_distance(V),
-    }
-    if sae is not None:
-        distances["SAE, cosine"] = cosine_distance(sae)
-    if sae_blocks is not None:
-        distances["SAE blocks, orbit distance"] = orbit_distance(sae_blocks, group)
-    return distances
-
 
 # --- clusters, embedding, separation -------------------------------------------------------------
 
@@ -93,7 +60,11 @@ def cluster(
     min_samples: int | None = 2,
     epsilon: float = 0.0,
 ) -> Clusters:
-    """Families: HDBSCAN on a distance matrix, noise points one cluster each.
+    """Clusters by HDBSCAN on a distance matrix, noise points one cluster each.
+
+    For comparison with `linked`: HDBSCAN finds what is denser than its surroundings and knows no
+    distance beyond which nothing belongs together, so that its largest cluster may hold most of a
+    dictionary, and copies may be split by their rounding errors.
 
     Args:
         D: distances `(m, m)`.
@@ -132,12 +103,15 @@ def cluster(
 def linked(D: torch.Tensor | np.ndarray, cut: float) -> Clusters:
     """Families by average linkage, cut at a distance that means something.
 
-    Where it is known how near features of one family lie, as for planted ones: HDBSCAN has no
-    distance beyond which nothing belongs together, and splits copies by their rounding errors.
+    The way in which families are found: with the distance that unrelated features rarely come
+    under (`symmetry.unrelated_cut`) it finds planted families again.
 
     Args:
         D: distances `(m, m)`.
         cut: the largest mean distance between two parts of a family.
+
+    Returns:
+        `Clusters(labels, noise)`, numbered as by `cluster`; noise are families of one.
 
     Raises:
         UserError: if `D` is no distance matrix.

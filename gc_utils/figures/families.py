@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from gc_utils.figures.parts import (
     OTHER,
     as_images,
-    dot_panels,
     label_styles,
     label_text,
     legend_handles,
     thumbnails,
 )
-from gc_utils.figures.style import GREY, PALE, styled
+from gc_utils.figures.style import GREY, OKABE_ITO, PALE, styled
 
 # --------------------------------------------------------------------------------- 03: families
 
@@ -105,52 +106,86 @@ def _strips(figure, grid, ax, xy, labels, styles, strips) -> None:
 
 SCORES = {
     "silhouette": "silhouette",
-    "silhouette_embedding": "silhouette, UMAP",
     "knn_purity": "k-NN purity",
     "adjusted_rand": "adjusted Rand",
     "adjusted_mutual_information": "adjusted MI",
 }
+# Dictionaries as they were trained, and refined: a colour, a marker, a place in the row.
+STATES = {"raw": (OKABE_ITO["orange"], "s", -0.17), "refined": (OKABE_ITO["blue"], "o", 0.17)}
 
 
 @styled
 def separation_table(table: pd.DataFrame) -> Figure:
-    """Separation scores of the competing dictionaries, a dot a seed.
+    """Separation scores of competing dictionaries, a dot a fold, raw and refined side by side.
 
     Args:
-        table: one row a competitor and seed, columns `competitor`, `seed` and the scores by the
-            names that `families.separation` gives them; `knn_chance`, where there, is drawn as a
-            bar beside the purity.
+        table: one row a competitor, state (`"raw"` or `"refined"`) and fold, columns `competitor`,
+            `state`, `fold` and the scores by the names that `families.separation` gives them;
+            `knn_chance`, where there, is drawn as a bar beside the purity.
     """
     scores = [name for name in SCORES if name in table]
-    tidy = table.melt(["competitor", "seed"], scores, "score", "value")
-    figure = dot_panels(tidy, rows="competitor", columns="score", value="value", titles=SCORES)
-    note = "small dots: seeds; higher is better"
-    if "knn_chance" in table and "knn_purity" in scores:
-        ax = figure.axes[scores.index("knn_purity")]
-        chance = table.groupby("competitor", sort=False)["knn_chance"].mean()
-        ax.plot(chance, range(len(chance)), "|", color="#444444", ms=11, mew=1.2)
-        note += "; ticks: chance"
-    figure.supxlabel(f"score ({note})", fontsize=9)
+    order = list(dict.fromkeys(table.competitor))
+    states = [name for name in STATES if name in set(table.state)]
+    figure, axes = plt.subplots(
+        1,
+        len(scores),
+        figsize=(2.3 + 1.75 * len(scores), 1.05 + 0.44 * len(order)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax, score in zip(axes[0], scores, strict=True):
+        for (y, name), state in product(enumerate(order), states):
+            colour, marker, shift = STATES[state]
+            at = y + shift * (len(states) > 1)
+            here = table[(table.competitor == name) & (table.state == state)]
+            values = here[score].dropna().to_numpy(dtype=float)
+            if not len(values):
+                continue
+            look = {"color": colour, "clip_on": False}
+            ax.plot([values.min(), values.max()], [at, at], lw=1.4, alpha=0.6, **look)
+            ax.plot(values, [at] * len(values), ".", ms=4, alpha=0.6, **look)
+            ax.plot(values.mean(), at, marker, ms=6.5, **look)
+            if score == "knn_purity" and "knn_chance" in here:
+                ax.plot(here.knn_chance.mean(), at, "|", color="#444444", ms=8, mew=1.2)
+        ax.set_title(SCORES[score])
+        ax.grid(axis="x")
+        ax.set(ylim=(len(order) - 0.5, -0.5), yticks=range(len(order)), yticklabels=order)
+        ax.set_yticks(np.arange(len(order) - 1) + 0.5, minor=True)
+        ax.grid(axis="y", which="minor", lw=0.6)
+        ax.tick_params(axis="y", which="both", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.margins(x=0.08)
+    handles = [
+        Line2D([], [], ls="", marker=STATES[s][1], color=STATES[s][0], ms=6.5, label=s)
+        for s in states
+    ]
+    handles.append(Line2D([], [], ls="", marker=".", color=GREY, ms=5, label="a fold"))
+    if "knn_purity" in scores and "knn_chance" in table:
+        handles.append(Line2D([], [], ls="", marker="|", color="#444444", ms=8, label="chance"))
+    title = "mean over folds; higher is better"
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, title=title)
     return figure
 
 
 @styled
-def family_rows(rows: Sequence[tuple[str, Sequence[int], object]], *, most: int = 12) -> Figure:
+def family_rows(
+    rows: Sequence[tuple[str, str, Sequence[int], object]], *, most: int = 12
+) -> Figure:
     """Families as rows of thumbnails, each with its feature's number.
 
     Args:
-        rows: (title of the family, features, their images).
-        most: thumbnails a row at most; the title says how many there are.
+        rows: (title of the family, a note of a line or two, features, their images).
+        most: thumbnails a row at most.
     """
-    columns = min(most, max(len(features) for _, features, _ in rows))
+    columns = min(most, max(len(features) for _, _, features, _ in rows))
     width, height = 1.75 + 0.72 * columns, 0.92 * len(rows) + 0.05
     figure, axes = plt.subplots(len(rows), 1, figsize=(width, height), squeeze=False)
     figure.subplots_adjust(left=1.7 / width, right=0.995, top=0.995, bottom=0.005, hspace=0.04)
-    for ax, (title, features, images) in zip(axes[:, 0], rows, strict=True):
+    for ax, (title, note, features, images) in zip(axes[:, 0], rows, strict=True):
         captions = [str(f) for f in features[:most]]
         thumbnails(ax, as_images(images)[:most], columns, captions=captions)
         ax.set_anchor("W")
-        count = "feature" if len(features) == 1 else "features"
-        ax.text(-0.15, 0.4, label_text(title), ha="right", va="center", fontsize=8.5, weight="bold")
-        ax.text(-0.15, 0.72, f"{len(features)} {count}", ha="right", va="center", fontsize=7.5)
+        ax.text(-0.15, 0.3, label_text(title), ha="right", va="center", fontsize=8.5, weight="bold")
+        ax.text(-0.15, 0.48, label_text(note), ha="right", va="top", fontsize=7.5)
     return figure

@@ -65,8 +65,7 @@ RECORDS = (
         paper=GROUP_CROSSCODERS,
         claims=("GC1", "GC2"),
         rules={
-            "seeds": r.COUNT,
-            "min_cluster_size": Rule(least=2),
+            "cut_rate": Rule(over=0, most=0.5),
             "ratio": Rule(least=1),
             "seed": r.SEED,
         },

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from gc_utils.errors import UserError
-from gc_utils.families.distance import check_blocks, orbit_similarity, unit_features
+from gc_utils.families.distance import as_group, check_blocks, orbit_similarity, unit_features
 from gc_utils.groups import Group, Subgroup
 from gc_utils.symmetry.report import symmetry_report
 from gc_utils.symmetry.spectra import autocorrelation
@@ -63,13 +63,15 @@ def null_features(
 def _null_features(
     V: torch.Tensor, group: Group | str, count: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Also which features, of those with a norm, the parts are from, `(count, irreps)`."""
+    """Also which features, of those with a norm, the parts are from, `(count, parts)`."""
     V, group = check_blocks(V, group)
     V = unit_features(V)
     V = V[V.flatten(1).norm(dim=1) > 0.5]
     if len(V) < 2:
         raise UserError(f"{len(V)} features with a norm: two are needed to mix their parts.")
     draw = torch.Generator().manual_seed(seed)
+    if group.order == 1:
+        return _null_vectors(V[:, 0], count, draw)
     made = torch.zeros(count, *V.shape[1:], dtype=V.dtype)
     table, donors = group.table, []
     for projection in _projections(group).to(V):
@@ -78,6 +80,22 @@ def _null_features(
         made += torch.einsum("gh,nhc->ngc", projection, V[i[:, None], table[:, h].T])
         donors.append(i)
     return made, torch.stack(donors, 1)
+
+
+def _null_vectors(
+    W: torch.Tensor, count: int, draw: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Null features of the trivial group, whose one irreducible representation has no parts to mix.
+
+    The parts are the coordinates along the principal directions of the unit vectors `W (m, C)`
+    about the origin: a null vector has the dictionary's mean, channels and spectrum, and what
+    relates the coordinates of a feature to each other is lost (as in Horn's parallel analysis).
+    """
+    directions = torch.linalg.svd(W.double(), full_matrices=False).Vh
+    coordinates = W.double() @ directions.T
+    i = torch.randint(len(W), (count, len(directions)), generator=draw).to(W.device)
+    mixed = coordinates.gather(0, i) @ directions
+    return mixed[:, None].to(W.dtype), i
 
 
 def kind_of(subgroup: Subgroup) -> str:
@@ -291,11 +309,20 @@ def _verdicts(report: pd.DataFrame, group: Group, again: torch.Tensor) -> torch.
 
 
 def unrelated_cut(
-    V: torch.Tensor, group: Group | str, *, rate: float = 0.01, count: int = 500, seed: int = 0
+    V: torch.Tensor,
+    group: Group | str,
+    *,
+    rate: float = 0.01,
+    count: int = 500,
+    seed: int = 0,
+    cosine: bool = False,
 ) -> float:
     """The orbit distance that a share `rate` of unrelated pairs stays under.
 
-    Unrelated: a feature and a null feature, which has the dictionary's spectrum and channels.
+    Unrelated: a feature and a null feature, which has the dictionary's spectrum and channels. Of
+    the trivial group, a sparse autoencoder's, null features mix coordinates along principal
+    directions: with parts by irreducible representations each would be a feature of the dictionary
+    again, and the cut a quantile of the very distances that are to be cut.
 
     Args:
         V: transform blocks `(m, |G|, C)`.
@@ -303,10 +330,16 @@ def unrelated_cut(
         rate: false-positive rate of a pair.
         count: null features to draw.
         seed: of the draw.
+        cosine: the same for the cosine distance, without the maximum over the group.
+
+    Returns:
+        The distance; 0 for a dictionary so small that null features have a part of every feature.
     """
     V, group = check_blocks(V, group)
     V = V[V.flatten(1).norm(dim=1) > 0]
     null, donors = _null_features(V, group, count, seed)
+    if cosine:
+        V, null, group = V.flatten(1)[:, None], null.flatten(1)[:, None], as_group("C1")
     near = orbit_similarity(V, group, other=null).cpu()
     unrelated = torch.ones_like(near, dtype=torch.bool)
     unrelated.scatter_(0, donors.T, False)  # it holds a part of those

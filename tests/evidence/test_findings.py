@@ -7,6 +7,7 @@ import pytest
 
 from gc_utils.errors import UserError
 from gc_utils.evidence import Findings, load_findings, load_readable
+from gc_utils.evidence.findings import shown
 
 
 def test_a_finding_reads_as_a_sentence(tmp_path, record):
@@ -62,3 +63,10 @@ def test_a_damaged_file_is_named_and_its_notebook_records_again(tmp_path, record
     record(Findings(tmp_path, "04_symmetry"), "GC3")
     assert [entry["id"] for entry in load_findings(tmp_path)] == ["GC1", "GC3"]
     assert load_readable(tmp_path)[1] == []
+
+
+def test_what_several_numbers_are_about_is_said_once():
+    value = {"fold 0: purity": [0.8, 0.5], "fold 0: p": 0.001, "fold 1: purity": [0.7, 0.5]}
+    assert shown(value) == "fold 0: purity 0.8, 0.5, p 0.001; fold 1: purity 0.7, 0.5"
+    assert shown({"a": 1, "b": 2.0}) == "a 1, b 2"
+    assert shown({"a": 1, "fold 0: b": 2, "c": 3}) == "a 1; fold 0: b 2, c 3"

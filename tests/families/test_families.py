@@ -14,7 +14,6 @@ from gc_utils.errors import UserError
 from gc_utils.families import (
     blocks_by_regression,
     cluster,
-    competitor_distances,
     cosine_distance,
     embed,
     label_features,
@@ -198,15 +197,6 @@ def test_regression_refuses_what_does_not_fit():
         blocks_by_regression(torch.rand(5, 2), torch.full((5, 3, 2), math.inf))
     with pytest.raises(UserError, match="ridge -1"):
         blocks_by_regression(torch.rand(5, 2), torch.rand(5, 3, 2), ridge=-1)
-
-
-def test_the_competitors_share_one_interface():
-    V, sae = blocks(6, "D3"), torch.randn(4, 5)
-    found = competitor_distances(V, "D3", sae=sae, sae_blocks=blocks(4, "D3", seed=2))
-    assert [len(D) for D in found.values()] == [6, 6, 4, 4]
-    assert len(competitor_distances(V, "D3")) == 2
-    # The maximum over h includes the identity.
-    assert (found["crosscoder, orbit distance"] <= found["crosscoder, cosine"] + 1e-6).all()
 
 
 # --- clusters and embedding ----------------------------------------------------------------------

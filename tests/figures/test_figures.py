@@ -164,18 +164,34 @@ def test_comparison_draws_every_fold_and_the_mean():
     assert {"ours", "PCA"} <= texts(figure)
 
 
-def test_separation_takes_what_the_scores_are_called():
-    table = pd.DataFrame(
+def separated(states):
+    return pd.DataFrame(
         [
-            {"competitor": c, "seed": s, "silhouette": 0.1, "knn_purity": 0.5, "knn_chance": 0.2}
+            {"competitor": c, "state": state, "fold": n, "silhouette": 0.1 + shift + n / 100}
+            | {"knn_purity": 0.5, "knn_chance": 0.2}
             for c in ("crosscoder", "SAE")
-            for s in range(3)
+            for shift, state in enumerate(states)
+            for n in range(3)
         ]
     )
-    figure = figures.separation_table(table)
+
+
+def test_separation_shows_raw_and_refined_side_by_side():
+    figure = figures.separation_table(separated(["raw", "refined"]))
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["silhouette", "k-NN purity"]
-    np.testing.assert_allclose(figure.axes[1].lines[-1].get_xdata(), 0.2)  # chance
-    assert any("chance" in text for text in texts(figure))
+    means = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    at = {round(float(line.get_xdata()[0]), 2): float(line.get_ydata()[0]) for line in means[:2]}
+    assert set(at) == {0.11, 1.11} and at[0.11] < 0 < at[1.11]  # of the first competitor
+    assert len({line.get_marker() for line in means[:2]}) == 2
+    chance = [line for line in figure.axes[1].lines if line.get_marker() == "|"]
+    assert len(chance) == 4 and all(line.get_xdata()[0] == pytest.approx(0.2) for line in chance)
+    assert {"raw", "refined", "a fold", "chance"} == set(legend(figure))
+
+
+def test_separation_of_raw_dictionaries_alone_is_centred():
+    figure = figures.separation_table(separated(["raw"]))
+    assert {float(line.get_ydata()[0]) for line in figure.axes[0].lines} == {0.0, 1.0}
+    assert "refined" not in legend(figure)
 
 
 def test_embedding_joins_thumbnails_to_their_features():
@@ -199,10 +215,13 @@ def test_embedding_without_thumbnails_is_two_maps():
 
 
 def test_family_rows_number_their_features():
-    rows = [("curve", [3, 14, 15], squares(3)), ("centre_surround", list(range(40)), squares(40))]
+    rows = [
+        ("family 0", "3 features\n67% curve", [3, 14, 15], squares(3)),
+        ("family 1", "40 features\n50% centre_surround", list(range(40)), squares(40)),
+    ]
     figure = figures.family_rows(rows, most=6)
     assert tiles(figure) == 3 + 6
-    assert {"3", "14", "15", "centre-surround", "40 features"} <= texts(figure)
+    assert {"3", "14", "15", "family 1", "40 features\n50% centre-surround"} <= texts(figure)
 
 
 def test_radial_floor_holds_every_profile():

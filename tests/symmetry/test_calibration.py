@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import adjusted_rand_score
 
 from gc_utils.errors import UserError
-from gc_utils.families import orbit_distance
+from gc_utils.families import cosine_distance, linked, orbit_distance
 from gc_utils.groups import group
 from gc_utils.planted import planted_orbits
 from gc_utils.symmetry import (
@@ -132,6 +133,51 @@ def test_unrelated_features_lie_beyond_the_cut(chiral):
     other = planted_orbits("D8", 48, {"C1": 12}, samples=1, l0=1, seed=9).V
     near = orbit_distance(chiral[:1], "D8", other=other)
     assert float(near.median()) > cut
+
+
+def vectors(families, members, channels=40, noise=0.4, seed=0):
+    """Unit vectors in families, of channels that are used unequally, as a dictionary's are."""
+    draw = torch.Generator().manual_seed(seed)
+    scale = torch.linspace(0.2, 1, channels)
+    centres = scale * torch.randn(families, 1, channels, generator=draw)
+    centres = centres / centres.norm(dim=2, keepdim=True)
+    spread = scale * torch.randn(families, members, channels, generator=draw)
+    V = centres + noise * spread / spread.norm(dim=2, keepdim=True)
+    return (V / V.norm(dim=2, keepdim=True)).flatten(0, 1)[:, None]
+
+
+@pytest.mark.parametrize("members", [2, 10])
+def test_an_autoencoders_families_are_found_at_its_own_cut(members):
+    """However large families are: the cut is no quantile of the dictionary's own distances."""
+    V = vectors(60 // members * 2, members)
+    D = cosine_distance(V)
+    cut = unrelated_cut(V, "C1", cosine=True)
+    assert cut == unrelated_cut(V, "C1"), "of one view both distances are the same"
+    of = torch.arange(len(V)) // members
+    same = (of[:, None] == of[None]) & ~torch.eye(len(V), dtype=torch.bool)
+    assert (D[same] < cut).float().mean() > 0.95
+    assert (D[of[:, None] != of[None]] < cut).float().mean() < 0.03
+    found = linked(D, cut)
+    assert adjusted_rand_score(of, found.labels) > 0.9
+
+
+def test_a_null_vector_has_the_dictionarys_mean_and_spectrum_and_no_parts_in_common():
+    V = vectors(1, 300, noise=3.0)
+    null = null_features(V, "C1", 4000, seed=1)[:, 0]
+    torch.testing.assert_close(null.mean(0), V[:, 0].mean(0), atol=0.02, rtol=0)
+    spectra = [torch.linalg.svdvals(W) / len(W) ** 0.5 for W in (null, V[:, 0])]
+    torch.testing.assert_close(*spectra, atol=0.03, rtol=0)
+    assert cosine_distance(torch.cat([null[:50, None], V]))[:50, 50:].min() > 0.05
+
+
+def test_the_cut_of_the_plain_cosine_is_nearer_to_unrelated_than_that_of_the_maximum(chiral):
+    near, plain = (unrelated_cut(chiral, "D8", cosine=cosine) for cosine in (False, True))
+    assert near < plain < 1
+    turned = chiral[:, group("D8").right(3)]
+    V = torch.cat([chiral, turned])
+    D = cosine_distance(V)
+    own = D[: len(chiral), len(chiral) :].diagonal()  # each feature and itself, rotated
+    assert unrelated_cut(V, "D8", cosine=True) < float(own.median())
 
 
 def test_mistakes_are_named(chiral):

@@ -1,9 +1,9 @@
-"""Notebook 03: how well a crosscoder and its competitors separate labelled features (claim GC2)."""
+"""Notebook 03: how well crosscoders and their competitors separate labels (claim GC2)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,60 +11,31 @@ import torch
 
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
-from gc_utils.families import (
-    blocks_by_regression,
-    cluster,
-    competitor_distances,
-    embed,
-    separation,
-)
+from gc_utils.families import blocks_by_regression, cosine_distance, orbit_distance, separation
 from gc_utils.groups import Group, translate
-from gc_utils.inspection import label_crosscoder
-from gc_utils.inspection.responses import StimulusOrbits
+from gc_utils.studies.group_crosscoders.families import REFINED, Labels, find_families
+from gc_utils.studies.group_crosscoders.folds import ENCODERS, dictionaries
+from gc_utils.symmetry import unrelated_cut
 
-CROSSCODER = "crosscoder, orbit distance"
+SAE = "SAE, cosine"
+SAE_BLOCKS = "SAE blocks, orbit distance"
 # The scores that decide GC2, and what they are called in its reason.
 JUDGED = {
     "silhouette": "silhouette",
     "knn_gain": "neighbours' purity",
     "adjusted_mutual_information": "mutual information",
 }
-SHOWN = (
-    "silhouette",
-    "silhouette_embedding",
-    "knn_purity",
-    "knn_chance",
-    "adjusted_rand",
-    "adjusted_mutual_information",
-)
-Pair = tuple[int, GroupCrosscoder, GroupCrosscoder]  # seed, crosscoder, autoencoder
+SHOWN = ("silhouette", "knn_purity", "knn_chance", "adjusted_rand", "adjusted_mutual_information")
 
 
-def read_pairs(folder: Path, encoder: str, seeds: int) -> list[Pair]:
-    """The crosscoders and autoencoders that notebook 02 trained, fold `n` left out for seed `n`.
+def crosscoder(encoder: str) -> str:
+    """What crosscoders with this encoder are called in the tables, under the orbit distance."""
+    return f"{encoder} encoder, orbit distance"
 
-    Args:
-        folder: where they lie.
-        encoder: of the crosscoders.
-        seeds: pairs at most; those that are not there are passed over.
 
-    Raises:
-        UserError: there is no pair.
-    """
-    pairs = []
-    for number in range(seeds):
-        paths = [
-            folder / f"{name}_{number}.safetensors" for name in (f"crosscoder_{encoder}", "sae")
-        ]
-        if all(path.exists() for path in paths):
-            pairs.append((number, *map(GroupCrosscoder.load, paths)))
-    if not pairs:
-        raise UserError(
-            f"no crosscoder with its autoencoder among the first {seeds} seeds in "
-            f"{str(folder)!r}. Run the notebook 02_train with the same run_dir first, and set "
-            "seeds to 1 or more."
-        )
-    return pairs
+def plain(encoder: str) -> str:
+    """What they are called under the cosine distance."""
+    return f"{encoder} encoder, cosine"
 
 
 def regressed_blocks(
@@ -88,72 +59,146 @@ def regressed_blocks(
 
 
 def competitor_scores(
-    pairs: Sequence[Pair],
+    folder: Path,
+    labels: Labels,
     A: torch.Tensor,
     fold: np.ndarray,
     group: Group,
-    stimuli: StimulusOrbits,
-    usual: torch.Tensor,
     *,
-    ratio: float,
-    min_cluster_size: int,
+    rate: float,
+    seed: int,
 ) -> pd.DataFrame:
-    """Separation of labelled features by the crosscoder and its three competitors, for each seed.
+    """Separation of labelled features by crosscoders and autoencoders, in every fold that has both.
+
+    Like is compared with like: raw dictionaries with raw ones, refined with refined ones. Each
+    distance has families of its own, by average linkage at the cut that a share `rate` of unrelated
+    pairs come under by that distance: for the cosine distance of blocks the null features are those
+    of the orbit distance, for an autoencoder they mix coordinates along principal directions (see
+    `unrelated_cut`).
 
     Args:
-        pairs: from `read_pairs`.
+        folder: where the dictionaries lie, `checkpoints` of the run folder.
+        labels: from `families.label_dictionaries`.
         A: orbit activations `(N, |G|, C)`.
-        fold: of every sample, int `(N,)`; blocks are regressed without the fold of the seed.
+        fold: of every sample, int `(N,)`; blocks are regressed without the fold left out.
         group: of the orbits.
-        stimuli: what the features are named after.
-        usual: orbit activations that say how strongly a feature usually fires, `(n, |G|, C)`.
-        ratio: a label needs a response that many times that to any other kind.
-        min_cluster_size: fewest features in a family.
+        rate: see above.
+        seed: of null features.
 
     Returns:
-        One row a competitor and seed: `competitor`, `seed`, the numbers of
+        One row a competitor, state and fold: `competitor`, `state`, `fold`, `cut`, the numbers of
         `families.separation`, and `knn_gain`, purity less chance.
+
+    Raises:
+        UserError: no fold has both crosscoders and an autoencoder.
     """
-    rows = []
-    for number, crosscoder, autoencoder in pairs:
-        blocks = regressed_blocks(autoencoder, A[fold != number].float(), group, number)
-        V, W = crosscoder.V.detach(), autoencoder.V.detach()
-        labels = {
-            name: label_crosscoder(one, stimuli, usual, ratio=ratio).label
-            for name, one in {"crosscoder": crosscoder, "SAE": autoencoder}.items()
-        }
-        for name, distance in competitor_distances(V, group, sae=W, sae_blocks=blocks).items():
-            found = separation(
-                distance,
-                labels[name.split()[0].strip(",")],
-                embed(distance, number),
-                clusters=cluster(distance, min_cluster_size=min_cluster_size).labels,
+    rows: list[dict] = []
+    for state in dict.fromkeys(state for *_, state in labels):
+        trained = {n: {k for m, k, s in labels if (m, s) == (n, state)} for n in (*ENCODERS, "sae")}
+        both = sorted(set.intersection(*trained.values()))
+        if not both:
+            raise UserError(
+                f"no fold has crosscoders of both encoders and an autoencoder in {str(folder)!r}. "
+                "Run the notebook 02_train with the same run_dir first."
             )
-            rows.append({"competitor": name, "seed": number} | found)
-    scores = pd.DataFrame(rows).drop(columns="reasons")
+        for name in trained:
+            found = dictionaries(folder, name, refined=state == REFINED)
+            for number in both:
+                if name == "sae":
+                    orbits = A[fold != number].float()
+                    compared = _of_autoencoder(found[number], orbits, group, number)
+                else:
+                    compared = _of_crosscoder(found[number], name, group)
+                here = {"state": state, "fold": number}
+                for one in compared:
+                    rows.append(here | _separation(one, labels[name, number, state], rate, seed))
+    scores = pd.DataFrame(rows).drop(columns=["reasons", "silhouette_embedding"])
     return scores.assign(knn_gain=scores.knn_purity - scores.knn_chance)
 
 
-def seed_wins(scores: pd.DataFrame) -> dict[str, int]:
-    """In how many seeds the crosscoder leads each competitor in all of the scores judged.
+class _Compared(NamedTuple):
+    """A dictionary under a distance; `tied` are its families if they were given."""
+
+    competitor: str
+    V: torch.Tensor
+    group: Group
+    cosine: bool = False
+    tied: torch.Tensor | None = None
+
+
+def _of_crosscoder(coder: GroupCrosscoder, encoder: str, group: Group) -> list[_Compared]:
+    V = coder.V.detach()
+    return [
+        _Compared(crosscoder(encoder), V, group, tied=coder.family),
+        _Compared(plain(encoder), V, group, cosine=True),
+    ]
+
+
+def _of_autoencoder(
+    coder: GroupCrosscoder, orbits: torch.Tensor, group: Group, number: int
+) -> list[_Compared]:
+    blocks = regressed_blocks(coder, orbits, group, number)
+    return [
+        _Compared(SAE, coder.V.detach(), coder.group, cosine=True),
+        _Compared(SAE_BLOCKS, blocks, group),
+    ]
+
+
+def _separation(one: _Compared, labels: pd.Series, rate: float, seed: int) -> dict:
+    D = cosine_distance(one.V) if one.cosine else orbit_distance(one.V, one.group)
+    cut = unrelated_cut(one.V, one.group, rate=rate, seed=seed, cosine=one.cosine)
+    families = find_families(D, one.tied, cut).labels
+    return {"competitor": one.competitor, "cut": cut} | separation(D, labels, clusters=families)
+
+
+def leads(scores: pd.DataFrame) -> pd.DataFrame:
+    """By how much crosscoders lead their competitors, raw against raw and refined against refined.
 
     Args:
         scores: from `competitor_scores`.
+
+    Returns:
+        One row a comparison: `encoder`, `state`, `fold`, `competitor` (the same crosscoder's blocks
+        without the maximum over the group, and the two of the autoencoder), and the lead in every
+        score judged.
     """
-    by_seed = scores.set_index(["competitor", "seed"])[list(JUDGED)]
-    own = by_seed.loc[CROSSCODER]
-    others = [name for name in dict.fromkeys(scores.competitor) if name != CROSSCODER]
-    return {name: int((own - by_seed.loc[name] > 0).all(axis=1).sum()) for name in others}
+    rows = []
+    for (state, fold), here in scores.groupby(["state", "fold"], sort=False):
+        by = here.set_index("competitor")[list(JUDGED)]
+        for encoder in ENCODERS:
+            own = by.loc[crosscoder(encoder)]
+            rows += [
+                {"encoder": encoder, "state": state, "fold": fold, "competitor": other}
+                | (own - by.loc[other]).to_dict()
+                for other in (plain(encoder), SAE, SAE_BLOCKS)
+            ]
+    return pd.DataFrame(rows)
 
 
-def wins_sentence(scores: pd.DataFrame) -> str:
-    """`seed_wins` for a reader.
+def folds_won(scores: pd.DataFrame) -> pd.DataFrame:
+    """In how many folds a crosscoder leads a competitor in all of the scores judged.
 
     Args:
         scores: from `competitor_scores`.
+
+    Returns:
+        One row an encoder and state, one column a competitor, `"3 of 4"`.
     """
-    wins = "; ".join(f"{name}: {count}" for name, count in seed_wins(scores).items())
-    return (
-        f"Seeds, of {scores.seed.nunique()}, in which the crosscoder leads on all {len(JUDGED)} "
-        f"scores judged, by competitor: {wins}."
+    table = leads(scores)
+    table["competitor"] = table.competitor.where(
+        table.competitor.isin([SAE, SAE_BLOCKS]), "own blocks, cosine"
     )
+    table["won"] = (table[list(JUDGED)] > 0).all(axis=1)
+    won = table.groupby(["encoder", "state", "competitor"], sort=False).won
+    return won.agg(lambda w: f"{w.sum()} of {len(w)}").unstack()
+
+
+def scores_shown(scores: pd.DataFrame) -> pd.DataFrame:
+    """Means over folds, raw and refined side by side, one row a competitor.
+
+    Args:
+        scores: from `competitor_scores`.
+    """
+    mean = scores.groupby(["competitor", "state"], sort=False)[list(SHOWN)].mean()
+    order = [(name, state) for name in SHOWN for state in dict.fromkeys(scores.state)]
+    return mean.unstack()[order].loc[list(dict.fromkeys(scores.competitor))].round(3)

@@ -9,9 +9,17 @@ import numpy as np
 import pandas as pd
 
 from gc_utils.evidence import Claim, Evidence, Finding, verdict
-from gc_utils.studies.group_crosscoders.claims.shared import ABSTRACT, percent
-from gc_utils.studies.group_crosscoders.competitors import CROSSCODER, JUDGED
-from gc_utils.studies.group_crosscoders.families import LabelMatch
+from gc_utils.families.clusters import Clusters
+from gc_utils.studies.group_crosscoders.claims.shared import ABSTRACT
+from gc_utils.studies.group_crosscoders.competitors import (
+    JUDGED,
+    SAE,
+    SAE_BLOCKS,
+    crosscoder,
+    leads,
+    plain,
+)
+from gc_utils.studies.group_crosscoders.families import HDBSCAN, REFINED, families_counted
 
 GC1 = Claim(
     "GC1",
@@ -30,92 +38,123 @@ GC2 = Claim(
     source=ABSTRACT,
     figure="03_separation",
 )
+SHUFFLED = 0.01  # of either comparison with shuffled labels, in every dictionary
 
 
-def families_match(match: LabelMatch, evidence: Evidence) -> Finding:
-    """GC1: labels and families share more than chance, and most members have their family's label.
+def families_match(by_fold: pd.DataFrame, evidence: Evidence) -> Finding:
+    """GC1: in every fold, for both encoders, labels and families belong together beyond chance.
+
+    Both must hold at `SHUFFLED`: members of a family share its commonest label more often than if
+    labels were shuffled within families' sizes, and labels and families share more information than
+    if labels were shuffled. One dictionary without is enough against the claim; one whose features
+    have not two kinds of labels leaves it open.
 
     Args:
-        match: from `families.label_match`.
+        by_fold: from `families.families_by_fold`.
         evidence: from `store_evidence`.
     """
-    known = bool(np.isfinite(match.information))
-    share_more, most = match.p < 0.01, match.purity > 0.5
-    value = {
-        "families": match.families,
-        "features in one": match.in_family,
-        "features": match.features,
-        "labelled": match.labelled,
-        "adjusted mutual information": round(match.information, 3) if known else "undefined",
-        "p against shuffled labels": round(match.p, 4),
-        "labelled features that share the commonest label of their family": round(match.purity, 3),
-        "the same if all were one family": round(match.base, 3),
-    }
-    more = "families and labels share more than shuffled labels do"
-    if not share_more:
-        more = "families and labels share no more than shuffled labels do"
-    why = (
-        f"{more} (p = {match.p:.3f}); {percent(match.purity)} of labelled features have their "
-        "family's commonest label"
-    )
-    if not known:
-        why = f"{match.labelled} labelled features do not have two kinds of labels to compare"
-    holds = (share_more and most) if known else None
+    table = by_fold[by_fold.method != HDBSCAN]  # which is there for comparison
+    known = np.isfinite(table.information)
+    match = (table.purity_p < SHUFFLED) & (table.information_p < SHUFFLED)
+    value = {}
+    for row in table.itertuples():
+        own = f"{row.encoder} encoder, fold {row.fold}: "
+        value |= {
+            f"{own}features in a family": f"{row.in_family} of {row.features}, in one of "
+            f"{row.families} families, the largest of {row.largest}",
+            f"{own}purity, that of shuffled labels": _rounded(row.purity, row.purity_shuffled),
+            f"{own}same-label pairs in one family, by chance": _rounded(
+                row.together, row.together_by_chance
+            ),
+            f"{own}adjusted mutual information": _rounded(row.information)[0],
+            f"{own}larger p": round(max(row.purity_p, row.information_p), 4),
+        }
+    counts = [
+        f"{int(match[here].sum())} of {int(here.sum())}{' folds' * (i == 0)} for {name}"
+        for i, (name, here) in enumerate(_encoders(table.encoder))
+    ]
+    holds = bool(match.all())
+    why = f"families match labels (p < {SHUFFLED}) in {', '.join(counts)}"
+    if match[known].all() and not known.all():
+        holds = None
+        why = f"{(~known).sum()} of {len(table)} dictionaries lack two kinds of labels to compare"
     return Finding(GC1, value, verdict(holds, evidence), why, evidence=evidence)
 
 
 def families_separated(scores: pd.DataFrame, evidence: Evidence) -> Finding:
-    """GC2: in the mean of the seeds the crosscoder leads every competitor in every score judged.
+    """GC2: in the mean over folds crosscoders lead every competitor in every score judged.
 
-    One comparison lost is enough against the claim; one that is undefined leaves it open.
+    For both encoders, raw dictionaries against raw ones and refined against refined ones. One
+    comparison lost is enough against the claim; one that is undefined leaves it open, as do
+    refined dictionaries that are not there.
 
     Args:
         scores: from `competitors.competitor_scores`.
         evidence: from `store_evidence`.
     """
-    mean = scores.groupby("competitor", sort=False)[list(JUDGED)].mean()
-    lead = mean.loc[CROSSCODER] - mean.drop(CROSSCODER)
-    lost, undefined, count = (lead <= 0).sum(), lead.isna().sum(), len(lead)
-    seeds = f"mean of {scores.seed.nunique()} seeds"
-    if lost.any():
-        behind = [f"{JUDGED[s]} ({lost[s]} of {count})" for s in JUDGED if lost[s]]
-        holds, why = False, f"{seeds}: no lead over competitors in {', '.join(behind)}"
-    elif undefined.any():
-        missing = [f"{JUDGED[s]} ({undefined[s]} of {count})" for s in JUDGED if undefined[s]]
-        holds, why = None, f"{seeds}: too few labels to compare {', '.join(missing)}"
+    table = leads(scores)
+    mean = table.groupby(["encoder", "state", "competitor"])[list(JUDGED)].mean()
+    lost, undefined = mean <= 0, mean.isna()
+    states = list(dict.fromkeys(scores.state))
+    encoders = _encoders(mean.index.get_level_values("encoder"))
+    judged = f"{scores.fold.nunique()} folds, {' and '.join(states)}"
+    if lost.to_numpy().any():
+        counts = [
+            f"{int(lost[here].to_numpy().sum())} of {lost[here].size}{' comparisons' * (i == 0)} "
+            f"for {name}"
+            for i, (name, here) in enumerate(encoders)
+        ]
+        holds, why = False, f"{judged}: no lead in {', '.join(counts)}"
+    elif undefined.to_numpy().any():
+        missing = [f"{JUDGED[s]} ({n} of {len(mean)})" for s, n in undefined.sum().items() if n]
+        holds, why = None, f"{judged}: too few labels to compare {', '.join(missing)}"
+    elif REFINED not in states:
+        holds, why = None, f"{judged}: a lead everywhere, but there are no refined dictionaries"
     else:
+        names = " and ".join(name for name, _ in encoders)
         holds = True
-        why = f"{seeds}: lead over all {count} competitors in {', '.join(JUDGED.values())}"
+        why = f"mean of {judged}: lead over all competitors in all {len(JUDGED)} scores for {names}"
+    means = scores.groupby(["competitor", "state"], sort=False)[list(JUDGED)].mean()
     value = {
-        f"{c}: {s.replace('_', ' ')}": round(float(mean.loc[c, s]), 3)
-        for c in mean.index
+        f"{c}: {JUDGED[s]} ({', '.join(states)})": _rounded(*(means.loc[(c, t), s] for t in states))
+        for c in dict.fromkeys(scores.competitor)
         for s in JUDGED
-        if np.isfinite(mean.loc[c, s])
     }
-    return Finding(GC2, value or "undefined", verdict(holds, evidence), why, evidence=evidence)
+    return Finding(GC2, value, verdict(holds, evidence), why, evidence=evidence)
 
 
-def families_sentence(match: LabelMatch, scores: pd.DataFrame) -> str:
+def families_sentence(families: Clusters, scores: pd.DataFrame, encoder: str) -> str:
     """The closing sentence of notebook 03.
 
     Args:
-        match: from `families.label_match`.
+        families: of the crosscoder that goes on to the next notebooks.
         scores: from `competitors.competitor_scores`.
+        encoder: of that crosscoder.
     """
-    silhouettes = scores.groupby("competitor", sort=False).silhouette.mean()
-    own = float(silhouettes[CROSSCODER])
-    found = (
-        f"There are {match.families} families of two features or more, and {match.in_family} of "
-        f"{match.features} features are in a family; "
-    )
+    last = scores[scores.state == list(scores.state)[-1]]
+    silhouettes = last.groupby("competitor", sort=False).silhouette.mean()
+    own = float(silhouettes[crosscoder(encoder)])
+    found = f"Of the crosscoder that goes on, {families_counted(families)}; "
     if not np.isfinite(own):
-        return found + "with these labels their separation is undefined."
-    others = silhouettes.drop(CROSSCODER)
+        return found + "with these labels the separation of families is undefined."
+    others = silhouettes[[plain(encoder), SAE, SAE_BLOCKS]]
     place = "the highest" if not (others >= own).any() else f"below {others.idxmax()}"
     return found + (
-        f"their silhouette by label is {own:.2f}, {place} of the dictionaries compared, which "
-        f"Kaufman and Rousseeuw (1990) would call {silhouette_words(own)}."
+        f"over folds the silhouette by label is {own:.2f} for its encoder, {place} of what it is "
+        f"compared with, which Kaufman and Rousseeuw (1990) would call {silhouette_words(own)}."
     )
+
+
+def _encoders(column: pd.Series | pd.Index) -> list[tuple[str, np.ndarray]]:
+    """Encoders as a reader knows them, the paper's first, and where a column names each."""
+    column = np.asarray(column)
+    names = {"identity": "the identity encoder (the paper's)", "orbit": "the orbit encoder"}
+    return [(name, column == encoder) for encoder, name in names.items() if encoder in column]
+
+
+def _rounded(*numbers: float) -> list:
+    """Numbers as a finding keeps them (no -0, and nothing that is undefined)."""
+    return [round(float(n), 3) + 0.0 if np.isfinite(n) else "undefined" for n in numbers]
 
 
 def silhouette_words(silhouette: float) -> str:

@@ -1,4 +1,4 @@
-"""What notebooks 01 to 03 compute, on small inputs."""
+"""What notebooks 01 and 02 compute, on small inputs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import adjusted_mutual_info_score
 
 from gc_utils.crosscoder import TrainConfig
 from gc_utils.errors import UserError
-from gc_utils.families import separation
-from gc_utils.families.clusters import Clusters
 from gc_utils.figures.extraction import image_sheet, spread
 from gc_utils.groups import group
 from gc_utils.images import load_images
-from gc_utils.inspection import stimuli_for
 from gc_utils.planted import planted_orbits, write_store
-from gc_utils.studies.group_crosscoders import competitors, families, folds, sampling
+from gc_utils.studies.group_crosscoders import folds, sampling
 from gc_utils.symmetry.variance import Variance
 
 STEPS = 12
@@ -194,129 +190,3 @@ def test_scenes_and_photographs_have_means_of_their_own():
         "2 drawn scenes: orbit encoder 0.400."
     )
     assert "scenes" not in folds.image_means(table[:1])
-
-
-# ------------------------------------------------------------------------------------- 03: families
-
-LABELS = pd.Series(["curve", "curve", "line", "line", "line", "other", "other"])
-FOUND = Clusters(np.array([1, 1, 0, 0, 0, 2, 3]), np.array([False] * 5 + [True] * 2))
-
-
-def test_a_tied_crosscoder_brings_its_own_families():
-    D = np.ones((6, 6)) - np.eye(6)
-    given = families.find_families(D, torch.tensor([0, 0, 0, 1, 1, 2]), 4)
-    assert given.labels.tolist() == [0, 0, 0, 1, 1, 2]
-    D = np.kron(np.eye(2), np.full((6, 6), -0.9)) + 1
-    np.fill_diagonal(D, 0)
-    assert len(families.family_numbers(families.find_families(D, None, 4))) == 2
-
-
-def test_families_are_shown_with_their_most_typical_members_that_fire():
-    D = np.full((7, 7), 0.9)
-    D[2:5, 2:5] = [[0, 0.1, 0.5], [0.1, 0, 0.3], [0.5, 0.3, 0]]
-    codes = torch.zeros(3, 7)
-    codes[0, 3], codes[1, 2], codes[2, 0] = 1, 1, 1  # feature 4 and 1 never fire
-    patches = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    rows = families.largest_families(FOUND, D, LABELS, codes, patches)
-    assert [(row.number, row.size, row.label) for row in rows] == [(0, 3, "line"), (1, 2, "curve")]
-    assert rows[0].members == [3, 2]
-    assert rows[0].patches[:, 0, 0, 0].tolist() == [0, 1]
-    assert list(families.strips(rows, most=1)) == ["0 · line"]
-    assert families.titled(rows)[1][0] == "family 1 · 2 features · curve"
-    assert families.largest_families(FOUND, D, LABELS, 0 * codes, patches) == []
-
-
-def test_label_agreement_counts_features_with_two_labels():
-    other = pd.Series(["curve", "line", "line", "other", "other", "line", "other"])
-    sentence = families.label_agreement(LABELS, other)
-    assert sentence.startswith("5 of 7 features have a label")
-    assert "of 3 that have one under both measures of contrast, 67 % keep it" in sentence
-    assert "none has one" in families.label_agreement(LABELS, pd.Series(["other"] * 7))
-
-
-def test_pairs_beyond_chance_are_counted_within_and_across_families():
-    D = np.full((7, 7), 0.9)
-    D[:2, :2], D[2:5, 2:5] = 0.1, 0.1
-    np.fill_diagonal(D, 0)
-    text = families.beyond_chance(FOUND, D, 0.5)
-    assert "Nearer than that are 100% of the pairs within families, and 0.0% across." in text
-    assert "4 families, of which 2 have two members or more" in text
-    assert "is 1.00." in text
-    alone = Clusters(np.arange(7), np.ones(7, dtype=bool))
-    assert "% of the pairs across families" in families.beyond_chance(alone, D, 0.5)
-
-
-def test_labels_that_are_families_match_beyond_chance():
-    labels = pd.Series(["curve"] * 12 + ["line"] * 12 + ["other"] * 2)
-    found = Clusters(np.r_[np.repeat([0, 1], 12), 2, 3], np.arange(26) >= 24)
-    match = families.label_match(found, labels, seed=0)
-    assert (match.families, match.in_family, match.features, match.labelled) == (2, 24, 26, 24)
-    assert match.information == pytest.approx(1) and match.purity == 1 and match.base == 0.5
-    assert match.p == pytest.approx(1 / 201)
-    mixed = families.label_match(found, pd.Series(["curve", "line"] * 13), seed=0)
-    assert mixed.p > 0.05 and mixed.purity == pytest.approx(0.5)
-
-
-def test_the_information_is_that_of_the_separation():
-    match = families.label_match(FOUND, LABELS, seed=0)
-    D = np.ones((7, 7)) - np.eye(7)
-    whole = separation(D, LABELS, clusters=FOUND.labels)
-    assert match.information == pytest.approx(whole["adjusted_mutual_information"])
-    assert match.information == adjusted_mutual_info_score(LABELS[:5], FOUND.labels[:5])
-
-
-@pytest.mark.parametrize("labels", [["curve"] * 5 + ["other"] * 2, ["other"] * 7])
-def test_one_kind_of_label_matches_nothing(labels):
-    match = families.label_match(FOUND, pd.Series(labels), seed=0)
-    assert np.isnan(match.information) and match.p == 1.0
-
-
-# -------------------------------------------------------------------------------- GC2's competitors
-
-
-def test_competitors_are_scored_for_every_seed_that_was_trained(store, trainer, coders):
-    trainer.autoencoder(0)
-    trainer.autoencoder(1)
-    assert [n for n, *_ in competitors.read_pairs(trainer.folder, "orbit", 1)] == [0]
-    pairs = competitors.read_pairs(trainer.folder, "orbit", 3)  # the third was not trained
-    data, g = trainer.data, store.group
-    scores = competitors.competitor_scores(
-        pairs,
-        data.A,
-        data.of,
-        g,
-        stimuli_for(store, None),
-        data.A[::4].float(),
-        ratio=1.1,
-        min_cluster_size=3,
-    )
-    assert len(scores) == 4 * 2 and set(scores.seed) == {0, 1}
-    assert competitors.CROSSCODER in set(scores.competitor)
-    gain = scores.knn_purity - scores.knn_chance
-    pd.testing.assert_series_equal(scores.knn_gain, gain, check_names=False)
-    assert {*competitors.SHOWN, *competitors.JUDGED} <= set(scores)
-
-
-def test_no_pair_is_an_error_that_names_the_folder(tmp_path):
-    with pytest.raises(UserError, match="02_train"):
-        competitors.read_pairs(tmp_path, "orbit", 3)
-
-
-def test_blocks_are_regressed_from_orbits_that_start_anywhere(trainer):
-    autoencoder, _ = trainer.autoencoder(0)
-    orbits, g = trainer.data.training(0), trainer.data.group
-    blocks = competitors.regressed_blocks(autoencoder, orbits, g, seed=0)
-    assert blocks.shape == (16, 4, 6)
-    assert torch.equal(blocks, competitors.regressed_blocks(autoencoder, orbits, g, seed=0))
-
-
-def test_a_seed_is_won_on_all_scores_or_not():
-    values = [(competitors.CROSSCODER, 0, 0.5), (competitors.CROSSCODER, 1, 0.5)]
-    values += [("SAE, cosine", 0, 0.4), ("SAE, cosine", 1, 0.5)]
-    scores = pd.DataFrame(
-        [{"competitor": c, "seed": s} | dict.fromkeys(competitors.JUDGED, v) for c, s, v in values]
-    )
-    assert competitors.seed_wins(scores) == {"SAE, cosine": 1}
-    assert competitors.wins_sentence(scores).endswith("by competitor: SAE, cosine: 1.")
-    scores.loc[(scores.seed == 0) & (scores.competitor == "SAE, cosine"), "knn_gain"] = 0.9
-    assert competitors.seed_wins(scores) == {"SAE, cosine": 0}
