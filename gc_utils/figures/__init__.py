@@ -19,7 +19,13 @@ from gc_utils.figures.planted import calibration, planted_profiles, recovery_cur
 from gc_utils.figures.saving import caption, save_figure
 from gc_utils.figures.style import GREY, OKABE_ITO, PALE, style, styled
 from gc_utils.figures.symmetry import irrep_spectra, stabiliser_counts, stabiliser_table
-from gc_utils.figures.training import PARTS, fvu_comparison, fvu_per_element, training_curves
+from gc_utils.figures.training import (
+    PARTS,
+    fvu_comparison,
+    fvu_per_element,
+    reproducibility,
+    training_curves,
+)
 
 __all__ = [
     "Card",
@@ -52,6 +58,7 @@ __all__ = [
     "radial_floor",
     "recovery_curves",
     "recovery_scores",
+    "reproducibility",
     "save_figure",
     "separation_table",
     "spread",

@@ -126,3 +126,20 @@ def fvu_comparison(table: pd.DataFrame) -> Figure:
         ax.set_xlim(left=0)
     figure.supxlabel("FVU on held-out photographs (small dots: folds; lower is better)", fontsize=9)
     return figure
+
+
+@styled
+def reproducibility(table: pd.DataFrame) -> Figure:
+    """How far features are found again from other images, before and after refining.
+
+    Args:
+        table: columns `method`, `fold`, `reproducibility` (median over features) and `share` (of
+            features at 0.9 or more).
+    """
+    titles = {"reproducibility": "Median reproducibility", "share": "Share at 0.9 or more"}
+    long = table.melt(["method", "fold"], list(titles), "score", "value")
+    figure = dot_panels(long, rows="method", columns="score", value="value", titles=titles)
+    for ax in figure.axes:
+        ax.set_xlim(0, 1)
+    figure.supxlabel("small dots: folds; higher is better", fontsize=9)
+    return figure

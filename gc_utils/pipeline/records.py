@@ -53,7 +53,7 @@ RECORDS = (
             "tied": r.TIED,
             "sparsity": r.SPARSITY,
             "l1": Rule(least=0),
-            "seeds": r.COUNT,
+            "passes": r.COUNT_OR_NONE,
             "folds": Rule(least=2),
             "seed": r.SEED,
         },

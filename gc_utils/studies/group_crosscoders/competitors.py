@@ -14,7 +14,7 @@ from gc_utils.errors import UserError
 from gc_utils.families import blocks_by_regression, cosine_distance, orbit_distance, separation
 from gc_utils.groups import Group, translate
 from gc_utils.studies.group_crosscoders.families import REFINED, Labels, find_families
-from gc_utils.studies.group_crosscoders.folds import ENCODERS, dictionaries
+from gc_utils.studies.group_crosscoders.folds import ENCODERS, dictionaries, merged
 from gc_utils.symmetry import unrelated_cut
 
 SAE = "SAE, cosine"
@@ -105,7 +105,7 @@ def competitor_scores(
             found = dictionaries(folder, name, refined=state == REFINED)
             for number in both:
                 if name == "sae":
-                    orbits = A[fold != number].float()
+                    orbits = A[merged(fold, max(found) + 1) != number].float()
                     compared = _of_autoencoder(found[number], orbits, group, number)
                 else:
                     compared = _of_crosscoder(found[number], name, group)

@@ -51,7 +51,7 @@ class Folds:
         A: orbit activations, `(N, |G|, C)`.
         of: the fold of every sample, int `(N,)`.
         group: the group of the orbits.
-        count: folds used; samples of further folds are always training data.
+        count: how many folds there are.
     """
 
     A: torch.Tensor
@@ -61,7 +61,7 @@ class Folds:
 
     @classmethod
     def of_store(cls, store: ActivationStore, folds: int) -> Folds:
-        """The folds of an activation store, at most `folds` of them.
+        """The folds of an activation store, put together to be at most `folds` (see `merged`).
 
         Raises:
             UserError: fewer than 2 folds are asked for or there.
@@ -72,7 +72,8 @@ class Folds:
                 f"{folds} folds asked for and {there} in the store: at least 2 are needed to hold "
                 "images out. Set folds to 2 or more, or extract from more images in 01_extract."
             )
-        return cls(store.read(), store.fold, store.group, min(folds, there))
+        count = min(folds, there)
+        return cls(store.read(), merged(store.fold, count), store.group, count)
 
     def training(self, number: int) -> torch.Tensor:
         """Float32 orbits of all folds but one, `(n, |G|, C)`."""
@@ -85,6 +86,19 @@ class Folds:
     def mean(self, number: int) -> torch.Tensor:
         """Mean of the training data, `(C,)`, which the fraction of variance counts from."""
         return self.training(number).mean((0, 1))
+
+
+def merged(fold: np.ndarray, count: int) -> np.ndarray:
+    """Fewer folds than a store has: every `count`-th of them together.
+
+    With two folds the dictionaries that miss one or the other are trained on different images
+    altogether, and what both have learned is no chance of the images.
+
+    Args:
+        fold: of every sample, int `(N,)`.
+        count: folds wanted.
+    """
+    return np.asarray(fold) % count
 
 
 @dataclass(frozen=True)
@@ -148,11 +162,12 @@ class FoldTrainer:
             number: the fold left out.
 
         Returns:
-            The refined dictionary; of a tied crosscoder, which is not refined, itself.
+            The refined dictionary.
+
+        Raises:
+            UserError: it is a tied crosscoder, which cannot be refined.
         """
         plain = self.folder / f"{_plain_name(encoder)}_{number}.safetensors"
-        if self.tied and encoder != "sae":
-            return GroupCrosscoder.load(plain, str(self.device))
         data = self.data
         training = replace(
             self.config,
@@ -224,13 +239,16 @@ def dictionaries(folder: Path, encoder: str, *, refined: bool = True) -> dict[in
     )
 
 
-def compare(coders: Coders, data: Folds, k: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+def compare(
+    coders: Coders, data: Folds, k: int, *, baselines: bool = True
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """What crosscoders, PCA and ridge regression leave unexplained of the images held out.
 
     Args:
         coders: by encoder and fold left out, for every fold and encoder.
         data: the folds.
         k: principal components, as many as the code has active features.
+        baselines: whether PCA and ridge regression are compared.
 
     Returns:
         A table with the columns `method`, `part` (total, invariant, orientation), `fold`, `fvu`
@@ -246,6 +264,8 @@ def compare(coders: Coders, data: Folds, k: int) -> tuple[pd.DataFrame, dict[str
             found = evaluate(coders[encoder, number], outside, mean)
             rows += _parts(crosscoder_name(encoder), number, found)
             by_element.setdefault(encoder, []).append(found.fvu_per_element)
+        if not baselines:
+            continue
         pca = pca_baseline(inside, outside, data.group, components=min(k, len(inside)))
         ridge = ridge_baseline(inside, outside, data.group)
         rows += _parts(pca_name(k), number, pca) + _parts(RIDGE, number, ridge)
