@@ -36,6 +36,7 @@ class Card:
         stabiliser: the name of its stabiliser, such as `D1@90`.
         axis_degrees: mirror axis of the stabiliser in degrees, NaN for none.
         label: its kind, or an empty string.
+        facts: further lines beside its number, such as its reproducibility.
     """
 
     feature: int
@@ -45,6 +46,7 @@ class Card:
     stabiliser: str = ""
     axis_degrees: float = np.nan
     label: str = ""
+    facts: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -77,16 +79,25 @@ def feature_cards(cards: Sequence[Card], group: Group) -> Figure:
     # Inches: what a square profile, two rows of patches and the rows of blocks take.
     columns = -(-patches // 2)
     widths = [1.75] + [0.77 * columns + 0.1] * (columns > 0) + [0.6 * rotated + 0.4] * (rotated > 0)
-    height, foot = 1.95, 0.46
+    shown = any(card.facts for card in cards)
+    height, foot = 2.3 if shown else 1.95, 0.46
     figure = plt.figure(figsize=(sum(widths) + 0.3, height * len(cards) + foot))
     ratios = [height] * len(cards) + [foot]
     *rows, last = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
     for row, card in zip(rows, cards, strict=True):
         grid = row.add_gridspec(
-            1, len(widths), width_ratios=widths, left=0.03, right=0.995, top=0.78, bottom=0.07
+            1,
+            len(widths),
+            width_ratios=widths,
+            left=0.03,
+            right=0.995,
+            top=0.7 if shown else 0.78,
+            bottom=0.09,
         )
         grid.update(wspace=0.08)
         row.suptitle(card.title, x=0.01, y=0.985, ha="left", va="top", fontsize=9.5)
+        facts = " · ".join(card.facts)
+        row.text(0.01, 0.9, facts, ha="left", va="top", fontsize=8, color="#444444")
         polar = row.add_subplot(grid[0], projection="polar")
         polar_profile(polar, card.profile, group, axis_degrees=card.axis_degrees, floor=floor)
         if card.patches is not None and len(card.patches):
