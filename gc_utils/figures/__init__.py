@@ -18,7 +18,7 @@ from gc_utils.figures.parts import (
 from gc_utils.figures.planted import calibration, planted_profiles, recovery_curves, recovery_scores
 from gc_utils.figures.saving import caption, save_figure
 from gc_utils.figures.style import GREY, OKABE_ITO, PALE, style, styled
-from gc_utils.figures.symmetry import irrep_spectra, stabiliser_counts, stabiliser_table
+from gc_utils.figures.symmetry import half_turn, irrep_spectra, stabiliser_counts, stabiliser_table
 from gc_utils.figures.training import (
     PARTS,
     fvu_comparison,
@@ -45,6 +45,7 @@ __all__ = [
     "feature_cards",
     "fvu_comparison",
     "fvu_per_element",
+    "half_turn",
     "image_sheet",
     "irrep_spectra",
     "label_styles",

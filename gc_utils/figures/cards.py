@@ -36,6 +36,7 @@ class Card:
         stabiliser: the name of its stabiliser, such as `D1@90`.
         axis_degrees: mirror axis of the stabiliser in degrees, NaN for none.
         label: its kind, or an empty string.
+        facts: further lines beside its number, such as its reproducibility.
     """
 
     feature: int
@@ -45,6 +46,7 @@ class Card:
     stabiliser: str = ""
     axis_degrees: float = np.nan
     label: str = ""
+    facts: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -72,21 +74,31 @@ def feature_cards(cards: Sequence[Card], group: Group) -> Figure:
     """
     floor = radial_floor([card.profile for card in cards])
     patches = max((0 if c.patches is None else len(c.patches) for c in cards), default=0)
-    elements = [list(c.blocks or {}) for c in cards]
-    rotated = max((sum(g < group.n for g in some) for some in elements), default=0)
+    rotated = max((len(row) for c in cards if c.blocks for row in _rows(c, group)), default=0)
     # Inches: what a square profile, two rows of patches and the rows of blocks take.
     columns = -(-patches // 2)
-    widths = [1.75] + [0.77 * columns + 0.1] * (columns > 0) + [0.6 * rotated + 0.4] * (rotated > 0)
-    height, foot = 1.95, 0.46
+    widths = (
+        [1.75] + [0.77 * columns + 0.1] * (columns > 0) + [0.66 * rotated + 0.2] * (rotated > 0)
+    )
+    shown = any(card.facts for card in cards)
+    height, foot = 2.3 if shown else 1.95, 0.46
     figure = plt.figure(figsize=(sum(widths) + 0.3, height * len(cards) + foot))
     ratios = [height] * len(cards) + [foot]
     *rows, last = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
     for row, card in zip(rows, cards, strict=True):
         grid = row.add_gridspec(
-            1, len(widths), width_ratios=widths, left=0.03, right=0.995, top=0.78, bottom=0.07
+            1,
+            len(widths),
+            width_ratios=widths,
+            left=0.03,
+            right=0.995,
+            top=0.7 if shown else 0.78,
+            bottom=0.09,
         )
         grid.update(wspace=0.08)
         row.suptitle(card.title, x=0.01, y=0.985, ha="left", va="top", fontsize=9.5)
+        facts = " · ".join(card.facts)
+        row.text(0.01, 0.9, facts, ha="left", va="top", fontsize=8, color="#444444")
         polar = row.add_subplot(grid[0], projection="polar")
         polar_profile(polar, card.profile, group, axis_degrees=card.axis_degrees, floor=floor)
         if card.patches is not None and len(card.patches):
@@ -108,10 +120,18 @@ def feature_cards(cards: Sequence[Card], group: Group) -> Figure:
     return figure
 
 
+def _rows(card: Card, group: Group) -> list[list[int]]:
+    """Elements whose blocks are shown: rotations and mirrored ones; many rotations in two rows."""
+    rows = [[g for g in card.blocks if (g >= group.n) == mirrored] for mirrored in (False, True)]
+    if not rows[1] and len(rows[0]) > 5:
+        half = -(-len(rows[0]) // 2)
+        rows = [rows[0][:half], rows[0][half:]]
+    return [row for row in rows if row]
+
+
 def _block_rows(ax: Axes, card: Card, group: Group) -> None:
     """Visualisations of blocks: a row for rotations, a row for mirrored elements."""
-    rows = [[g for g in card.blocks if (g >= group.n) == mirrored] for mirrored in (False, True)]
-    rows = [row for row in rows if row]
+    rows = _rows(card, group)
     columns = max(map(len, rows))
     blank = np.ones_like(as_images(next(iter(card.blocks.values()))))
     images, captions = [], []

@@ -195,8 +195,8 @@ def polar_profile(
 def polar_axes(ax: Axes) -> None:
     """Give polar axes a pale circle with labels every 90°."""
     ax.set_yticklabels([])
-    ax.set_thetagrids([0, 90, 180, 270], ["0°", "90°", "180°", "270°"])
-    ax.tick_params(pad=-3, labelsize=7)
+    ax.set_thetagrids(range(0, 360, 45), ["0°", "", "90°", "", "180°", "", "270°", ""])
+    ax.tick_params(pad=-1, labelsize=8)
     ax.grid(color="#E0E0E0", lw=0.6)
     ax.spines["polar"].set(color=PALE, linewidth=0.8)
 

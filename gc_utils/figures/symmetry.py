@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gc_utils.figures.parts import OTHER, label_styles, label_text
-from gc_utils.figures.style import OKABE_ITO, PALE, styled
+from gc_utils.figures.style import GREY, OKABE_ITO, PALE, styled
 
 
 def stabiliser_counts(report: pd.DataFrame, labels: Sequence[str] | None = None) -> pd.DataFrame:
@@ -156,4 +156,50 @@ def irrep_spectra(
     if any(look == OTHER for look in styles.values()):
         handles.append(Patch(color=PALE, label="other"))
     figure.legend(handles=handles, loc="outside right center")
+    return figure
+
+
+@styled
+def half_turn(features: Mapping[str, pd.DataFrame], kinds: Sequence[str]) -> Figure:
+    """How similar every feature is to itself, rotated by 180°: a panel an encoder.
+
+    Args:
+        features: Title of the panel → one row a feature: `label`, `fold`, the noise-corrected
+            `rho_180` and its interval, `rho_180_low` and `rho_180_high`; features without are left
+            out.
+        kinds: The labels to show, a group of dots each.
+
+    Returns:
+        Dots with intervals, sorted within each label and fold; a short line at each median.
+    """
+    styles = label_styles(kinds)
+    figure, axes = plt.subplots(
+        1, len(features), figsize=(8.0, 3.5), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, (title, table) in zip(axes[0], features.items(), strict=True):
+        names = []
+        for at, kind in enumerate(kinds):
+            here = table[(table.label == kind) & table.rho_180.notna()]
+            names.append(f"{label_text(kind)}\n{len(here)}")
+            folds = sorted(here.fold.unique())
+            for number, fold in enumerate(folds):
+                some = here[here.fold == fold].sort_values("rho_180")
+                width = 0.8 / len(folds)
+                left = at - 0.4 + width * number
+                x = left + width * (0.1 + 0.8 * (np.arange(len(some)) + 0.5) / len(some))
+                y = some.rho_180.to_numpy()
+                colour, marker = styles[kind]
+                ends = [some.rho_180_low.to_numpy(), some.rho_180_high.to_numpy()]
+                ax.vlines(x, *ends, color=colour, lw=0.7, alpha=0.35)
+                ax.plot(x, y, marker, ms=3, color=colour, mec="white", mew=0.2)
+                middle = float(np.median(y))
+                ax.hlines(middle, left + 0.05 * width, left + 0.95 * width, color="black", lw=1.6)
+        for level, look in ((0.0, "-"), (0.9, "--")):
+            ax.axhline(level, color=GREY, lw=0.8, ls=look, zorder=0)
+        ax.set(xticks=range(len(kinds)), xlim=(-0.55, len(kinds) - 0.45), ylim=(-1.05, 1.15))
+        ax.set_xticklabels(names)
+        ax.tick_params(axis="x", length=0)
+        ax.set_title(title)
+        ax.grid(axis="y")
+    axes[0, 0].set_ylabel("noise-corrected ρ(180°)")
     return figure

@@ -73,7 +73,8 @@ RECORDS = (
     Record(
         "04",
         needs=("01", "02", "03"),
-        makes=("features.csv", "family_elements.csv", "filter_bank.zarr", "checkpoints/*"),
+        makes=("features.csv", "family_elements.csv", "half_turn.csv", "filter_bank.zarr")
+        + ("checkpoints/*",),
         paper=GROUP_CROSSCODERS,
         claims=("GC3",),
         ours=("FB1", "FB2"),

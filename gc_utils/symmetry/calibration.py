@@ -1,101 +1,28 @@
-"""Features without symmetry, as smooth as those of a dictionary: what looks symmetric by chance.
-
-A smooth feature resembles itself after a small rotation, and one with a large invariant part after
-any: neither is a symmetry. A *null feature* takes its part in every irreducible representation from
-another feature of the dictionary, transformed at random. It has the dictionary's frequencies and
-channels, but no relation between its parts: if they agree on a symmetry, they do so by chance.
-
-What is stated relative to null features is relative to the dictionary's mean spectrum. A feature
-whose own is unusual, with a larger invariant part than the others, passes more often (on chiral
-features with invariant parts from 0 to 85 %, a fifth do at a stated rate of 5 %). A null with a
-feature's own spectrum is no way out: to have even frequencies only is to repeat after 180 degrees.
-"""
+"""Names of symmetries that are beyond chance, and what each is worth."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import torch
 
 from gc_utils.errors import UserError
-from gc_utils.families.distance import as_group, check_blocks, orbit_similarity, unit_features
+from gc_utils.families.distance import check_blocks, orbit_similarity
 from gc_utils.groups import Group, Subgroup
+from gc_utils.symmetry.noise_corrected import NoiseCorrected, noise_corrected, products
+from gc_utils.symmetry.null import draw_null, unrelated_cut
 from gc_utils.symmetry.report import symmetry_report
 from gc_utils.symmetry.spectra import autocorrelation
 
+SLACK = 0.05  # by which ρ may fall short of a feature's likeness to itself, learned again
+SYMMETRIC = 0.9  # the noise-corrected ρ of a symmetry
+ALWAYS, NEVER = -2.0, 2.0  # thresholds that every ρ reaches, and none
 BEYOND_DOUBT = 0.9  # ρ of features that no null feature is made from
 LEAST_POOL = 16  # features to make them from
-SLACK = 0.05  # by which ρ may fall short of a feature's likeness to itself, learned again
-
-
-@lru_cache
-def _projections(g: Group) -> torch.Tensor:
-    """Projections on the isotypic components under right translation, `(irreps, |G|, |G|)`."""
-    found = torch.zeros(len(g.irreps()), g.order, g.order, dtype=torch.float64)
-    for j, irrep in enumerate(g.irreps()):
-        weight = irrep.characters * irrep.dim / irrep.endomorphism / g.order
-        for h in range(g.order):
-            found[j, torch.arange(g.order), g.table[:, h]] += weight[h]
-    return found
-
-
-def null_features(
-    V: torch.Tensor, group: Group | str, count: int = 1000, seed: int = 0
-) -> torch.Tensor:
-    """Features with the dictionary's spectra and channels but no symmetry, `(count, |G|, C)`.
-
-    Args:
-        V: transform blocks `(m, |G|, C)`; features without norm are left out.
-        group: the group, or its name.
-        count: how many to draw.
-        seed: of the draw.
-
-    Raises:
-        UserError: if the shapes do not fit, or fewer than two features have a norm.
-    """
-    return _null_features(V, group, count, seed)[0]
-
-
-def _null_features(
-    V: torch.Tensor, group: Group | str, count: int, seed: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Also which features, of those with a norm, the parts are from, `(count, parts)`."""
-    V, group = check_blocks(V, group)
-    V = unit_features(V)
-    V = V[V.flatten(1).norm(dim=1) > 0.5]
-    if len(V) < 2:
-        raise UserError(f"{len(V)} features with a norm: two are needed to mix their parts.")
-    draw = torch.Generator().manual_seed(seed)
-    if group.order == 1:
-        return _null_vectors(V[:, 0], count, draw)
-    made = torch.zeros(count, *V.shape[1:], dtype=V.dtype)
-    table, donors = group.table, []
-    for projection in _projections(group).to(V):
-        i = torch.randint(len(V), (count,), generator=draw)
-        h = torch.randint(group.order, (count,), generator=draw)
-        made += torch.einsum("gh,nhc->ngc", projection, V[i[:, None], table[:, h].T])
-        donors.append(i)
-    return made, torch.stack(donors, 1)
-
-
-def _null_vectors(
-    W: torch.Tensor, count: int, draw: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Null features of the trivial group, whose one irreducible representation has no parts to mix.
-
-    The parts are the coordinates along the principal directions of the unit vectors `W (m, C)`
-    about the origin: a null vector has the dictionary's mean, channels and spectrum, and what
-    relates the coordinates of a feature to each other is lost (as in Horn's parallel analysis).
-    """
-    directions = torch.linalg.svd(W.double(), full_matrices=False).Vh
-    coordinates = W.double() @ directions.T
-    i = torch.randint(len(W), (count, len(directions)), generator=draw).to(W.device)
-    mixed = coordinates.gather(0, i) @ directions
-    return mixed[:, None].to(W.dtype), i
 
 
 def kind_of(subgroup: Subgroup) -> str:
@@ -109,11 +36,15 @@ class SymmetryNull:
     Features that are symmetric beyond doubt (`ρ` of 0.9 and more on some subgroup) are left out of
     those that null features are made from.
 
+    With a noise-corrected `ρ`, that is what is meant by `ρ`, of the null features too: each is
+    made twice, from features and from their counterparts, of the same parts.
+
     Args:
         V: transform blocks of a dictionary, `(m, |G|, C)`.
         group: the group, or its name.
         count: null features to draw.
         seed: of the draw.
+        corrected: the noise-corrected `ρ` of the features; those without one are left out.
 
     Attributes:
         least: by the kind of subgroup (`"C2"`, `"D1"`, `"G"`), for every null feature the least
@@ -124,17 +55,28 @@ class SymmetryNull:
     """
 
     def __init__(
-        self, V: torch.Tensor, group: Group | str, *, count: int = 2000, seed: int = 0
+        self,
+        V: torch.Tensor,
+        group: Group | str,
+        *,
+        count: int = 2000,
+        seed: int = 0,
+        corrected: NoiseCorrected | None = None,
     ) -> None:
         V, self.group = check_blocks(V, group)
-        rho = autocorrelation(V, self.group)
+        if corrected is None:
+            other, rho = V, autocorrelation(V, self.group).cpu()
+        else:
+            there = corrected.pairs > 0
+            V, other, rho = V[there], corrected.counterpart[there], corrected.rho[there]
         best = [v for k, v in self._best(rho).items() if k != "C1"]
         beyond_doubt = torch.stack(best).amax(0) if best else torch.zeros(len(V))
-        pool = V[(beyond_doubt < BEYOND_DOUBT) & (rho[:, 0] > 0)]
-        if len(pool) < LEAST_POOL:  # nearly all are symmetric: nothing better is there
-            pool = V
-        drawn = null_features(pool, self.group, count, seed)
-        best = self._best(autocorrelation(drawn, self.group))
+        pool = (beyond_doubt < BEYOND_DOUBT) & (rho[:, 0] > 0)
+        if int(pool.sum()) < LEAST_POOL:  # nearly all are symmetric: nothing better is there
+            pool = rho[:, 0] > 0
+        one, two = (draw_null(blocks[pool], self.group, count, seed)[0] for blocks in (V, other))
+        rho = products(one, two, self.group)
+        best = self._best(rho / rho[:, :1].clamp_min(1e-12))
         self.least = {kind: np.sort(values.numpy()) for kind, values in best.items()}
         alone = [self._alone(kind, values.numpy()) for kind, values in best.items() if kind != "C1"]
         self.rarest = np.sort(np.min(alone or [np.ones(count)], 0))
@@ -211,23 +153,30 @@ def calibrated_report(
     least: float = 0.7,
     labels: Sequence | None = None,
     null: SymmetryNull | None = None,
+    corrected: NoiseCorrected | None = None,
 ) -> pd.DataFrame:
     """`symmetry_report` with thresholds that have a reason, and what each name is worth.
 
-    A feature has the largest symmetry on which its `ρ` is (1) so high that a share `rate` of null
-    features gets any symmetry, (2) at least `least`, for a resemblance beyond
-    chance may still be small, and (3) no less than the feature resembles itself, learned again, up
-    to `SLACK`.
+    The stabiliser of a feature that other dictionaries of the same data (`replicates`) have, too,
+    follows the noise-corrected `ρ` (`noise_corrected`), so that it does not depend on how well
+    the dictionary was trained. It is the largest subgroup on which that is (1) beyond chance, so
+    high that a share `rate` of null features gets any symmetry; and (2) at least 0.9. (To ask only
+    that the interval reaches 0.9 would give noisy features more symmetry than the same features,
+    learned well.)
 
-    It is learned again in other dictionaries of the same data (`replicates`), and, transformed, in
-    its own (`siblings`): the features of a family are learned one by one, unless they are tied. All
-    these *relatives* also vote on the name: a feature's `confidence` is the share of those that
+    Of other features there is only the raw `ρ`. It must be (1) beyond chance, (2) at least `least`,
+    for a resemblance beyond chance may still be small, and (3) no less than the feature resembles
+    itself, learned again, up to `SLACK`. It is learned again in the replicates, and, transformed,
+    in its own dictionary (`siblings`): the features of a family are learned one by one, unless they
+    are tied.
+
+    All these *relatives* also vote on the name: a feature's `confidence` is the share of those that
     have the same stabiliser, transformed as they are, with two votes added that go as they go in
     the whole dictionary, so that a feature without relatives is worth what all are in the mean (½
     if nobody has relatives). Relatives are nearer to it than features without relation come to any
-    feature of the dictionary, in 19 cases of 20 (`unrelated_cut`). One that is as like itself,
-    transformed further, as it is learned again, but not beyond chance, abstains: it is in doubt,
-    and its own name is worth ½.
+    feature of the dictionary, in 19 cases of 20 (`unrelated_cut`). One that is symmetric by the
+    second criterion, or third, on more than is beyond chance abstains: it is in doubt, and its own
+    name is worth ½.
 
     Args:
         V: transform blocks `(m, |G|, C)`.
@@ -238,17 +187,29 @@ def calibrated_report(
         least: see (2).
         labels: as for `symmetry_report`.
         null: the null distribution, if it has been drawn.
+        corrected: the noise-corrected `ρ` of these features, if it has been computed.
 
     Returns:
-        The table of `symmetry_report` with the columns `p_value` (of the stabiliser named, 1 for
-        none), `reproducibility` (cosine with the nearest feature of each replicate in the mean, of
-        the dictionary itself without replicates; missing without relatives), `confidence` that the
-        name is right and `relatives` that had a vote.
+        The table of `symmetry_report`, whose `stabiliser_rho` and `next_rho` are raw, with the
+        columns
+
+        - `p_value` of the stabiliser named, 1 for none;
+        - `corrected_rho` the least noise-corrected `ρ` on the stabiliser, with the interval
+          `corrected_low`, `corrected_high`; missing where the name follows the raw `ρ`;
+        - `rho_180`, `rho_180_low`, `rho_180_high` the noise-corrected `ρ` of a half turn; missing
+          also for a group without one;
+        - `reproducibility` cosine with the nearest feature of each replicate in the mean, of the
+          dictionary itself without replicates; missing without relatives;
+        - `confidence` that the name is right, and `relatives` that had a vote.
     """
     V, group = check_blocks(V, group)
-    null = null or SymmetryNull(V, group)
-    floor = null.thresholds(rate).clamp_min(least)
     replicates = [other.detach().to(V) for other in replicates]
+    if corrected is None:
+        corrected = noise_corrected(V, replicates, group)
+    null = null or SymmetryNull(V, group)
+    enough = int((corrected.pairs > 0).sum()) >= LEAST_POOL
+    after = SymmetryNull(V, group, corrected=corrected) if enough else null
+    rules = _Rules(group, null.thresholds(rate).clamp_min(least), after.thresholds(rate))
     within = 1 - unrelated_cut(V, group, rate=0.05 / max(1, len(V)))
     related = [_relatives(V, group, other, within) for other in replicates]
     own = [_relatives(V, group, None, within)] if siblings else []
@@ -259,20 +220,27 @@ def calibrated_report(
         if not related:  # a replicate that lacks the feature says so; a family of one has no say
             nearest = torch.where(one.near.any(1).cpu(), nearest, 0.0)
         again += nearest / len(related or own)
-    report = symmetry_report(V, group, _thresholds(floor, again), labels)
-    report["p_value"] = null.p_values(report.stabiliser, report.stabiliser_rho)
+    report = symmetry_report(V, group, rules.thresholds(again, corrected), labels)
+    _add_corrected(report, corrected, group)
+    p = null.p_values(report.stabiliser, report.stabiliser_rho)
+    p_after = after.p_values(report.stabiliser, report.corrected_rho.fillna(0))
+    report.insert(report.columns.get_loc("corrected_rho"), "p_value", p)
+    report["p_value"] = np.where(report.corrected_rho.notna(), p_after, p)
     report["reproducibility"] = again.where(again > 0, torch.nan).numpy()
 
-    chosen = _verdicts(report, group, again)
+    chosen = rules.verdicts(report, again, corrected)
     votes = torch.zeros(len(V))
     voters = torch.zeros(len(V))
+    everybody = [V, *replicates]
     for one in own + related:
         theirs = chosen
         if one.blocks is not V:
             # What a relative is called is decided as it was here, by how well it is learned again.
             seen = torch.where(one.near, one.similarity, 0).amax(0).double().cpu()
-            named = symmetry_report(one.blocks, group, _thresholds(floor, seen))
-            theirs = _verdicts(named, group, seen)
+            others = [blocks for blocks in everybody if blocks is not one.blocks]
+            again_corrected = noise_corrected(one.blocks, others, group, within=within)
+            named = symmetry_report(one.blocks, group, rules.thresholds(seen, again_corrected))
+            theirs = rules.verdicts(named, seen, again_corrected)
         element, near = one.element.cpu(), one.near.cpu() & (theirs >= 0)[None]
         says = group.conjugates[element, theirs.clamp_min(0)[None].expand_as(element)]
         near = near & (chosen >= 0)[:, None]
@@ -295,55 +263,53 @@ def _relatives(
     return _Relatives(similarity, element, similarity >= within, V if other is None else other)
 
 
-def _thresholds(floor: torch.Tensor, again: torch.Tensor) -> torch.Tensor:
-    """By feature and subgroup, see `calibrated_report`."""
-    return torch.maximum(floor[None], again[:, None] - SLACK).clamp_max(1 - 1e-6)
+@dataclass(frozen=True)
+class _Rules:
+    """By which a stabiliser is named, see `calibrated_report`."""
+
+    group: Group
+    raw: torch.Tensor  # (subgroups,) least raw ρ, without a counterpart
+    chance: torch.Tensor  # (subgroups,) noise-corrected ρ that is beyond chance
+
+    def thresholds(self, again: torch.Tensor, corrected: NoiseCorrected) -> torch.Tensor:
+        """Of the raw `ρ`, by feature and subgroup."""
+        raw = torch.maximum(self.raw[None], again[:, None] - SLACK).clamp_max(1 - 1e-6)
+        least = self._least(corrected)
+        reached = (least >= SYMMETRIC) & (least >= self.chance)
+        after = torch.where(reached, ALWAYS, NEVER).to(raw)
+        return torch.where(corrected.pairs[:, None] > 0, after, raw)
+
+    def verdicts(
+        self, report: pd.DataFrame, again: torch.Tensor, corrected: NoiseCorrected
+    ) -> torch.Tensor:
+        """Of the stabilisers named, among the subgroups; -1 for none that can be relied on."""
+        subgroups = self.group.subgroups()
+        names = {s.name: i for i, s in enumerate(subgroups)}
+        found = torch.tensor([names.get(name, -1) for name in report.stabiliser])
+        more = torch.from_numpy(report.next_rho.to_numpy(copy=True))
+        doubtful = (more >= again - SLACK) & (again > 0)
+        orders = torch.tensor([s.order for s in subgroups])
+        largest = torch.where(self._least(corrected) >= SYMMETRIC, orders, 1).amax(1)
+        larger = largest > orders[found.clamp_min(0)]
+        return found.where(~torch.where(corrected.pairs > 0, larger, doubtful), -1)
+
+    def _least(self, corrected: NoiseCorrected) -> torch.Tensor:
+        """The least noise-corrected `ρ` on every subgroup, `(m, subgroups)`."""
+        rho = corrected.rho
+        return torch.stack([rho[:, list(s.elements)].amin(1) for s in self.group.subgroups()], 1)
 
 
-def _verdicts(report: pd.DataFrame, group: Group, again: torch.Tensor) -> torch.Tensor:
-    """Of the stabilisers named, among the subgroups; -1 for none that can be relied on."""
-    names = {s.name: i for i, s in enumerate(group.subgroups())}
-    found = torch.tensor([names.get(name, -1) for name in report.stabiliser])
-    more = torch.from_numpy(report.next_rho.to_numpy(copy=True))
-    return found.where(~(more >= again - SLACK) | (again == 0), -1)
-
-
-def unrelated_cut(
-    V: torch.Tensor,
-    group: Group | str,
-    *,
-    rate: float = 0.01,
-    count: int = 500,
-    seed: int = 0,
-    cosine: bool = False,
-) -> float:
-    """The orbit distance that a share `rate` of unrelated pairs stays under.
-
-    Unrelated: a feature and a null feature, which has the dictionary's spectrum and channels. Of
-    the trivial group, a sparse autoencoder's, null features mix coordinates along principal
-    directions: with parts by irreducible representations each would be a feature of the dictionary
-    again, and the cut a quantile of the very distances that are to be cut.
-
-    Args:
-        V: transform blocks `(m, |G|, C)`.
-        group: the group, or its name.
-        rate: false-positive rate of a pair.
-        count: null features to draw.
-        seed: of the draw.
-        cosine: the same for the cosine distance, without the maximum over the group.
-
-    Returns:
-        The distance; 0 for a dictionary so small that null features have a part of every feature.
-    """
-    V, group = check_blocks(V, group)
-    V = V[V.flatten(1).norm(dim=1) > 0]
-    null, donors = _null_features(V, group, count, seed)
-    if cosine:
-        V, null, group = V.flatten(1)[:, None], null.flatten(1)[:, None], as_group("C1")
-    near = orbit_similarity(V, group, other=null).cpu()
-    unrelated = torch.ones_like(near, dtype=torch.bool)
-    unrelated.scatter_(0, donors.T, False)  # it holds a part of those
-    near = near[unrelated].numpy()
-    if not len(near):  # a dictionary so small that each null feature is made from all of it
-        return 0.0
-    return float(1 - np.quantile(near, 1 - rate))
+def _add_corrected(report: pd.DataFrame, corrected: NoiseCorrected, group: Group) -> None:
+    """Add the columns of the noise-corrected `ρ`."""
+    elements = {s.name: np.array(s.elements) for s in group.subgroups()}
+    parts = (corrected.rho.numpy(), corrected.low.numpy(), corrected.high.numpy())
+    least = np.full((3, len(report)), math.nan)
+    for i, name in enumerate(report.stabiliser):
+        if name in elements and np.isfinite(parts[0][i, 0]):
+            at = elements[name][parts[0][i, elements[name]].argmin()]
+            least[:, i] = [part[i, at] for part in parts]
+    names = ("corrected_rho", "corrected_low", "corrected_high")
+    report[list(names)] = least.T
+    half = [part[:, group.n // 2] if group.n % 2 == 0 else math.nan for part in parts]
+    for name, values in zip(("rho_180", "rho_180_low", "rho_180_high"), half, strict=True):
+        report[name] = values

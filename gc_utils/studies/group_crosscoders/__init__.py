@@ -18,7 +18,8 @@ from gc_utils.studies.group_crosscoders.ground_truth import (
 from gc_utils.studies.group_crosscoders.half_turn import (
     HalfTurn,
     compare_half_turn,
-    compare_half_turn_of_files,
+    half_turn_of_features,
+    kinds_of,
 )
 from gc_utils.studies.group_crosscoders.layer_equivariance import (
     equivariance_table,
@@ -45,7 +46,6 @@ __all__ = [
     "by_kind",
     "calibrate",
     "compare_half_turn",
-    "compare_half_turn_of_files",
     "compare_tied",
     "control_scores",
     "dictionary_growth",
@@ -53,6 +53,8 @@ __all__ = [
     "exact_symmetry",
     "example_cards",
     "family_agreement",
+    "half_turn_of_features",
+    "kinds_of",
     "layers_to_measure",
     "learn_bank",
     "mean_scores",

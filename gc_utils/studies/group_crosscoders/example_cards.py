@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -50,5 +51,31 @@ def example_cards(
             layer = store.settings["layer"]
             blocks = visualise_blocks(network, layer, coder, i, eighths, steps=steps, seed=seed)
         top = top_patches(codes, patches, i, 8, photograph)
-        cards.append(Card(i, profiles[i], top, blocks, row.stabiliser, row.axis_degrees, row.label))
+        symmetry = (row.stabiliser, row.axis_degrees, row.label)
+        cards.append(Card(i, profiles[i], top, blocks, *symmetry, trust(row)))
     return cards
+
+
+def trust(row: pd.Series) -> list[str]:
+    """What a card says of how far a feature and its name can be trusted.
+
+    Args:
+        row: The feature's row of `calibrated_report`; columns that are not there are left out.
+
+    Returns:
+        Short phrases: the noise-corrected ρ of a half turn with its interval, the confidence of the
+        name, and the reproducibility of the feature.
+    """
+
+    def there(name: str) -> bool:
+        return name in row and bool(np.isfinite(row[name]))
+
+    found = []
+    if there("rho_180"):
+        low, high = row.rho_180_low, min(row.rho_180_high, 1.0)
+        found.append(f"ρ(180°) {row.rho_180:.2f} [{low:.2f}, {high:.2f}], noise-corrected")
+    if there("confidence"):
+        found.append(f"confidence of the name {row.confidence:.2f}")
+    if there("reproducibility"):
+        found.append(f"reproducibility {row.reproducibility:.2f}")
+    return found

@@ -2,87 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.stats import mannwhitneyu
 
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.groups import Group
 from gc_utils.inspection import label_crosscoder
-from gc_utils.symmetry import autocorrelation
+from gc_utils.inspection.responses import StimulusOrbits
+from gc_utils.symmetry import calibrated_report
 
-LEAST = 3  # features of each kind; with fewer the test cannot reach any usual level
+LEAST = 3  # features of each kind that a fold needs to be asked
 
 
 @dataclass(frozen=True)
 class HalfTurn:
-    """The autocorrelation `ρ(180°)` of line features and of curve features.
+    """Whether lines repeat after 180° and curves only after 360°, in an encoder's dictionaries.
 
     Attributes:
-        lines: of the features labelled "line", `(n,)`, in [-1, 1].
-        curves: of the features labelled "curve", `(m,)`, in [-1, 1].
-        p: one-sided Mann–Whitney p-value of "lines have the larger values"; NaN where there are
-            fewer than three features of either kind, or the group has no half turn.
+        counts: One row a fold, `fold` as index: `lines` and `curves`, how many of these there are;
+            `repeat`, lines with a period of 180° or less; `whole`, curves with a period of 360°;
+            `asked`, whether there are three of each; `holds`, whether both are majorities.
+        features: One row a feature of all folds: `fold`, `feature`, `label`, `rho_180` with
+            `rho_180_low` and `rho_180_high` (noise-corrected), `period_degrees`.
+        p: One-sided Mann–Whitney p-value of "lines have the larger `rho_180`", over all folds; NaN
+            with fewer than three values of either kind. The folds' features are not independent.
     """
 
-    lines: np.ndarray
-    curves: np.ndarray
+    counts: pd.DataFrame
+    features: pd.DataFrame = field(repr=False)
     p: float
 
+    @property
+    def asked(self) -> int:
+        """The number of folds that have three lines and three curves."""
+        return int(self.counts.asked.sum())
+
+    @property
+    def held(self) -> int:
+        """The number of folds among these in which both are majorities."""
+        return int((self.counts.asked & self.counts.holds).sum())
+
+    def holds(self) -> bool | None:
+        """Whether the pattern is in every fold that can be asked; None with fewer than two."""
+        return self.held == self.asked if self.asked >= 2 else None
+
     def medians(self) -> dict[str, float]:
-        """The median of each kind that has a feature, rounded to three digits."""
-        kinds = {"lines": self.lines, "curves": self.curves}
-        return {k: round(float(np.median(v)), 3) for k, v in kinds.items() if len(v)}
-
-    def __str__(self) -> str:
-        kinds = {"lines": self.lines, "curves": self.curves}
-        return str({k: np.round(np.sort(v), 2).tolist() for k, v in kinds.items()})
+        """The median `rho_180` of each kind that has a value, rounded to three digits."""
+        kinds = {"lines": "line", "curves": "curve"}
+        values = {k: self.features.rho_180[self.features.label == v] for k, v in kinds.items()}
+        return {k: round(float(v.median()), 3) for k, v in values.items() if v.notna().any()}
 
 
-def compare_half_turn(V: torch.Tensor, labels: Sequence[str], group: Group) -> HalfTurn:
-    """Compare how lines and curves correlate with themselves, rotated by 180°.
+def half_turn_of_features(features: pd.DataFrame) -> HalfTurn:
+    """Compare how lines and curves repeat, fold by fold.
 
     Args:
-        V: The transform blocks, `(m, |G|, C)`.
-        labels: The kind of each feature, of length `m`; "line" and "curve" are compared.
-        group: The group; one of odd rotation order has no half turn and yields empty arrays.
+        features: One row a feature, as `HalfTurn.features`.
 
     Returns:
-        The values of both kinds and the p-value of their difference.
+        The comparison.
     """
-    if group.n % 2:
-        return HalfTurn(np.array([]), np.array([]), float("nan"))
-    half, labels = autocorrelation(V, group)[:, group.n // 2].numpy(), np.asarray(labels)
-    lines, curves = half[labels == "line"], half[labels == "curve"]
-    if min(len(lines), len(curves)) < LEAST:
-        return HalfTurn(lines, curves, float("nan"))
-    p = float(mannwhitneyu(lines, curves, alternative="greater").pvalue)
-    return HalfTurn(lines, curves, p)
+    rows = []
+    for fold, here in features.groupby("fold"):
+        period = {kind: here.period_degrees[here.label == kind] for kind in ("line", "curve")}
+        lines, curves = len(period["line"]), len(period["curve"])
+        repeat, whole = int((period["line"] <= 180).sum()), int((period["curve"] == 360).sum())
+        rows.append(
+            {
+                "fold": fold,
+                "lines": lines,
+                "repeat": repeat,
+                "curves": curves,
+                "whole": whole,
+                "asked": min(lines, curves) >= LEAST,
+                "holds": 2 * repeat > lines and 2 * whole > curves,
+            }
+        )
+    names = ["fold", "lines", "repeat", "curves", "whole", "asked", "holds"]
+    counts = pd.DataFrame(rows, columns=names).set_index("fold").astype({"asked": bool})
+    one, other = (
+        features.rho_180[features.label == kind].dropna().to_numpy(dtype=float)
+        for kind in ("line", "curve")
+    )
+    enough = min(len(one), len(other)) >= LEAST
+    p = float(mannwhitneyu(one, other, alternative="greater").pvalue) if enough else np.nan
+    return HalfTurn(counts, features, p)
 
 
-def compare_half_turn_of_files(
-    paths: Iterable[Path], stimuli, A: torch.Tensor, group: Group
+def compare_half_turn(
+    coders: Mapping[int, GroupCrosscoder],
+    stimuli: StimulusOrbits,
+    A: torch.Tensor,
+    group: Group,
+    *,
+    rate: float = 0.05,
 ) -> HalfTurn:
-    """Compare lines and curves over all features of several saved crosscoders.
+    """Compare lines and curves in every fold's dictionary by itself.
 
-    One crosscoder has few lines, so the features of all cross-validation folds are put together.
+    A feature's label is from the responses of its own dictionary, and the other folds' dictionaries
+    correct its autocorrelation for noise.
 
     Args:
-        paths: The crosscoders' files.
+        coders: The dictionaries of one encoder, by the fold left out.
         stimuli: The drawings from `inspection.stimuli_for` that give each feature its label.
         A: Orbit activations of images, `(N, |G|, C)`, the background of the labels.
-        group: The group of the crosscoders.
+        group: The group of the crosscoders; one of odd rotation order has no half turn.
+        rate: Of false positives, as for `calibrated_report`.
 
     Returns:
-        The comparison; both arrays are empty if there are no files.
+        The comparison; without features for a group that has no half turn.
     """
-    blocks, labels = [torch.zeros(0, group.order, A.shape[2])], []
-    for path in paths:
-        coder = GroupCrosscoder.load(path)
-        blocks.append(coder.V.detach())
-        labels += list(label_crosscoder(coder, stimuli, A).label)
-    return compare_half_turn(torch.cat(blocks), labels, group)
+    columns = ["fold", "feature", "label", "stabiliser", "period_degrees"]
+    columns += ["rho_180", "rho_180_low", "rho_180_high", "reproducibility"]
+    found = [pd.DataFrame(columns=columns)]
+    for fold, coder in coders.items() if group.n % 2 == 0 else ():
+        report = calibrated_report(
+            coder.V,
+            group,
+            replicates=[other.V for number, other in coders.items() if number != fold],
+            siblings=coder.family is None,
+            rate=rate,
+            labels=list(label_crosscoder(coder, stimuli, A).label),
+        )
+        found.append(report.assign(fold=fold)[columns])
+    return half_turn_of_features(pd.concat(found[1:] or found, ignore_index=True))
+
+
+def kinds_of(features: pd.DataFrame, most: int = 6) -> Sequence[str]:
+    """The kinds with most features that have a noise-corrected value, lines and curves first.
+
+    Args:
+        features: As `HalfTurn.features`.
+        most: Kinds at most.
+    """
+    counts = features.label[features.rho_180.notna()].value_counts()
+    first = [kind for kind in ("line", "curve") if kind in counts]
+    others = [kind for kind in counts.index if kind not in ("line", "curve", "other")]
+    return (first + others)[:most]

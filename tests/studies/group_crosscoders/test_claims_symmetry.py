@@ -11,7 +11,12 @@ import pytest
 
 from gc_utils.evidence import Evidence, Finding, Findings
 from gc_utils.groups import group
-from gc_utils.studies.group_crosscoders import Agreement, HalfTurn, claims
+from gc_utils.studies.group_crosscoders import (
+    Agreement,
+    HalfTurn,
+    claims,
+    half_turn_of_features,
+)
 from gc_utils.studies.group_crosscoders import computed_sentences as sentences
 from gc_utils.symmetry import Equivariance
 
@@ -40,79 +45,102 @@ def check(tmp_path):
     return record
 
 
-def features(line_period: float, curve_period: float, count: int = 5) -> pd.DataFrame:
+def features(line_period: float, curve_period: float, count: int = 5, fold: int = 0):
+    """One fold's features of either kind, all of one period."""
+    half = {180: 0.97, 360: -0.2}
     return pd.DataFrame(
         {
+            "fold": fold,
             "label": ["line"] * count + ["curve"] * count + ["other"],
             "period_degrees": [line_period] * count + [curve_period] * count + [90],
             "stabiliser": ["C2"] * count + ["C1"] * count + ["G"],
+            "rho_180": [half[line_period]] * count + [half[curve_period]] * count + [1.0],
         }
     )
 
 
-def halves(lines: float, curves: float, p: float, count: int = 5) -> HalfTurn:
-    spread = np.linspace(-0.01, 0.01, count)
-    return HalfTurn(lines + spread, curves + spread, p)
+def half_turn(*folds: tuple[float, float, int]) -> HalfTurn:
+    """The comparison of folds with these periods of lines and curves, and numbers of each."""
+    found = [features(*periods, count, i) for i, (*periods, count) in enumerate(folds)]
+    return half_turn_of_features(pd.concat(found, ignore_index=True))
 
 
-NONE = HalfTurn(np.array([]), np.array([]), math.nan)
+YES, LINES_DO_NOT, CURVES_DO, FEW = (180, 360, 5), (360, 360, 5), (180, 180, 5), (180, 360, 2)
+REPORT = features(180, 360)
 
 # --- GC3 ------------------------------------------------------------------------------------------
 
 
-def test_lines_and_curves_that_differ_are_what_gc3_claims(check):
-    differ = halves(0.97, -0.2, 0.004)
-    entry = check(claims.half_turn_patterns(features(180, 360), differ, differ, Evidence.PAPER))
+def test_lines_and_curves_that_differ_in_every_fold_are_what_gc3_claims(check):
+    both = half_turn(YES, YES)
+    entry = check(claims.half_turn_patterns(both, both, REPORT, Evidence.PAPER))
     assert entry["verdict"] == "reproduced"
-    assert "5 of 5 lines repeat after 180°, 5 of 5 curves only after 360°" in entry["why"]
-    assert "p = 0.004" in entry["why"]
-    assert entry["value"]["lines"] == entry["value"]["curves"] == 5
-    assert entry["value"]["median ρ(180°), lines"] == 0.97
-    assert entry["value"]["identity encoders, median ρ(180°) of 5 curves"] == -0.2
-    assert entry["value"]["invariant features"] == 1
+    assert "in 2 of 2 folds (identity encoder), 2 of 2 (orbit)" in entry["why"]
+    value = entry["value"]
+    assert value["identity encoder (the paper's), lines with period ≤ 180°, by fold"] == (
+        "5 of 5, 5 of 5"
+    )
+    assert value["orbit encoder, median ρ(180°), curves"] == -0.2
+    assert value["orbit encoder, p (Mann–Whitney)"] < 0.001
+    assert value["invariant features"] == 1
+
+
+@pytest.mark.parametrize("bad", [LINES_DO_NOT, CURVES_DO])
+def test_one_fold_of_another_pattern_is_too_many(check, bad):
+    yes, no = half_turn(YES, YES), half_turn(YES, bad)
+    entry = check(claims.half_turn_patterns(yes, no, REPORT, Evidence.PAPER))
+    assert entry["verdict"] == NOT and "1 of 2 folds (identity encoder)" in entry["why"]
+    # The identity encoder decides; the other is shown.
+    entry = check(claims.half_turn_patterns(no, yes, REPORT, Evidence.PAPER))
+    assert entry["verdict"] == "reproduced" and "1 of 2 (orbit)" in entry["why"]
+
+
+def test_half_of_the_lines_are_no_majority():
+    mixed = pd.concat([features(180, 360, 3), features(360, 360, 3)], ignore_index=True)
+    assert not half_turn_of_features(mixed).counts.holds.any()
+    more = pd.concat([features(180, 360, 4), features(360, 360, 3)], ignore_index=True)
+    assert half_turn_of_features(more).counts.holds.all()
 
 
 @pytest.mark.parametrize(
-    ("report", "p"),
+    ("folds", "holds"),
     [
-        (features(180, 360), 0.3),  # no difference
-        (features(360, 360), 0.004),  # lines that do not repeat
-        (features(180, 180), 0.004),  # curves that do
+        ([YES, YES, FEW], True),  # a fold that cannot be asked takes nothing away
+        ([YES, LINES_DO_NOT, FEW], False),
+        ([YES, FEW, FEW], None),  # one fold is not enough
+        ([FEW], None),
     ],
 )
-def test_lines_and_curves_of_one_pattern_are_not(check, report, p):
-    finding = claims.half_turn_patterns(report, halves(0.9, 0.8, p), NONE, Evidence.PAPER)
-    entry = check(finding)
-    assert entry["verdict"] == NOT
-    lines = report[report.label == "line"]
-    assert f"{(lines.period_degrees <= 180).sum()} of 5 lines" in entry["why"]
-    assert entry["value"]["identity encoders, p"] == "undefined"  # could not be asked
+def test_folds_with_few_lines_or_curves_are_not_asked(check, folds, holds):
+    one = half_turn(*folds)
+    assert one.holds() is holds
+    entry = check(claims.half_turn_patterns(half_turn(YES, YES), one, REPORT, Evidence.PAPER))
+    assert entry["verdict"] == {True: "reproduced", False: NOT, None: ASKED_NOT}[holds]
+    if holds is None:
+        assert f"of {len(folds)} folds have three lines" in entry["why"]
 
 
-def test_without_lines_gc3_cannot_be_asked(check):
-    few = HalfTurn(np.array([]), np.array([0.1, 0.2]), math.nan)
-    finding = claims.half_turn_patterns(features(180, 360, 0), few, NONE, Evidence.PAPER)
-    entry = check(finding)
+def test_without_features_gc3_cannot_be_asked(check):
+    nothing = half_turn_of_features(REPORT[:0])
+    entry = check(claims.half_turn_patterns(nothing, nothing, REPORT, Evidence.PAPER))
     assert entry["verdict"] == ASKED_NOT
-    assert "0 lines and 2 curves" in entry["why"]
-    assert entry["value"]["p (Mann–Whitney)"] == "undefined"
+    assert entry["value"]["orbit encoder, p (Mann–Whitney)"] == "undefined"
 
 
 @pytest.mark.parametrize(("evidence", "word"), WORDS.items())
 def test_the_network_decides_the_word(check, evidence, word):
-    differ = halves(0.97, -0.2, 0.004)
-    finding = claims.half_turn_patterns(features(180, 360), differ, differ, evidence)
-    assert check(finding)["verdict"] == word
+    both = half_turn(YES, YES)
+    assert check(claims.half_turn_patterns(both, both, REPORT, evidence))["verdict"] == word
 
 
 def test_notebook_04_closes_with_what_both_encoders_show():
-    yes, no = halves(0.97, -0.2, 0.004), halves(0.9, 0.8, 0.4)
-    assert "curves differ at the level" in sentences.closing_symmetry(yes, yes)
-    assert "curves do not differ at the level" in sentences.closing_symmetry(no, no)
-    assert "curves differ in part" in sentences.closing_symmetry(yes, no)
-    only = sentences.closing_symmetry(yes, NONE)
-    assert "curves differ at" in only and "identity" not in only
-    assert "cannot be said" in sentences.closing_symmetry(NONE, NONE)
+    yes, no, few = half_turn(YES, YES), half_turn(YES, CURVES_DO), half_turn(FEW)
+    text = sentences.closing_symmetry(yes, no)
+    assert "do not with the identity encoder" in text and "do with the orbit encoder" in text
+    assert "cannot be said to with the identity" in sentences.closing_symmetry(yes, few)
+    said = sentences.half_turn_sentence(no, "one")
+    assert "fold 1: 5 of 5 lines repeat after 180°, 0 of 5 curves only after 360°" in said
+    assert "no half turn" in sentences.half_turn_sentence(half_turn_of_features(REPORT[:0]), "one")
 
 
 # --- FB1, FB2 -------------------------------------------------------------------------------------

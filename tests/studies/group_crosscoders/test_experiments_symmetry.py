@@ -33,56 +33,68 @@ def store(planted, tmp_path_factory) -> ActivationStore:
     return write_store(tmp_path_factory.mktemp("planted") / "activations.zarr", planted, folds=4)
 
 
-def blocks(kind: str, count: int, seed: int) -> torch.Tensor:
-    """Random features of C4: lines repeat after 180°, curves only after 360°."""
-    V = torch.randn(count, 4, 6, generator=torch.Generator().manual_seed(seed))
-    return (V + V.roll(2, 1)) if kind == "line" else V
-
-
 # --- half turn ------------------------------------------------------------------------------------
 
 
-def test_lines_that_repeat_after_180_degrees_differ_from_curves():
-    V = torch.cat([blocks("line", 6, 0), blocks("curve", 6, 1)])
-    found = study.compare_half_turn(V, ["line"] * 6 + ["curve"] * 6, group("C4"))
-    np.testing.assert_allclose(found.lines, 1, atol=1e-6)
-    assert found.p < 0.01 and found.medians()["lines"] == 1.0
-    assert "'lines': [1.0" in str(found)
-    swapped = study.compare_half_turn(V, ["curve"] * 6 + ["line"] * 6, group("C4"))
-    assert swapped.p > 0.9
-
-
-def test_two_lines_or_a_group_without_a_half_turn_are_not_compared():
-    V = torch.cat([blocks("line", 2, 0), blocks("curve", 6, 1)])
-    few = study.compare_half_turn(V, ["line"] * 2 + ["curve"] * 6, group("C4"))
-    assert len(few.lines) == 2 and math.isnan(few.p)
-    odd = study.compare_half_turn(V[:, :3], ["line"] * 2 + ["curve"] * 6, group("C3"))
-    assert len(odd.lines) == len(odd.curves) == 0 and math.isnan(odd.p)
-    assert odd.medians() == {}
-
-
-def test_without_saved_crosscoders_nothing_is_compared():
-    found = study.compare_half_turn_of_files([], None, torch.zeros(1, 4, 6), group("C4"))
-    assert len(found.lines) == len(found.curves) == 0 and math.isnan(found.p)
-
-
-def test_features_of_several_files_are_put_together(tmp_path, planted, store):
-    paths = []
-    for i in range(2):
-        coder = GroupCrosscoder("D4", 16, len(planted.V), sparsity="l1", seed=i)
+def dictionaries(planted, count: int) -> dict[int, GroupCrosscoder]:
+    """Crosscoders of the planted features, each with errors of its own."""
+    found = {}
+    for i in range(count):
+        coder = GroupCrosscoder(
+            planted.group.name, planted.V.shape[2], len(planted.V), sparsity="l1", seed=i
+        )
+        draw = torch.Generator().manual_seed(i)
         with torch.no_grad():
-            coder.V.copy_(planted.V)
+            coder.V.copy_(planted.V + 0.1 * torch.randn(planted.V.shape, generator=draw))
             coder.W_enc.copy_(planted.V[:, :1])
-        paths.append(tmp_path / f"crosscoder_identity_{i}.safetensors")
-        coder.save(paths[-1])
-    stimuli = stimuli_for(store, None)
+        found[i] = coder
+    return found
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    """Two-fold symmetric and chiral features, enough of each to be asked."""
+    return planted_orbits("D4", 16, {"C2": 3, "C1": 3}, samples=240, l0=3, seed=1)
+
+
+@pytest.fixture(scope="module")
+def drawings(shapes, tmp_path_factory):
+    path = tmp_path_factory.mktemp("shapes") / "activations.zarr"
+    stimuli = stimuli_for(write_store(path, shapes), None)
     kinds = stimuli.table.kind.replace({"C2": "line", "C1": "curve"})
-    stimuli = replace(stimuli, table=stimuli.table.assign(kind=kinds))
-    one = study.compare_half_turn_of_files(paths[:1], stimuli, planted.A, planted.group)
-    both = study.compare_half_turn_of_files(paths, stimuli, planted.A, planted.group)
-    assert len(one.lines) and len(one.curves)
-    assert len(both.lines) == 2 * len(one.lines) and len(both.curves) == 2 * len(one.curves)
-    assert np.median(both.lines) > 0.99 > np.median(both.curves)
+    return replace(stimuli, table=stimuli.table.assign(kind=kinds))
+
+
+def test_every_folds_dictionary_is_asked_by_itself(shapes, drawings):
+    coders = dictionaries(shapes, 3)
+    found = study.compare_half_turn(coders, drawings, shapes.A, shapes.group)
+    assert found.counts.index.tolist() == [0, 1, 2] and found.counts.asked.all()
+    assert found.holds() is True and found.held == found.asked == 3
+    assert found.p < 0.01 and found.medians()["lines"] > 0.9 > found.medians()["curves"]
+    assert (found.features.rho_180_low <= found.features.rho_180_high).all()
+    # With labels the other way round the claim fails.
+    kinds = drawings.table.kind.replace({"line": "curve", "curve": "line"})
+    swapped = replace(drawings, table=drawings.table.assign(kind=kinds))
+    found = study.compare_half_turn(coders, swapped, shapes.A, shapes.group)
+    assert found.holds() is False and found.held == 0 and found.p > 0.9
+
+
+def test_one_dictionary_has_nothing_to_correct_by_and_is_one_fold(shapes, drawings):
+    found = study.compare_half_turn(dictionaries(shapes, 1), drawings, shapes.A, shapes.group)
+    assert found.holds() is None and math.isnan(found.p) and found.medians() == {}
+    assert len(study.kinds_of(found.features)) == 0
+
+
+def test_a_group_without_a_half_turn_is_not_compared(shapes, drawings):
+    found = study.compare_half_turn(dictionaries(shapes, 2), drawings, shapes.A, group("C3"))
+    assert len(found.counts) == len(found.features) == 0 and found.holds() is None
+
+
+def test_lines_and_curves_come_first_of_the_kinds():
+    labels = ["edge"] * 5 + ["curve", "line", "other", "circle"]
+    features = pd.DataFrame({"label": labels, "rho_180": [0.5] * 8 + [math.nan]})
+    assert study.kinds_of(features) == ["line", "curve", "edge"]
+    assert study.kinds_of(features, 2) == ["line", "curve"]
 
 
 # --- the filter bank ------------------------------------------------------------------------------
@@ -144,6 +156,18 @@ def test_cards_of_planted_features_have_no_optimised_images(planted, store):
     (card,) = study.example_cards([row], coder, store, codes, None, steps=4)
     assert isinstance(card, Card) and card.feature == 2 and card.blocks is None
     assert card.profile.shape == (8,) and len(card.patches) > 0
+    assert card.facts == []  # nothing is known of its trustworthiness
+    known = {"rho_180": 0.912, "rho_180_low": 0.84, "rho_180_high": 1.03, "confidence": 0.8}
+    (card,) = study.example_cards(
+        [pd.concat([row, pd.Series(known | {"reproducibility": math.nan})])],
+        coder,
+        store,
+        codes,
+        None,
+        steps=0,
+    )
+    assert card.facts[0] == "ρ(180°) 0.91 [0.84, 1.00], noise-corrected"
+    assert card.facts[1:] == ["confidence of the name 0.80"]
 
 
 # --- ground truth ---------------------------------------------------------------------------------

@@ -38,58 +38,52 @@ FB2 = Claim(
     claim="a trained crosscoder recovers the orbits of the filters behind its data",
     source="ours",
 )
-LEVEL = 0.01  # of the test that lines and curves differ after half a turn
 UNDEFINED = "undefined"  # recorded where no test or share can be computed
 RECOVERED = 0.9  # least cosine of a recovered filter, and least share of them for FB2
 
 
 def half_turn_patterns(
-    report: pd.DataFrame, orbit: HalfTurn, identity: HalfTurn, evidence: Evidence
+    orbit: HalfTurn, identity: HalfTurn, report: pd.DataFrame, evidence: Evidence
 ) -> Finding:
-    """Judge GC3: do lines repeat after a rotation by 180° and curves only after a full one?
+    """Judge GC3: do most lines repeat after 180° and most curves only after a full rotation?
+
+    Both must be majorities in every fold that has three of each, singly, and there must be two such
+    folds. The identity encoder decides: it is the paper's, and only there are labels, which come
+    from one view, and blocks independent.
 
     Args:
-        report: One row a feature: `label`, `period_degrees` and `stabiliser`.
-        orbit: The comparison of lines and curves in the same crosscoder.
-        identity: The comparison in the crosscoders with identity encoders, whose labels and blocks
-            are independent.
+        orbit: The comparison in the crosscoders with orbit encoders.
+        identity: The comparison in those with identity encoders.
+        report: One row a feature of the notebook's own dictionary, with `stabiliser`.
         evidence: What network the features are of.
 
     Returns:
-        The finding; it cannot be asked with fewer than three lines or three curves, or of a group
-        without a half turn.
+        The finding; it cannot be asked with fewer than two folds that have three of each.
     """
-    lines, curves = report[report.label == "line"], report[report.label == "curve"]
-    repeat = int((lines.period_degrees <= 180).sum())
-    whole = int((curves.period_degrees == 360).sum())
-    asked = math.isfinite(orbit.p)
-    holds = bool(orbit.p < LEVEL and repeat and whole) if asked else None
-    value = {
-        "lines": len(lines),
-        "curves": len(curves),
-        "lines that repeat after 180° or sooner": repeat,
-        "curves that repeat only after 360°": whole,
-    }
-    value |= {f"median ρ(180°), {name}": m for name, m in orbit.medians().items()}
-    value["p (Mann–Whitney)"] = round(orbit.p, 5) if asked else UNDEFINED
-    sizes = {"lines": len(identity.lines), "curves": len(identity.curves)}
-    value |= {
-        f"identity encoders, median ρ(180°) of {sizes[name]} {name}": m
-        for name, m in identity.medians().items()
-    }
-    value["identity encoders, p"] = round(identity.p, 5) if math.isfinite(identity.p) else UNDEFINED
+    value: dict[str, object] = {}
+    for name, one in (("identity encoder (the paper's)", identity), ("orbit encoder", orbit)):
+        for kind, repeated, what in (
+            ("lines", "repeat", "lines with period ≤ 180°"),
+            ("curves", "whole", "curves with period 360°"),
+        ):
+            pairs = zip(one.counts[repeated], one.counts[kind], strict=True)
+            value[f"{name}, {what}, by fold"] = ", ".join(f"{k} of {n}" for k, n in pairs) or "none"
+        value |= {f"{name}, median ρ(180°), {kind}": m for kind, m in one.medians().items()}
+        p = round(one.p, 5) if math.isfinite(one.p) else UNDEFINED
+        value |= {f"{name}, folds": f"{one.held} of {one.asked}", f"{name}, p (Mann–Whitney)": p}
     value["invariant features"] = int((report.stabiliser == "G").sum())
-    if asked:
+    if identity.holds() is None:
         why = (
-            f"{repeat} of {len(lines)} lines repeat after 180°, {whole} of {len(curves)} curves "
-            f"only after 360°; Mann–Whitney p = {orbit.p:.2g}, {LEVEL} needed"
+            f"identity encoder: {identity.asked} of {len(identity.counts)} folds have three lines "
+            "and three curves; two are needed"
         )
     else:
         why = (
-            f"{len(orbit.lines)} lines and {len(orbit.curves)} curves can be compared after half "
-            "a turn; three of each are needed"
+            "most lines repeat after 180° and most curves only after 360° in "
+            f"{identity.held} of {identity.asked} folds (identity encoder), {orbit.held} of "
+            f"{orbit.asked} (orbit)"
         )
-    return Finding(GC3, value, verdict(holds, evidence), why, evidence=evidence)
+    return Finding(GC3, value, verdict(identity.holds(), evidence), why, evidence=evidence)
 
 
 def filter_symmetry(exact: pd.DataFrame, group: Group) -> Finding:

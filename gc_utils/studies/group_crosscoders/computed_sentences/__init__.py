@@ -10,6 +10,7 @@ from gc_utils.studies.group_crosscoders.computed_sentences.planted import (
 )
 from gc_utils.studies.group_crosscoders.computed_sentences.symmetry import (
     closing_symmetry,
+    half_turn_sentence,
     members_sentence,
     shrinkage_sentence,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "controls_sentence",
     "data_sentence",
     "growth_sentence",
+    "half_turn_sentence",
     "kinds_sentence",
     "members_sentence",
     "shortfall",

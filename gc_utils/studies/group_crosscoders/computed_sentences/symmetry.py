@@ -6,7 +6,6 @@ import math
 
 import pandas as pd
 
-from gc_utils.studies.group_crosscoders.claims import LEVEL
 from gc_utils.studies.group_crosscoders.half_turn import HalfTurn
 
 
@@ -50,8 +49,26 @@ def shrinkage_sentence(table: pd.DataFrame, penalised: str = "l1", other: str = 
     )
 
 
+def half_turn_sentence(one: HalfTurn, encoder: str) -> str:
+    """Say how lines and curves of one encoder's dictionaries repeat, fold by fold.
+
+    Args:
+        one: The comparison.
+        encoder: What the encoder is called.
+
+    Returns:
+        One sentence with the counts of every fold.
+    """
+    parts = [
+        f"fold {fold}: {row['repeat']} of {row.lines} lines repeat after 180°, {row.whole} of "
+        f"{row.curves} curves only after 360°"
+        for fold, row in one.counts.iterrows()
+    ]
+    return f"{encoder}: " + ("; ".join(parts) or "the group has no half turn") + "."
+
+
 def closing_symmetry(orbit: HalfTurn, identity: HalfTurn) -> str:
-    """Close notebook 04: do curves and lines differ, and for both encoders?
+    """Close notebook 04: do curves and lines show different periods, and for both encoders?
 
     Args:
         orbit: The comparison with the orbit encoder.
@@ -60,14 +77,11 @@ def closing_symmetry(orbit: HalfTurn, identity: HalfTurn) -> str:
     Returns:
         One sentence.
     """
-    asked = {"orbit": orbit, "identity": identity}
-    asked = {name: one for name, one in asked.items() if math.isfinite(one.p)}
-    if not asked:
-        return (
-            "Whether lines and curves differ after a rotation by 180° cannot be said here: with "
-            "neither encoder are there three features of each kind."
-        )
-    differ = [name for name, one in asked.items() if one.p < LEVEL]
-    values = ", ".join(f"p = {one.p:.2g} with the {name} encoder" for name, one in asked.items())
-    verb = {0: "do not differ", len(asked): "differ"}.get(len(differ), "differ in part")
-    return f"After a rotation by 180° lines and curves {verb} at the level {LEVEL} ({values})."
+    said = {True: "do", False: "do not", None: "cannot be said to"}
+    both = {"identity": identity.holds(), "orbit": orbit.holds()}
+    parts = [f"{said[holds]} with the {name} encoder" for name, holds in both.items()]
+    return (
+        "Most lines repeat after 180° and most curves only after 360°, in every fold: they "
+        + ", they ".join(parts)
+        + "."
+    )
