@@ -51,7 +51,8 @@ def trial(method: str, problem: Problem) -> dict[str, object]:
         row |= {"cosine_max": float(best.mean()), "recall": float((best >= FOUND).float().mean())}
         return row
     if used is not None and int(used.sum()) < 2:  # it has learned nothing
-        return row | {"cosine_max": 0.0, "recall": 0.0, "precision": 0.0, "stabiliser_exact": 0.0}
+        nothing = ("cosine_max", "recall", "precision", "found_and_named", "stabiliser_exact")
+        return row | dict.fromkeys(nothing, 0.0)
     scores = recovery(held_out, found.V, families=found.families, codes=found.codes, used=used)
     if found.coherence is not None:
         row["coherence"] = float(found.coherence.nanmedian())
