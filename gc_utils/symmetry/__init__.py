@@ -1,15 +1,11 @@
 """The symmetry of features: stabilisers, spectra, calibration."""
 
-from gc_utils.symmetry.calibration import (
-    SLACK,
-    SymmetryNull,
-    calibrated_report,
-    null_features,
-    unrelated_cut,
-)
+from gc_utils.symmetry.calibration import SLACK, calibrated_report
 from gc_utils.symmetry.elements import family_elements
 from gc_utils.symmetry.equivariance import Equivariance, equivariance, fitted_action, free_action
 from gc_utils.symmetry.latent_scaling import latent_scaling, refit_blocks
+from gc_utils.symmetry.noise_corrected import NoiseCorrected, noise_corrected
+from gc_utils.symmetry.null import SymmetryNull, null_features, unrelated_cut
 from gc_utils.symmetry.report import clearest, stabilisers, symmetry_report
 from gc_utils.symmetry.spectra import (
     autocorrelation,
@@ -24,6 +20,7 @@ from gc_utils.symmetry.variance import variance
 
 __all__ = [
     "Equivariance",
+    "NoiseCorrected",
     "SLACK",
     "SymmetryNull",
     "autocorrelation",
@@ -39,6 +36,7 @@ __all__ = [
     "invariance",
     "irrep_spectrum",
     "latent_scaling",
+    "noise_corrected",
     "norm_profile",
     "null_features",
     "refit_blocks",
