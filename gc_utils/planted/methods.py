@@ -41,8 +41,8 @@ class Problem:
 
     Attributes:
         group, channels, families, samples, l0, noise, break_equivariance, norm_spread, correlation,
-            tail, orientations, chiral_power, dictionary_seed: see `planted_orbits`; families may
-            also be a text, `"C1:3 D1:2"`.
+            family_correlation, tail, orientations, chiral_power, dictionary_seed: see
+            `planted_orbits`; families may also be a text, `"C1:3 D1:2"`.
         replicates: more dictionaries that are trained on other samples of the same planted one, for
             names by the noise-corrected autocorrelation.
         held_out: samples to score on.
@@ -73,6 +73,7 @@ class Problem:
     seed: int = 0
     norm_spread: float = 0.0
     correlation: float = 0.0
+    family_correlation: float = 0.0
     tail: float = 0.0
     orientations: float = 1.0
     chiral_power: float = 0.0
@@ -108,6 +109,7 @@ class Problem:
             dictionary_seed=self.dictionary_seed,
             norm_spread=self.norm_spread,
             correlation=self.correlation,
+            family_correlation=self.family_correlation,
             tail=self.tail,
             orientations=self.orientations,
             chiral_power=self.chiral_power,

@@ -10,10 +10,10 @@ families' features, with noise:
 and have what every set of orbits has: with `A` also `R_h A` is as likely.
 
 Data of a real network are less tidy, and each way in which they are is a setting: families that
-differ in norm (`norm_spread`), features that are on together (`correlation`), codes that are now and
-then very large (`tail`), orbits of which only some orientations occur (`orientations`; then `R_h A`
-is no longer as likely), and templates that are symmetric but for a part of their power
-(`chiral_power`).
+differ in norm (`norm_spread`), features that are on together (`correlation`,
+`family_correlation`), codes that are now and then very large (`tail`), orbits of which only some
+orientations occur (`orientations`; then `R_h A` is no longer as likely), and templates that are
+symmetric but for a part of their power (`chiral_power`).
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class PlantedOrbits:
 
     Attributes:
         group: the group.
-        V: transform blocks of all features, `(m, |G|, C)`, of norm `√|G|` times that of the family.
+        V: transform blocks of all features, `(m, |G|, C)`, of norm `√|G|` times the family's.
         codes: `(N, m)`.
         A: orbit activations `(N, |G|, C)`, float32.
         family: of every feature, int `(m,)`.
-        stabilisers: of every feature, its name (`"D1@45"`): the largest subgroup on which the feature
-            as planted, before `break_equivariance`, has `ρ ≥ 0.9` (`NEARLY`). Without `chiral_power`
+        stabilisers: of every feature, its name (`"D1@45"`): the largest subgroup on which the
+            feature, before `break_equivariance`, has `ρ ≥ 0.9` (`NEARLY`). Without `chiral_power`
             that is the stabiliser that was asked for, on which `ρ = 1`.
         axes: `axis_degrees` of these, float64 `(m,)`.
         kinds: stabiliser of every family's template up to conjugacy (`"D1"`), one a family: the one
@@ -105,6 +105,7 @@ def planted_orbits(
     amplitudes: tuple[float, float] = (0.5, 1.5),
     correlation: float = 0.0,
     dictionary_seed: int | None = None,
+    family_correlation: float = 0.0,
     norm_spread: float = 0.0,
     tail: float = 0.0,
     orientations: float = 1.0,
@@ -129,8 +130,9 @@ def planted_orbits(
         correlation: of the Gaussian variables behind which features are on, among families that
             belong together (eight to a set) at the same element; 0 makes all features independent.
         dictionary_seed: of the dictionary alone, if it is to be the same for other samples.
-        norm_spread: standard deviation of the logarithm of the families' norms, which are log-normal
-            with a mean square of 1; all features of a family have the same norm.
+        family_correlation: the same among all features of a family; 1 at most with `correlation`.
+        norm_spread: standard deviation of the logarithm of the families' norms, which are
+            log-normal with a mean square of 1; all features of a family have the same norm.
         tail: standard deviation of the logarithm of codes that are on: they are log-normal with the
             mean of `amplitudes`, in place of uniform; 0 leaves them uniform.
         orientations: share of each family's features that are planted, at least one of them, drawn
@@ -156,9 +158,15 @@ def planted_orbits(
     for name, value in (not_negative | {"norm_spread": norm_spread, "tail": tail}).items():
         if not value >= 0:
             raise UserError(f"{name} = {value}: expected 0 or more.")
-    for name, value in (("correlation", correlation), ("chiral_power", chiral_power)):
+    shares = {"correlation": correlation, "family_correlation": family_correlation}
+    for name, value in (shares | {"chiral_power": chiral_power}).items():
         if not 0 <= value < 1:
             raise UserError(f"{name} = {value}: expected 0 or more, and less than 1.")
+    if not correlation + family_correlation < 1:
+        raise UserError(
+            f"correlation + family_correlation = {correlation + family_correlation}: expected less "
+            "than 1, of which what is left makes features differ."
+        )
     if not 0 < orientations <= 1:
         raise UserError(f"orientations = {orientations}: expected more than 0, and 1 at most.")
     if not 0 < amplitudes[0] <= amplitudes[1]:
@@ -205,6 +213,7 @@ def planted_orbits(
         correlation,
         g.order,
         np.random.default_rng((2, seed)),
+        family_correlation,
         tail,
     )
     A = (codes @ V.flatten(1)).view(samples, g.order, channels)
@@ -267,7 +276,7 @@ def _with_chiral_part(
 
 
 def _own_stabilisers(T: np.ndarray, g: Group) -> list[Subgroup]:
-    """The largest subgroup under which a template does not change, and hardly changes (`NEARLY`)."""
+    """The largest subgroups under which a template does not, and hardly, change (`NEARLY`)."""
     blocks = torch.from_numpy(T)[None]
     return [stabilisers(blocks, g, least)[0] for least in (1 - 1e-6, NEARLY)]
 
@@ -351,6 +360,7 @@ def _codes(
     correlation: float,
     order: int,
     rng: np.random.Generator,
+    family_correlation: float,
     tail: float,
 ) -> torch.Tensor:
     """Non-negative codes `(N, m)`, `l0` of them on in the mean and one at least."""
@@ -360,11 +370,17 @@ def _codes(
     if not 0 < l0 <= m:
         raise UserError(f"l0 = {l0} active features of {m}: expected 0 < l0 ≤ {m}.")
     z = rng.standard_normal((samples, m))
+    own = 1 - correlation - family_correlation
+    shared = 0.0
     if correlation:
         # Families of a set share a variable at each element.
         sets = rng.permutation(family.max() + 1) // 8
-        shared = rng.standard_normal((samples, sets.max() + 1, order))
-        z = correlation**0.5 * shared[:, sets[family], moved_by] + (1 - correlation) ** 0.5 * z
+        drawn = rng.standard_normal((samples, sets.max() + 1, order))
+        shared = correlation**0.5 * drawn[:, sets[family], moved_by]
+    if family_correlation:
+        drawn = rng.standard_normal((samples, family.max() + 1))
+        shared = shared + family_correlation**0.5 * drawn[:, family]
+    z = shared + own**0.5 * z
     on = z > norm.isf(l0 / m)
     empty = np.flatnonzero(~on.any(1))
     on[empty, rng.integers(m, size=len(empty))] = True

@@ -106,6 +106,7 @@ def recovery(
     families: Sequence[int] | None = None,
     codes: torch.Tensor | None = None,
     used: torch.Tensor | None = None,
+    replicates: Sequence[torch.Tensor] = (),
 ) -> Recovery:
     """Score a dictionary.
 
@@ -120,6 +121,8 @@ def recovery(
         codes: of the same samples, `(N, m')`.
         used: which learned features count, bool `(m',)`: those that ever fire; all that have a norm
             if not given.
+        replicates: blocks of dictionaries trained on other samples of the same planted dictionary,
+            for `calibrated_report`.
     """
     g = planted.group
     live = learned.flatten(1).norm(dim=1) > 0
@@ -138,7 +141,7 @@ def recovery(
     else:
         of_learned = np.asarray(families)[kept.numpy()]
     least = {} if families is None else {"siblings": False, "least": MERGED - SLACK}
-    report = calibrated_report(V, g, **least)
+    report = calibrated_report(V, g, replicates=replicates, **least)
     nearest = pd.DataFrame(
         {
             "planted": np.arange(len(near)),

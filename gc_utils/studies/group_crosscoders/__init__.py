@@ -12,7 +12,6 @@ from gc_utils.studies.group_crosscoders.ground_truth import (
     by_kind,
     calibrate,
     control_scores,
-    mean_scores,
     with_columns,
 )
 from gc_utils.studies.group_crosscoders.half_turn import (
@@ -26,6 +25,13 @@ from gc_utils.studies.group_crosscoders.layer_equivariance import (
     measure_all_orbits,
     measure_layers,
 )
+from gc_utils.studies.group_crosscoders.planted_arms import (
+    ARM_METHODS,
+    arm_problem,
+    arm_scores,
+    chiral_names,
+    run_arms,
+)
 from gc_utils.studies.group_crosscoders.shrinkage import block_shrinkage
 from gc_utils.studies.group_crosscoders.tied_beside_untied import (
     Agreement,
@@ -36,14 +42,18 @@ from gc_utils.studies.group_crosscoders.tied_beside_untied import (
 )
 
 __all__ = [
+    "ARM_METHODS",
     "Agreement",
     "BankRecovery",
     "Calibration",
     "Comparison",
     "HalfTurn",
+    "arm_problem",
+    "arm_scores",
     "block_shrinkage",
     "by_kind",
     "calibrate",
+    "chiral_names",
     "compare_half_turn",
     "compare_half_turn_of_files",
     "compare_tied",
@@ -55,9 +65,9 @@ __all__ = [
     "family_agreement",
     "layers_to_measure",
     "learn_bank",
-    "mean_scores",
     "measure_all_orbits",
     "measure_layers",
     "right_by_kind",
+    "run_arms",
     "with_columns",
 ]
