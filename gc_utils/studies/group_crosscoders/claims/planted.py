@@ -87,6 +87,8 @@ def planted_recovery(
     else:
         why = f"refined names {NAMED_BOUND} or more of all planted in "
         why += _arms(len(rows), failing["recovery"]) + f"; confidence off by {worst:.2f} at most"
+        silent = int(rows.confidence_error.isna().sum())
+        why += f", none stated in {silent} arm{'s' * (silent != 1)}" if silent else ""
     return Finding(GC4, value, verdict(holds, Evidence.KNOWN), why, evidence=Evidence.KNOWN)
 
 
