@@ -1,11 +1,11 @@
 """The symmetry of features: stabilisers, spectra, calibration."""
 
-from gc_utils.symmetry.calibration import SLACK, calibrated_report
+from gc_utils.symmetry.calibration import SLACK, SymmetryNull, calibrated_report
 from gc_utils.symmetry.elements import family_elements
 from gc_utils.symmetry.equivariance import Equivariance, equivariance, fitted_action, free_action
 from gc_utils.symmetry.latent_scaling import latent_scaling, refit_blocks
 from gc_utils.symmetry.noise_corrected import NoiseCorrected, noise_corrected
-from gc_utils.symmetry.null import SymmetryNull, null_features, unrelated_cut
+from gc_utils.symmetry.null import null_features, unrelated_cut
 from gc_utils.symmetry.report import clearest, stabilisers, symmetry_report
 from gc_utils.symmetry.spectra import (
     autocorrelation,

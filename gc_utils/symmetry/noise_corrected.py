@@ -13,7 +13,7 @@ has numerator and denominator free of `|e|²` in the mean.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import torch
@@ -40,12 +40,15 @@ class NoiseCorrected:
         low: lower end of the 95 % interval, `(m, |G|)`.
         high: upper end, `(m, |G|)`.
         pairs: of dictionaries that have the feature, int64 `(m,)`; 0 without a counterpart.
+        counterpart: mean over the replicates of the feature's counterparts, each transformed to lie
+            upon it and of norm 1, `(m, |G|, C)`; 0 without a counterpart.
     """
 
     rho: torch.Tensor
     low: torch.Tensor
     high: torch.Tensor
     pairs: torch.Tensor
+    counterpart: torch.Tensor = field(repr=False)
 
 
 def counterparts(
@@ -136,7 +139,7 @@ def noise_corrected(
     pairs = torch.zeros(m, dtype=torch.int64)
     for (x, has), (y, too) in combinations(found, 2):
         both = (has & too).cpu()
-        top += torch.where(both[:, None], _products(x, y, group), 0)
+        top += torch.where(both[:, None], products(x, y, group), 0)
         pairs += both
     # Two replicates may have a pair of counterparts that have nothing in common.
     there = (pairs > 0) & (top[:, 0] > 0)
@@ -144,7 +147,7 @@ def noise_corrected(
     scale = torch.where(there, top[:, 0], torch.nan)[:, None]
     rho = top / scale
     likeness = (scale[:, 0] / pairs.clamp_min(1)).clamp(max=1)
-    raw = [(_products(x, x, group), has.cpu()[:, None]) for x, has in found]
+    raw = [(products(x, x, group), has.cpu()[:, None]) for x, has in found]
     errors = [
         torch.where(has & too, (x - y) / (2 * likeness[:, None]), torch.nan)
         for (x, has), (y, too) in combinations(raw, 2)
@@ -155,11 +158,23 @@ def noise_corrected(
     rho = rho * fits.sum(1, keepdim=True) / torch.where(fits, rho, 0).sum(1, keepdim=True)
     rho[:, 0] = torch.where(there, 1.0, torch.nan)
     half[:, 0] = torch.where(there, 0.0, torch.nan)
-    return NoiseCorrected(rho, rho - half, rho + half, pairs)
+    others = sum((x for x, _ in found[1:]), torch.zeros_like(own))
+    others = others / sum(has.long() for _, has in found).clamp_min(2).sub(1)[:, None, None]
+    others = others * there.to(others.device)[:, None, None]
+    return NoiseCorrected(rho, rho - half, rho + half, pairs, others)
 
 
-def _products(x: torch.Tensor, y: torch.Tensor, group: Group) -> torch.Tensor:
-    """`<x_i, R_h y_i>`, mean over `h` and its inverse, float64 `(m, |G|)`."""
+def products(x: torch.Tensor, y: torch.Tensor, group: Group) -> torch.Tensor:
+    """`<x_i, R_h y_i>`, mean over `h` and its inverse.
+
+    Args:
+        x: blocks `(m, |G|, C)`.
+        y: others of the same shape.
+        group: the group.
+
+    Returns:
+        Float64 `(m, |G|)`.
+    """
     table = group.table.to(x.device)
     found = [torch.zeros(0, group.order, dtype=torch.float64, device=x.device)]
     for some, others in zip(x.split(FEATURES_AT_ONCE), y.split(FEATURES_AT_ONCE), strict=True):
