@@ -101,8 +101,9 @@ def recovery_by_arm(table: pd.DataFrame, methods: Mapping[str, str], bound: floa
         ax.set_title(title)
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
+        ax.set_xlabel("share of all planted features")
     axes[0].set_yticklabels(arms)
-    figure.supxlabel("share of all planted features (bars: 95 % intervals over seeds)", fontsize=9)
+    axes[1].set_title("found and rightly named (bars: 95 % intervals)")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

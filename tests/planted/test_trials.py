@@ -84,7 +84,7 @@ def test_replicates_have_the_dictionary_and_other_samples():
 def test_a_trial_with_replicates_says_how_features_are_named(monkeypatch):
     def truth(problem, seen, held_out):
         noise = torch.randn(seen.V.shape, generator=torch.Generator().manual_seed(problem.seed))
-        return Found(seen.V + 0.1 * noise)
+        return Found(seen.V + 0.04 * noise)
 
     monkeypatch.setitem(METHODS, "PCA", truth)
     problem = replace(TINY, channels=24, families="C1:4 D1:3 C2:3", chiral_power=0.15, replicates=1)
