@@ -15,7 +15,13 @@ from gc_utils.figures.parts import (
     radial_floor,
     thumbnails,
 )
-from gc_utils.figures.planted import calibration, planted_profiles, recovery_curves, recovery_scores
+from gc_utils.figures.planted import (
+    calibration,
+    planted_profiles,
+    recovery_by_arm,
+    recovery_curves,
+    recovery_scores,
+)
 from gc_utils.figures.saving import caption, save_figure
 from gc_utils.figures.style import GREY, OKABE_ITO, PALE, style, styled
 from gc_utils.figures.symmetry import half_turn, irrep_spectra, stabiliser_counts, stabiliser_table
@@ -57,6 +63,7 @@ __all__ = [
     "polar_axes",
     "polar_profile",
     "radial_floor",
+    "recovery_by_arm",
     "recovery_curves",
     "recovery_scores",
     "reproducibility",

@@ -17,6 +17,7 @@ RECOVERY = {
     "cosine_max": "cosine",
     "cosine_one_to_one": "cosine, one to one",
     "recall": "features found",
+    "found_and_named": "found and rightly named",
     "precision": "learned features that are planted",
     "template": "template cosine",
     "stabiliser_exact": "stabiliser right",
@@ -62,6 +63,49 @@ def recovery_scores(table: pd.DataFrame, scores: Sequence[str]) -> Figure:
     for ax in figure.axes:
         ax.set_xlim(-0.05, 1.05)
     figure.supxlabel("score (small dots: seeds; 1 is best)", fontsize=9)
+    return figure
+
+
+@styled
+def recovery_by_arm(table: pd.DataFrame, methods: Mapping[str, str], bound: float) -> Figure:
+    """What is found, and found and rightly named, of all planted features: rows are kinds of data.
+
+    Args:
+        table: One row a trial, with the columns `arm`, `method`, `recall` and `found_and_named`.
+        methods: The methods to draw, and what each is called in the legend.
+        bound: Where to draw a line: the least share that counts as recovery.
+
+    Returns:
+        Two panels side by side, a mark a method with its bootstrap interval over seeds.
+    """
+    panels = {"recall": "features found", "found_and_named": "found and rightly named"}
+    found = summary(table, ["arm", "method"], list(panels))
+    arms = list(dict.fromkeys(found.arm))
+    figure, axes = plt.subplots(
+        1, 2, figsize=(8.2, 0.9 + 0.62 * len(arms)), sharey=True, layout="constrained"
+    )
+    for ax, (score, title) in zip(axes, panels.items(), strict=True):
+        for i, (method, label) in enumerate(methods.items()):
+            rows = found[found.method == method]
+            y = [arms.index(a) + 0.14 * (i - (len(methods) - 1) / 2) for a in rows.arm]
+            error = [
+                (rows[score] - rows[f"{score}_low"]).clip(lower=0),
+                (rows[f"{score}_high"] - rows[score]).clip(lower=0),
+            ]
+            look = {"color": _SERIES[i % len(_SERIES)], "fmt": "osD^vP"[i % 6], "clip_on": False}
+            ax.errorbar(rows[score], y, xerr=error, ms=5, elinewidth=1.2, label=label, **look)
+        for edge in range(len(arms) - 1):
+            ax.axhline(edge + 0.5, color="0.85", lw=0.8)
+        ax.axvline(bound, color="0.5", lw=1, ls=":")
+        ax.set(xlim=(-0.02, 1.02), ylim=(len(arms) - 0.5, -0.5), yticks=range(len(arms)))
+        ax.set_title(title)
+        ax.grid(axis="x")
+        ax.tick_params(axis="y", length=0)
+        ax.set_xlabel("share of all planted features")
+    axes[0].set_yticklabels(arms)
+    axes[1].set_title("found and rightly named (bars: 95 % intervals)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 

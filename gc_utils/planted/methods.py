@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -14,12 +15,12 @@ from sklearn.decomposition import PCA, MiniBatchNMF
 from gc_utils.crosscoder.block_sparse import BlockCrosscoder
 from gc_utils.crosscoder.metrics import evaluate, fvu
 from gc_utils.crosscoder.refinement import RefineConfig, refine
-from gc_utils.crosscoder.tied import TiedCrosscoder
+from gc_utils.crosscoder.tied import TiedCrosscoder, parse_families
 from gc_utils.crosscoder.training import TrainConfig, train, views_for
 from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import choose
 from gc_utils.families.regression import blocks_by_regression
-from gc_utils.groups import translate
+from gc_utils.groups import group, translate
 from gc_utils.planted.orbits import (
     PlantedOrbits,
     families_of_each,
@@ -39,9 +40,14 @@ class Problem:
     """A planted problem, and how much a method may spend on it.
 
     Attributes:
-        group, channels, families, samples, l0, noise, break_equivariance: see `planted_orbits`.
+        group, channels, families, samples, l0, noise, break_equivariance, norm_spread, correlation,
+            family_correlation, tail, orientations, chiral_power, dictionary_seed: see
+            `planted_orbits`; families may also be a text, `"C1:3 D1:2"`.
+        replicates: more dictionaries that are trained on other samples of the same planted one, for
+            names by the noise-corrected autocorrelation.
         held_out: samples to score on.
-        dictionary: how many times the planted features a dictionary may have (families, if tied).
+        dictionary: how many times the planted features and their absent translates a dictionary may
+            have (families, if tied).
         steps, batch_size, lr, first_k, k_fall: of training, see `TrainConfig`.
         passes: of refining, see `refine`.
         control: a name from `CONTROLS`: what has been done to the data.
@@ -50,7 +56,7 @@ class Problem:
 
     group: str = "D8"
     channels: int = 32
-    families: int = 3
+    families: int | str = 3
     samples: int = 2000
     l0: float = 6.0
     noise: float = 0.05
@@ -65,18 +71,48 @@ class Problem:
     passes: int = 6
     control: str = ""
     seed: int = 0
+    norm_spread: float = 0.0
+    correlation: float = 0.0
+    family_correlation: float = 0.0
+    tail: float = 0.0
+    orientations: float = 1.0
+    chiral_power: float = 0.0
+    dictionary_seed: int | None = None
+    replicates: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many families there are of each stabiliser."""
+        if isinstance(self.families, str):
+            return dict(Counter(parse_families(self.families)))
+        return families_of_each(group(self.group), self.families)
+
+    def others(self) -> list[Problem]:
+        """Problems with the same dictionary and other samples, one a replicate."""
+        dictionary = self.seed if self.dictionary_seed is None else self.dictionary_seed
+        return [
+            replace(self, seed=self.seed + 1000 * r, dictionary_seed=dictionary, replicates=0)
+            for r in range(1, self.replicates + 1)
+        ]
 
     def draw(self) -> tuple[PlantedOrbits, PlantedOrbits]:
         """Training and held-out samples."""
         planted = planted_orbits(
             self.group,
             self.channels,
-            self.families,
+            self.counts,
             self.samples + self.held_out,
             self.l0,
             self.noise,
             self.break_equivariance,
             self.seed,
+            dictionary_seed=self.dictionary_seed,
+            norm_spread=self.norm_spread,
+            correlation=self.correlation,
+            family_correlation=self.family_correlation,
+            tail=self.tail,
+            orientations=self.orientations,
+            chiral_power=self.chiral_power,
         )
         change = CONTROLS[choose(self.control, CONTROLS, "control")]
         return (change(planted, self.seed) if change else planted).split(self.held_out)
@@ -121,7 +157,8 @@ def _config(problem: Problem, **changes) -> TrainConfig:
 
 
 def _features(problem: Problem, seen: PlantedOrbits) -> int:
-    return round(problem.dictionary * len(seen.V))
+    """Of a dictionary: translation brings in the orientations that were not planted, too."""
+    return round(problem.dictionary * (len(seen.V) + len(seen.absent)))
 
 
 def _trained(coder, problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits, **changes):
@@ -163,22 +200,26 @@ def _crosscoder(encode_from: str, moved: bool = True) -> Callable[..., Found]:
     return method
 
 
-def _refined(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
+def _refined(encode_from: str) -> Callable[..., Found]:
     """The crosscoder, its dictionary refined; half as many steps for the encoder after that."""
-    coder = _untrained(problem, seen, "orbit")
-    rows = np.arange(len(seen.A))
-    train(coder, seen.A, rows, held_out.A, _config(problem), progress=False)
-    again = _config(
-        problem, steps=max(1, problem.steps // 2), lr=min(problem.lr, 1e-3), first_k=2.0
-    )
-    config = RefineConfig(passes=problem.passes, encoder=again)
-    refine(coder, seen.A, rows, held_out.A, config, progress=False)
-    return _judged(coder, held_out)[1]
+
+    def method(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
+        coder = _untrained(problem, seen, encode_from)
+        rows = np.arange(len(seen.A))
+        train(coder, seen.A, rows, held_out.A, _config(problem), progress=False)
+        steps, lr = max(1, problem.steps // 2), min(problem.lr, 1e-3)
+        again = _config(problem, steps=steps, lr=lr, first_k=2.0)
+        together = max(1, problem.steps * 8 // 100)
+        config = RefineConfig(passes=problem.passes, encoder=again, together=together)
+        refine(coder, seen.A, rows, held_out.A, config, progress=False)
+        return _judged(coder, held_out)[1]
+
+    return method
 
 
 def _tied(encode_from: str) -> Callable[..., Found]:
     def method(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
-        planted = sum(families_of_each(seen.group, problem.families).values())  # a control has none
+        planted = sum(problem.counts.values())  # a control has none
         families = max(2, round(problem.dictionary * planted))
         # All copies of a template have to fire for an invariant feature before it can merge them:
         # a few families that are invariant from the start cost one feature each.
@@ -292,9 +333,10 @@ def _nmf(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Foun
 
 METHODS: dict[str, Callable[[Problem, PlantedOrbits, PlantedOrbits], Found]] = {
     "crosscoder": _crosscoder("orbit"),
-    "crosscoder, refined": _refined,
+    "crosscoder, refined": _refined("orbit"),
     "crosscoder, no translation": _crosscoder("orbit", moved=False),
     "crosscoder, identity encoder": _crosscoder("identity"),
+    "refined, identity encoder": _refined("identity"),
     "tied crosscoder": _tied("orbit"),
     "tied, identity encoder": _tied("identity"),
     "SAE, regressed blocks": _regressed,

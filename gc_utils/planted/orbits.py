@@ -8,6 +8,12 @@ families' features, with noise:
     A[n] = Σ_i f[n, i] V_i + noise
 
 and have what every set of orbits has: with `A` also `R_h A` is as likely.
+
+Data of a real network are less tidy, and each way in which they are is a setting: families that
+differ in norm (`norm_spread`), features that are on together (`correlation`,
+`family_correlation`), codes that are now and then very large (`tail`), orbits of which only some
+orientations occur (`orientations`; then `R_h A` is no longer as likely), and templates that are
+symmetric but for a part of their power (`chiral_power`).
 """
 
 from __future__ import annotations
@@ -39,14 +45,22 @@ class PlantedOrbits:
 
     Attributes:
         group: the group.
-        V: transform blocks of all features, `(m, |G|, C)`, of norm `√|G|`.
+        V: transform blocks of all features, `(m, |G|, C)`, of norm `√|G|` times the family's.
         codes: `(N, m)`.
         A: orbit activations `(N, |G|, C)`, float32.
         family: of every feature, int `(m,)`.
-        stabilisers: of every feature, its name (`"D1@45"`).
+        stabilisers: of every feature, its name (`"D1@45"`): the largest subgroup on which the
+            feature, before `break_equivariance`, has `ρ ≥ 0.9` (`NEARLY`). Without `chiral_power`
+            that is the stabiliser that was asked for, on which `ρ = 1`.
         axes: `axis_degrees` of these, float64 `(m,)`.
-        kinds: stabiliser of every family's template up to conjugacy (`"D1"`), one a family.
+        kinds: stabiliser of every family's template up to conjugacy (`"D1"`), one a family: the one
+            asked for, which with `chiral_power` is that of its symmetric part.
         noise: the noise's share of all variance.
+        symmetric_parts: of every feature, the stabiliser of its symmetric part. With `chiral_power`
+            this is *not* the feature's own, but what it is called if its chiral part is missed.
+        absent: blocks of the features that `orientations` left out, `(m', |G|, C)`: they are in no
+            sample, but in the samples' translates.
+        absent_stabilisers: the names of theirs.
     """
 
     group: Group
@@ -58,6 +72,9 @@ class PlantedOrbits:
     axes: torch.Tensor = field(repr=False)
     kinds: tuple[str, ...]
     noise: float
+    symmetric_parts: tuple[str, ...] = field(repr=False)
+    absent: torch.Tensor = field(repr=False)
+    absent_stabilisers: tuple[str, ...] = field(repr=False)
 
     @property
     def templates(self) -> torch.Tensor:
@@ -88,6 +105,11 @@ def planted_orbits(
     amplitudes: tuple[float, float] = (0.5, 1.5),
     correlation: float = 0.0,
     dictionary_seed: int | None = None,
+    family_correlation: float = 0.0,
+    norm_spread: float = 0.0,
+    tail: float = 0.0,
+    orientations: float = 1.0,
+    chiral_power: float = 0.0,
 ) -> PlantedOrbits:
     """Draw a dictionary of known symmetry, and orbits made of it.
 
@@ -108,6 +130,17 @@ def planted_orbits(
         correlation: of the Gaussian variables behind which features are on, among families that
             belong together (eight to a set) at the same element; 0 makes all features independent.
         dictionary_seed: of the dictionary alone, if it is to be the same for other samples.
+        family_correlation: the same among all features of a family; 1 at most with `correlation`.
+        norm_spread: standard deviation of the logarithm of the families' norms, which are
+            log-normal with a mean square of 1; all features of a family have the same norm.
+        tail: standard deviation of the logarithm of codes that are on: they are log-normal with the
+            mean of `amplitudes`, in place of uniform; 0 leaves them uniform.
+        orientations: share of each family's features that are planted, at least one of them, drawn
+            at random; the others are `absent`.
+        chiral_power: share of a symmetric template's power that changes under its stabiliser: the
+            template is `√(1 - p) S + √p X`, where `S` has the stabiliser asked for and `X`, as
+            smooth, has no part with it. On one mirror or a half turn `ρ = 1 - 2p`. A template that
+            was to be symmetric then has as many distinct translates as one that was not.
 
     Raises:
         UserError: a stabiliser that the group does not have, or numbers that make no sense.
@@ -121,38 +154,67 @@ def planted_orbits(
     for name, value, least in (("channels", channels, 1), ("samples", samples, 1)):
         if value < least:
             raise UserError(f"{name} = {value}: expected {least} or more.")
-    for name, value in (("noise", noise), ("break_equivariance", break_equivariance)):
+    not_negative = {"noise": noise, "break_equivariance": break_equivariance}
+    for name, value in (not_negative | {"norm_spread": norm_spread, "tail": tail}).items():
         if not value >= 0:
             raise UserError(f"{name} = {value}: expected 0 or more.")
-    if not 0 <= correlation < 1:
-        raise UserError(f"correlation = {correlation}: expected 0 or more, and less than 1.")
+    shares = {"correlation": correlation, "family_correlation": family_correlation}
+    for name, value in (shares | {"chiral_power": chiral_power}).items():
+        if not 0 <= value < 1:
+            raise UserError(f"{name} = {value}: expected 0 or more, and less than 1.")
+    if not correlation + family_correlation < 1:
+        raise UserError(
+            f"correlation + family_correlation = {correlation + family_correlation}: expected less "
+            "than 1, of which what is left makes features differ."
+        )
+    if not 0 < orientations <= 1:
+        raise UserError(f"orientations = {orientations}: expected more than 0, and 1 at most.")
     if not 0 < amplitudes[0] <= amplitudes[1]:
         raise UserError(f"amplitudes = {amplitudes}: expected 0 < lowest ≤ highest.")
     of_dictionary = seed if dictionary_seed is None else dictionary_seed
     rng = np.random.default_rng((1, of_dictionary))
     chosen = _stabilisers(g, families, rng)
+    # Draws of their own, so that a setting that is not used changes nothing.
+    norms = np.exp(norm_spread * np.random.default_rng((3, of_dictionary)).normal(size=len(chosen)))
+    norms *= np.exp(-(norm_spread**2))
+    which = np.random.default_rng((4, of_dictionary))
 
-    V, family, owner, moved_by = [], [], [], []
-    for k, stabiliser in enumerate(chosen):
-        template = draw_template(g, channels, stabiliser, rng)
-        for h, conjugate in _translates(g, stabiliser):
+    V, family, named, symmetric, moved_by, planted = [], [], [], [], [], []
+    for k, part in enumerate(chosen):
+        template, exact, name = draw_template(g, channels, part, rng), part, part
+        if chiral_power and part.order > 1:
+            template = _with_chiral_part(template, g, part, chiral_power, rng)
+            exact, name = _own_stabilisers(template, g)
+        cosets = g.cosets(exact)
+        kept = which.permutation(len(cosets)) < max(1, round(orientations * len(cosets)))
+        for h in cosets:
             block = template[g.right(h).numpy()]
             if break_equivariance:
                 block = block + break_equivariance * _unit(_smooth(g, channels, rng, FREQUENCIES))
-            V.append(_unit(block))
+            V.append(norms[k] * _unit(block))
             family.append(k)
-            owner.append(conjugate)
+            named.append(_conjugate(g, name, h))
+            symmetric.append(_conjugate(g, part, h))
             moved_by.append(h)
+        planted.extend(kept)
     V = torch.from_numpy(np.stack(V)).float()
+    planted = np.array(planted)
+    absent, V = V[~planted], V[planted]
+    absent_named = [s for s, here in zip(named, planted, strict=True) if not here]
+    named = [s for s, here in zip(named, planted, strict=True) if here]
+    symmetric = [s for s, here in zip(symmetric, planted, strict=True) if here]
+    family, moved_by = np.array(family)[planted], np.array(moved_by)[planted]
     codes = _codes(
         samples,
-        np.array(family),
-        np.array(moved_by),
+        family,
+        moved_by,
         l0,
         amplitudes,
         correlation,
         g.order,
         np.random.default_rng((2, seed)),
+        family_correlation,
+        tail,
     )
     A = (codes @ V.flatten(1)).view(samples, g.order, channels)
     signal = float((A - A.mean(0)).square().mean())
@@ -163,11 +225,14 @@ def planted_orbits(
         V=V,
         codes=codes,
         A=A,
-        family=torch.tensor(family),
-        stabilisers=tuple(s.name for s in owner),
-        axes=torch.tensor([s.axis_degrees for s in owner], dtype=torch.float64),
+        family=torch.from_numpy(family),
+        stabilisers=tuple(s.name for s in named),
+        axes=torch.tensor([s.axis_degrees for s in named], dtype=torch.float64),
         kinds=tuple(s.name.split("@")[0] for s in chosen),
         noise=noise / (1 + noise),
+        symmetric_parts=tuple(s.name for s in symmetric),
+        absent=absent,
+        absent_stabilisers=tuple(s.name for s in absent_named),
     )
 
 
@@ -199,6 +264,21 @@ def draw_template(
         f"no template of {g.name} with {channels} channels has exactly the symmetry "
         f"{stabiliser.name}: give it more channels, or choose another stabiliser."
     )
+
+
+def _with_chiral_part(
+    T: np.ndarray, g: Group, stabiliser: Subgroup, power: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A symmetric template with a share `power` of a part in which nothing has its symmetry."""
+    whole = _smooth(g, T.shape[1], rng, FREQUENCIES)
+    chiral = whole - whole[g.table.numpy()[:, list(stabiliser.elements)]].mean(1)
+    return (1 - power) ** 0.5 * T + power**0.5 * _unit(chiral)
+
+
+def _own_stabilisers(T: np.ndarray, g: Group) -> list[Subgroup]:
+    """The largest subgroups under which a template does not, and hardly, change (`NEARLY`)."""
+    blocks = torch.from_numpy(T)[None]
+    return [stabilisers(blocks, g, least)[0] for least in (1 - 1e-6, NEARLY)]
 
 
 def _unit(T: np.ndarray) -> np.ndarray:
@@ -265,15 +345,10 @@ def _stabilisers(
     return chosen
 
 
-def _translates(g: Group, stabiliser: Subgroup) -> list[tuple[int, Subgroup]]:
-    """An element `h` for every feature of a family, and the stabiliser `h·S·h⁻¹` of `R_h T`."""
-    by_elements = {frozenset(s.elements): s for s in g.subgroups()}
-    found = []
-    for h in g.cosets(stabiliser):
-        back = int(g.inverse[h])
-        conjugate = {int(g.table[g.table[h, s], back]) for s in stabiliser.elements}
-        found.append((h, by_elements[frozenset(conjugate)]))
-    return found
+def _conjugate(g: Group, stabiliser: Subgroup, h: int) -> Subgroup:
+    """The stabiliser `h·S·h⁻¹` of `R_h T`."""
+    subgroups = g.subgroups()
+    return subgroups[int(g.conjugates[h, subgroups.index(stabiliser)])]
 
 
 def _codes(
@@ -285,6 +360,8 @@ def _codes(
     correlation: float,
     order: int,
     rng: np.random.Generator,
+    family_correlation: float,
+    tail: float,
 ) -> torch.Tensor:
     """Non-negative codes `(N, m)`, `l0` of them on in the mean and one at least."""
     from scipy.stats import norm
@@ -293,15 +370,25 @@ def _codes(
     if not 0 < l0 <= m:
         raise UserError(f"l0 = {l0} active features of {m}: expected 0 < l0 ≤ {m}.")
     z = rng.standard_normal((samples, m))
+    own = 1 - correlation - family_correlation
+    shared = 0.0
     if correlation:
         # Families of a set share a variable at each element.
         sets = rng.permutation(family.max() + 1) // 8
-        shared = rng.standard_normal((samples, sets.max() + 1, order))
-        z = correlation**0.5 * shared[:, sets[family], moved_by] + (1 - correlation) ** 0.5 * z
+        drawn = rng.standard_normal((samples, sets.max() + 1, order))
+        shared = correlation**0.5 * drawn[:, sets[family], moved_by]
+    if family_correlation:
+        drawn = rng.standard_normal((samples, family.max() + 1))
+        shared = shared + family_correlation**0.5 * drawn[:, family]
+    z = shared + own**0.5 * z
     on = z > norm.isf(l0 / m)
     empty = np.flatnonzero(~on.any(1))
     on[empty, rng.integers(m, size=len(empty))] = True
-    return torch.from_numpy(np.where(on, rng.uniform(*amplitudes, size=on.shape), 0.0)).float()
+    if tail:
+        size = rng.lognormal(np.log(np.mean(amplitudes)) - tail**2 / 2, tail, on.shape)
+    else:
+        size = rng.uniform(*amplitudes, size=on.shape)
+    return torch.from_numpy(np.where(on, size, 0.0)).float()
 
 
 # Controls in which there is no symmetry to be found
@@ -343,6 +430,7 @@ def _remade(planted: PlantedOrbits, V: torch.Tensor, rng: torch.Generator) -> Pl
     """The same codes with other blocks, and the symmetry that these happen to have."""
     g = planted.group
     found = stabilisers(V, g, 0.999)  # blocks of an invariant feature are the same in any order
+    names = tuple(s.name for s in found)
     A = (planted.codes @ V.flatten(1)).view_as(planted.A)
     share = planted.noise / (1 - planted.noise)
     scale = (share * float((A - A.mean(0)).square().mean())) ** 0.5
@@ -350,7 +438,10 @@ def _remade(planted: PlantedOrbits, V: torch.Tensor, rng: torch.Generator) -> Pl
         planted,
         V=V,
         A=A + scale * torch.randn(A.shape, generator=rng),
-        stabilisers=tuple(s.name for s in found),
+        stabilisers=names,
+        symmetric_parts=names,
+        absent=V[:0],
+        absent_stabilisers=(),
         axes=torch.tensor([s.axis_degrees for s in found], dtype=torch.float64),
         family=torch.arange(len(V)),
         kinds=tuple(s.name.split("@")[0] for s in found),

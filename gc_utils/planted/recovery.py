@@ -38,7 +38,10 @@ class Recovery:
         cosine_one_to_one: the same under the best one-to-one assignment, features left over
             counting 0.
         recall: share of planted features with a learned one at 0.9 or more.
-        precision: share of learned features with a planted one at 0.9 or more.
+        precision: share of learned features with a planted one at 0.9 or more, or a translate of
+            one (`absent`), if orbits were planted incompletely.
+        found_and_named: share of *all* planted features that are found, as for `recall`, and whose
+            nearest learned feature is given their stabiliser, axis and all.
         template: mean orbit cosine of planted templates under the best assignment of learned
             families to planted ones.
         stabiliser_exact: share of matched features whose stabiliser has the right name, axis and
@@ -54,13 +57,15 @@ class Recovery:
         by_kind: `cosine_max` by the stabiliser of the planted family.
         nearest: for every planted feature, the nearest learned one and the cosine.
         learned: for every learned feature that counts, the stabiliser named, its `confidence`, and
-            whether it is `right`: that of the nearest planted feature, however near that is.
+            whether it is `right`: that of the nearest planted feature, or `absent` translate of
+            one, however near that is.
     """
 
     cosine_max: float
     cosine_one_to_one: float
     recall: float
     precision: float
+    found_and_named: float
     template: float
     stabiliser_exact: float
     stabiliser_kind: float
@@ -101,6 +106,7 @@ def recovery(
     families: Sequence[int] | None = None,
     codes: torch.Tensor | None = None,
     used: torch.Tensor | None = None,
+    replicates: Sequence[torch.Tensor] = (),
 ) -> Recovery:
     """Score a dictionary.
 
@@ -115,6 +121,8 @@ def recovery(
         codes: of the same samples, `(N, m')`.
         used: which learned features count, bool `(m',)`: those that ever fire; all that have a norm
             if not given.
+        replicates: blocks of dictionaries trained on other samples of the same planted dictionary,
+            for `calibrated_report`.
     """
     g = planted.group
     live = learned.flatten(1).norm(dim=1) > 0
@@ -133,7 +141,7 @@ def recovery(
     else:
         of_learned = np.asarray(families)[kept.numpy()]
     least = {} if families is None else {"siblings": False, "least": MERGED - SLACK}
-    report = calibrated_report(V, g, **least)
+    report = calibrated_report(V, g, replicates=replicates, **least)
     nearest = pd.DataFrame(
         {
             "planted": np.arange(len(near)),
@@ -155,13 +163,14 @@ def recovery(
     several = found.family.nunique() > 1  # one family is no clustering to judge
     right = (found.stabiliser == found.named).mean() if len(found) else 0.0
     kinds = found.stabiliser.map(_kind) == found.named.map(_kind)
-    stabiliser_of = np.array(planted.stabilisers, dtype=object)
+    everywhere = torch.cat([near, cosines(planted.absent, V)]) if len(planted.absent) else near
+    stabiliser_of = np.array(planted.stabilisers + planted.absent_stabilisers, dtype=object)
     judged = pd.DataFrame(
         {
             "named": report.stabiliser,
             "confidence": report.confidence,
-            "cosine": near.amax(0).numpy(),
-            "right": report.stabiliser.to_numpy() == stabiliser_of[near.argmax(0).numpy()],
+            "cosine": everywhere.amax(0).numpy(),
+            "right": report.stabiliser.to_numpy() == stabiliser_of[everywhere.argmax(0).numpy()],
         }
     )
     correlation = math.nan
@@ -173,7 +182,8 @@ def recovery(
         cosine_max=float(best.mean()),
         cosine_one_to_one=one_to_one,
         recall=float((best >= FOUND).float().mean()),
-        precision=float((near.amax(0) >= FOUND).float().mean()),
+        precision=float((judged.cosine >= FOUND).mean()),
+        found_and_named=float((found.stabiliser == found.named).sum() / len(near)),
         template=_templates(planted, V, of_learned),
         stabiliser_exact=float(right),
         stabiliser_kind=float(kinds.mean()) if len(found) else 0.0,

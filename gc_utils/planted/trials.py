@@ -14,17 +14,23 @@ from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from gc_utils.closure import code_digest
 from gc_utils.errors import choose
 from gc_utils.files import Ledger
 from gc_utils.parallel import side_by_side
-from gc_utils.planted.methods import METHODS, Problem
+from gc_utils.planted.methods import METHODS, Found, Problem
+from gc_utils.planted.names import compare_names, name_shares
 from gc_utils.planted.recovery import FOUND, cosines, oracle_fvu, recovery
 
 
 def trial(method: str, problem: Problem) -> dict[str, object]:
     """Let one method try one problem; a flat dict of settings and scores.
+
+    Where the problem asks for replicates, the method tries other samples of the same dictionary as
+    well: features are then named by the noise-corrected autocorrelation, and the scores hold what
+    they would be called without (`name_shares`).
 
     Raises:
         UserError: for an unknown method or control.
@@ -34,9 +40,7 @@ def trial(method: str, problem: Problem) -> dict[str, object]:
     started = time.perf_counter()
     found = METHODS[method](problem, seen, held_out)
     seconds = time.perf_counter() - started
-    used = None
-    if found.codes is not None:
-        used = (found.codes > 1e-6).any(0)
+    used = _used(found)
     row = {**_key(method, problem), "code": _code()}
     row |= {
         "fvu": found.fvu,
@@ -51,15 +55,36 @@ def trial(method: str, problem: Problem) -> dict[str, object]:
         row |= {"cosine_max": float(best.mean()), "recall": float((best >= FOUND).float().mean())}
         return row
     if used is not None and int(used.sum()) < 2:  # it has learned nothing
-        return row | {"cosine_max": 0.0, "recall": 0.0, "precision": 0.0, "stabiliser_exact": 0.0}
-    scores = recovery(held_out, found.V, families=found.families, codes=found.codes, used=used)
+        nothing = ("cosine_max", "recall", "precision", "found_and_named", "stabiliser_exact")
+        return row | dict.fromkeys(nothing, 0.0)
+    again = [_alive(METHODS[method](other, *other.draw())) for other in problem.others()]
+    again = [V for V in again if len(V) > 1]
+    scores = recovery(
+        *(held_out, found.V),
+        families=found.families,
+        codes=found.codes,
+        used=used,
+        replicates=again,
+    )
     if found.coherence is not None:
         row["coherence"] = float(found.coherence.nanmedian())
     row |= scores.scalars() | {f"kind {k}": v for k, v in scores.by_kind.items()}
     if found.families is None:  # a confidence for every name, and whether it is right
         row["stated"] = scores.learned.confidence.round(3).tolist()
         row["right"] = scores.learned.right.astype(int).tolist()
+    if again:
+        row |= name_shares(compare_names(held_out, _alive(found), again))
     return row
+
+
+def _used(found: Found) -> torch.Tensor | None:
+    """Which features ever fire, bool `(m',)`; None without codes."""
+    return None if found.codes is None else (found.codes > 1e-6).any(0)
+
+
+def _alive(found: Found) -> torch.Tensor:
+    used = _used(found)
+    return found.V if used is None else found.V[used]
 
 
 def run_trials(

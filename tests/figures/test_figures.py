@@ -324,6 +324,28 @@ def test_recovery_is_drawn_for_every_method_and_setting():
     assert {"cosine", "families (ARI)"} <= set(texts(dots))
 
 
+def test_arms_show_what_is_found_beside_what_is_named_too():
+    table = pd.DataFrame(
+        {
+            "arm": ["tidy", "tidy", "heavy tails"],
+            "method": ["ours", "ours", "theirs"],
+            "recall": [0.9, 0.7, 0.5],
+            "found_and_named": [0.6, 0.6, np.nan],
+        }
+    )
+    figure = figures.recovery_by_arm(table, {"ours": "our method", "theirs": "another"}, 0.9)
+    found, named = figure.axes
+    titles = [text for text in texts(figure) if text.startswith(("features found", "found and"))]
+    assert len(titles) == 2 and named.get_xlabel() == "share of all planted features"
+    assert {"tidy", "heavy tails"} <= set(texts(figure))
+    assert set(legend(figure)) == {"our method", "another"}
+    means = [line.get_xdata()[0] for box in found.containers for line in box.lines[:1]]
+    assert means == pytest.approx([0.8, 0.5])
+    assert [ax.lines[-1].get_xdata()[0] for ax in figure.axes] == [0.9, 0.9]
+    heights = [line.get_ydata()[0] for box in found.containers for line in box.lines[:1]]
+    assert abs(heights[0]) < 0.5 < heights[1] < 1.5
+
+
 def test_calibration_draws_what_was_stated_and_what_was_right():
     bins = {"ours": reliability([0.2, 0.2, 0.9, 0.9], [0, 1, 1, 1])}
     trend = pd.DataFrame(

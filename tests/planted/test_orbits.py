@@ -111,6 +111,103 @@ def test_the_dictionary_can_stay_while_samples_change():
     assert torch.equal(one.V, two.V) and not torch.equal(one.codes, two.codes)
 
 
+# Data that are less tidy
+
+
+def test_settings_that_are_not_used_change_nothing():
+    plain = planted_orbits("D4", 8, 2, samples=50, l0=2, correlation=0.5, seed=1)
+    # As it was before there were these settings.
+    assert plain.V[5, 3, :3].tolist() == pytest.approx([0.0266226, -0.5042394, 0.3141280], abs=1e-6)
+    assert plain.codes[:3].nonzero().tolist() == [[0, 30], [1, 13], [2, 27], [2, 31]]
+    assert float(plain.codes.sum()) == pytest.approx(96.258873, abs=1e-4)
+    assert plain.A[2, 1, :3].tolist() == pytest.approx(
+        [-0.3370387, -0.1067739, 0.0737396], abs=1e-5
+    )
+    assert plain.stabilisers[16:20] == ("D1@0", "D1@90", "D1@0", "D1@90")
+    off = {"family_correlation": 0, "norm_spread": 0, "tail": 0, "orientations": 1}
+    same = planted_orbits(
+        "D4", 8, 2, samples=50, l0=2, correlation=0.5, seed=1, chiral_power=0, **off
+    )
+    assert all(torch.equal(getattr(plain, x), getattr(same, x)) for x in ("V", "codes", "A"))
+    assert plain.symmetric_parts == plain.stabilisers
+    assert not len(plain.absent) and not plain.absent_stabilisers
+
+
+def untidy(**settings):
+    return planted_orbits("D8", 32, {"C1": 2, "D1": 2, "C2": 2}, samples=4000, l0=4, **settings)
+
+
+def test_families_differ_in_norm_and_their_features_do_not():
+    even, uneven = untidy(), untidy(norm_spread=0.5)
+    norms = uneven.V.flatten(1).norm(dim=1) / 4
+    assert torch.allclose(even.V * norms[:, None, None], uneven.V, atol=1e-5)
+    of_family = [norms[uneven.family == k] for k in range(6)]
+    assert all(float(x.max() - x.min()) < 1e-5 for x in of_family)
+    assert len({round(float(x[0]), 3) for x in of_family}) == 6
+    many = planted_orbits("C1", 4, {"C1": 4000}, samples=1, l0=1, norm_spread=0.5)
+    norms = many.V.flatten(1).norm(dim=1)
+    assert float(norms.square().mean()) == pytest.approx(1, rel=0.1)
+    assert float(norms.log().std()) == pytest.approx(0.5, rel=0.05)
+
+
+def test_heavy_tails_keep_the_mean_and_what_is_on():
+    even, heavy = untidy(), untidy(tail=1.0)
+    assert torch.equal(even.codes > 0, heavy.codes > 0)
+    on = heavy.codes[heavy.codes > 0]
+    assert float(on.mean()) == pytest.approx(1.0, rel=0.05)
+    assert float(on.log().std()) == pytest.approx(1.0, rel=0.05) and float(on.max()) > 5
+
+
+def test_features_of_a_family_fire_together():
+    def excess(share):
+        planted = untidy(family_correlation=share)
+        on = (planted.codes > 0).float()
+        assert float(on.sum(1).mean()) == pytest.approx(4, rel=0.15)
+        ratio = (on.T @ on) / len(on) / (on.mean(0)[:, None] * on.mean(0))
+        same = planted.family[:, None] == planted.family
+        return float(ratio[same.fill_diagonal_(False)].mean()), float(ratio[~same].mean())
+
+    assert max(excess(0.0)) < 1.3
+    inside, outside = excess(0.7)
+    assert inside > 4 and outside < 1.5
+
+
+def test_of_incomplete_orbits_the_others_are_absent():
+    whole, half = untidy(), untidy(orientations=0.5)
+    assert len(half.V) == len(half.absent) == len(whole.V) // 2
+    together = torch.cat([half.V, half.absent])
+    index = cosines(whole.V, together).argmax(1)
+    assert sorted(index.tolist()) == list(range(len(whole.V)))
+    assert torch.allclose(together[index], whole.V, atol=1e-6)
+    names = half.stabilisers + half.absent_stabilisers
+    assert [names[i] for i in index] == list(whole.stabilisers)
+    few = planted_orbits("D4", 16, {"C1": 1, "G": 2}, samples=1, l0=1, orientations=0.1)
+    assert few.family.tolist() == [0, 1, 2]
+
+
+def test_a_chiral_part_takes_the_name_and_leaves_it_to_the_symmetric_part():
+    g = group("D8")
+    planted = untidy(chiral_power=0.15)
+    assert len(planted.V) == 6 * g.order and set(planted.stabilisers) == {"C1"}
+    assert planted.kinds == ("C1", "C1", "D1", "D1", "C2", "C2")
+    rho = autocorrelation(planted.V, g)
+    by_name = {s.name: s for s in g.subgroups()}
+    for i, part in enumerate(planted.symmetric_parts):
+        inside = [e for e in by_name[part].elements if e]
+        assert torch.allclose(rho[i, inside], torch.tensor(0.7, dtype=rho.dtype), atol=1e-4)
+        assert part.split("@")[0] == planted.kinds[planted.family[i]]
+    # What hardly changes keeps the name, but the translates are two.
+    nearly = untidy(chiral_power=0.02)
+    assert nearly.stabilisers == nearly.symmetric_parts and len(nearly.V) == len(planted.V)
+    # The symmetric part is what the two have in common.
+    V, part = planted.V[2 * g.order :], planted.symmetric_parts[2 * g.order :]
+    inside = [list(by_name[p].elements) for p in part]
+    merged = torch.stack([v[g.table[:, e]].mean(1) for v, e in zip(V, inside, strict=True)])
+    power = merged.square().sum((1, 2)) / V.square().sum((1, 2))
+    assert torch.allclose(power, torch.tensor(0.85), atol=1e-4)
+    assert list(symmetry_report(merged, g, 0.95).stabiliser) == list(part)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -122,6 +219,11 @@ def test_the_dictionary_can_stay_while_samples_change():
         ({"l0": 0}, "l0 = 0 active features"),
         ({"noise": -1}, "noise = -1"),
         ({"correlation": 1}, "correlation = 1"),
+        ({"correlation": 0.5, "family_correlation": 0.5}, "correlation \\+ family_correlation = 1"),
+        ({"norm_spread": -1}, "norm_spread = -1"),
+        ({"tail": float("nan")}, "tail = nan"),
+        ({"orientations": 0}, "orientations = 0"),
+        ({"chiral_power": 1}, "chiral_power = 1"),
         ({"amplitudes": (0, 1)}, "amplitudes"),
     ],
 )
@@ -195,6 +297,28 @@ def test_families_and_stabilisers_are_judged(truth):
     assert own.stabiliser_exact == own.stabiliser_kind == 1 and np.isnan(own.confidence)
     blind = recovery(truth, truth.V[:, truth.group.right(1)].roll(1, 0))
     assert len(blind.learned) == len(truth.V) and blind.learned.right.mean() > 0.9
+
+
+def test_found_and_named_is_of_all_that_was_planted(truth):
+    known = torch.tensor([s != "C1" for s in truth.stabilisers])
+    found = recovery(truth, truth.V[~known])  # those without symmetry only
+    share = pytest.approx(float((~known).float().mean()))
+    assert found.recall == share and found.found_and_named == share
+    assert found.stabiliser_exact == 1
+    # Mirrored and merged with its mirror image, a chiral feature is still found, but has a name.
+    g = truth.group
+    near = [1.0 * v + 0.6 * v[g.right(g.n)] for v in truth.V[~known]]
+    merged = recovery(truth, torch.stack(near))
+    named = merged.nearest[merged.nearest.cosine >= 0.9]
+    wrong = int((named.named != named.stabiliser).sum())
+    assert merged.found_and_named == pytest.approx(merged.recall - wrong / len(truth.V))
+
+
+def test_orientations_that_were_not_planted_are_no_mistake():
+    half = planted_orbits("D8", 32, {"C1": 2, "D1": 3}, samples=1, l0=1, orientations=0.5, seed=2)
+    found = recovery(half, torch.cat([half.V, half.absent]))
+    assert found.recall == found.precision == found.found_and_named == 1
+    assert found.learned.right.all()
 
 
 def test_axis_error_is_the_angle_between_nearest_mirrors():

@@ -1,12 +1,13 @@
 """Every method can be asked, trials are kept, and those that should find the truth do."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from gc_utils.errors import UserError
-from gc_utils.planted import METHODS, Problem, grid, run_trials, trial, trials
+from gc_utils.planted import METHODS, Problem, grid, planted_orbits, run_trials, trial, trials
 from gc_utils.planted.methods import Found
 
 TINY = Problem(
@@ -52,6 +53,48 @@ def test_trials_are_kept_and_not_repeated(tmp_path, monkeypatch):
     monkeypatch.setattr(trials, "_code", lambda: "another")
     with pytest.raises(TypeError, match="NoneType"):  # all to be computed again
         run_trials(path, wanted, progress=False)
+
+
+def test_problems_pass_on_what_is_planted():
+    problem = replace(
+        TINY, families="C1:2 D1:1", norm_spread=0.5, tail=1.0, orientations=0.5, correlation=0.2,
+        family_correlation=0.3, chiral_power=0.15, seed=4,
+    )  # fmt: skip
+    assert problem.counts == {"C1": 2, "D1": 1}
+    seen, held_out = problem.draw()
+    direct = planted_orbits(
+        "D4", 16, {"C1": 2, "D1": 1}, 400, 2, 0.05, 0.0, 4, norm_spread=0.5, tail=1.0,
+        orientations=0.5, correlation=0.2, family_correlation=0.3, chiral_power=0.15,
+    )  # fmt: skip
+    assert torch.equal(torch.cat([seen.A, held_out.A]), direct.A)
+    with pytest.raises(UserError, match="expected a number"):
+        replace(TINY, families="C1").draw()
+
+
+def test_replicates_have_the_dictionary_and_other_samples():
+    problem = replace(TINY, replicates=2, seed=3)
+    others = problem.others()
+    assert [p.replicates for p in others] == [0, 0]
+    drawn = [p.draw()[0] for p in (problem, *others)]
+    assert all(torch.equal(drawn[0].V, each.V) for each in drawn)
+    codes = [each.codes for each in drawn]
+    assert not any(torch.equal(codes[i], codes[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_a_trial_with_replicates_says_how_features_are_named(monkeypatch):
+    def truth(problem, seen, held_out):
+        noise = torch.randn(seen.V.shape, generator=torch.Generator().manual_seed(problem.seed))
+        return Found(seen.V + 0.04 * noise)
+
+    monkeypatch.setitem(METHODS, "PCA", truth)
+    problem = replace(TINY, channels=24, families="C1:4 D1:3 C2:3", chiral_power=0.15, replicates=1)
+    row = trial("PCA", problem)
+    assert row["recall"] == 1 and row["rho_true"] == pytest.approx(0.7, abs=1e-3)
+    assert row["rho_corrected"] == pytest.approx(0.7, abs=0.05)
+    assert row["raw_true"] + row["raw_part"] + row["raw_other"] == pytest.approx(1)
+    plain = trial("PCA", replace(problem, replicates=0))
+    assert "raw_true" not in plain
+    assert row["found_and_named_raw"] == plain["found_and_named"]
 
 
 def test_a_method_that_learned_nothing_scores_nothing(monkeypatch):

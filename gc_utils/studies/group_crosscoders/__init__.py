@@ -12,7 +12,6 @@ from gc_utils.studies.group_crosscoders.ground_truth import (
     by_kind,
     calibrate,
     control_scores,
-    mean_scores,
     with_columns,
 )
 from gc_utils.studies.group_crosscoders.half_turn import (
@@ -27,6 +26,13 @@ from gc_utils.studies.group_crosscoders.layer_equivariance import (
     measure_all_orbits,
     measure_layers,
 )
+from gc_utils.studies.group_crosscoders.planted_arms import (
+    ARM_METHODS,
+    arm_problem,
+    arm_scores,
+    chiral_names,
+    run_arms,
+)
 from gc_utils.studies.group_crosscoders.shrinkage import block_shrinkage
 from gc_utils.studies.group_crosscoders.tied_beside_untied import (
     Agreement,
@@ -37,14 +43,18 @@ from gc_utils.studies.group_crosscoders.tied_beside_untied import (
 )
 
 __all__ = [
+    "ARM_METHODS",
     "Agreement",
     "BankRecovery",
     "Calibration",
     "Comparison",
     "HalfTurn",
+    "arm_problem",
+    "arm_scores",
     "block_shrinkage",
     "by_kind",
     "calibrate",
+    "chiral_names",
     "compare_half_turn",
     "compare_tied",
     "control_scores",
@@ -57,9 +67,9 @@ __all__ = [
     "kinds_of",
     "layers_to_measure",
     "learn_bank",
-    "mean_scores",
     "measure_all_orbits",
     "measure_layers",
     "right_by_kind",
+    "run_arms",
     "with_columns",
 ]

@@ -11,29 +11,6 @@ import pandas as pd
 from gc_utils.planted import reliability
 from gc_utils.statistics import calibration_error
 
-# The scores that decide claim GC4, and what each is called there.
-SCORES = {"cosine_max": "cosine", "stabiliser_exact": "stabilisers", "ari": "families (ARI)"}
-
-
-def mean_scores(
-    trials: pd.DataFrame, method: str, scores: Sequence[str] = tuple(SCORES), **at: float
-) -> dict[str, float]:
-    """Mean scores of one method over its trials.
-
-    Args:
-        trials: One row a trial, with the columns `method` and the scores.
-        method: The method's name.
-        scores: The columns to average; one that no trial has counts as missing.
-        at: Settings, as column and value, that restrict the trials.
-
-    Returns:
-        The mean of each score over the trials that have it, NaN if none has.
-    """
-    rows = trials[trials.method == method]
-    for name, value in at.items():
-        rows = rows[rows[name] == value]
-    return {s: float(rows[s].astype(float).mean()) if s in rows else float("nan") for s in scores}
-
 
 def with_columns(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """The trials with a column of NaN for each of `columns` that no method has reported.

@@ -195,12 +195,16 @@ def test_a_penalty_shrinks_blocks_or_does_not(penalised, other, part):
 # --- GC4 ------------------------------------------------------------------------------------------
 
 
-def arms(*cosines: float) -> dict:
-    names = ("crosscoder, 2000 orbits", "the same, refined", "tied crosscoder, 250 orbits")
-    return {
-        name: {"cosine_max": c, "stabiliser_exact": 0.99, "ari": 1.0}
-        for name, c in zip(names, cosines, strict=True)
-    }
+ARMS = ("as assumed", "unequal norms", "heavy tails", "chiral part")
+REFINED = "crosscoder, refined"
+
+
+def arm_scores(named=(0.99, 0.95, 0.92, 0.9), errors=(0.05, 0.1, 0.02, 0.08)) -> pd.DataFrame:
+    refined = {"arm": ARMS, "method": REFINED, "recall": 0.99}
+    plain = {"arm": ARMS, "method": "crosscoder", "recall": 0.5, "found_and_named": 0.4}
+    tables = [refined | {"found_and_named": named, "confidence_error": errors}]
+    tables.append(plain | {"confidence_error": 0.3})
+    return pd.concat([pd.DataFrame(t) for t in tables], ignore_index=True)
 
 
 def controls(recall: float = 0.0) -> pd.DataFrame:
@@ -214,53 +218,73 @@ def controls(recall: float = 0.0) -> pd.DataFrame:
     )
 
 
-def test_two_arms_and_a_calibrated_confidence_recover_planted_symmetry(check):
-    errors = {"crosscoder": 0.3, "crosscoder, refined": 0.06, "SAE, regressed blocks": math.nan}
-    entry = check(claims.planted_recovery(arms(0.9, 0.99, 0.97), errors, controls(), 3))
+def test_all_arms_named_and_a_calibrated_confidence_recover_planted_symmetry(check):
+    errors = {"crosscoder": 0.3, REFINED: 0.06, "SAE, regressed blocks": math.nan}
+    entry = check(claims.planted_recovery(arm_scores(), errors, controls(), 3))
     assert entry["verdict"] == "reproduced" and entry["evidence"] == Evidence.KNOWN.value
-    assert entry["why"].startswith("2 of 3 arms reach 0.95")
-    assert "confidence (crosscoder, refined) is off by 0.06" in entry["why"]
+    assert entry["why"].startswith("refined names 0.9 or more of all planted in 4 of 4 arms;")
+    assert "confidence off by 0.10 at most" in entry["why"]
     value = entry["value"]
-    assert value["the same, refined"] == "cosine 0.990, stabilisers 0.990, families (ARI) 1.000"
-    assert value["confidence off by, crosscoder"] == 0.3
+    found = value["unequal norms: found, and rightly named too"]
+    assert found == "refined 0.99, 0.95; plain 0.50, 0.40"
+    assert value["confidence off by, refined, chiral part"] == 0.08
+    assert value["confidence off by, equivariance broken, crosscoder"] == 0.3
     assert value["given a symmetry in controls, crosscoder"] == 0.1
     assert "given a symmetry in controls, tied crosscoder" not in value  # not a number
 
 
 @pytest.mark.parametrize(
-    ("cosines", "error", "word"),
+    ("named", "errors", "word", "part"),
     [
-        ((0.9, 0.99, 0.94), 0.06, NOT),  # one arm only
-        ((0.9, 0.99, math.nan), 0.06, NOT),  # what found nothing is short of the bound
-        ((0.99, 0.99, 0.99), 0.11, NOT),  # confidence is off
-        ((0.99, 0.99, 0.99), math.nan, ASKED_NOT),
-        ((0.99, 0.99, 0.99), 0.1, "reproduced"),
+        ((1, 0.89, 1, 1), (0.1,) * 4, NOT, "3 of 4 arms, not unequal norms;"),
+        ((1, 0.8, 0.7, 1), (0.1,) * 4, NOT, "2 of 4 arms, not unequal norms, heavy tails;"),
+        ((0.1,) * 4, (0.1,) * 4, NOT, "0 of 4 arms, not as assumed, 3 more;"),
+        ((1, math.nan, 1, 1), (0.1,) * 4, NOT, "3 of 4"),  # what found nothing is short of it
+        ((1,) * 4, (0.1, 0.1, 0.12, 0.1), NOT, "4 of 4 arms; confidence off by 0.12"),
+        ((1,) * 4, (0.1, math.nan, 0.1, 0.1), NOT, "none stated in 1 arm"),
+        ((1,) * 4, (math.nan,) * 4, ASKED_NOT, "no confidence"),
+        ((0.9,) * 4, (0.1,) * 4, "reproduced", "4 of 4"),
     ],
 )
-def test_too_few_arms_or_a_confidence_that_is_off_do_not(check, cosines, error, word):
-    errors = {"crosscoder, refined": error}
-    entry = check(claims.planted_recovery(arms(*cosines), errors, controls(), 5))
-    assert entry["verdict"] == word
-    if math.isnan(error):
-        assert "no method states a confidence" in entry["why"]
-    else:
-        reached = sum(c >= 0.95 for c in cosines)
-        assert entry["why"].startswith(f"{reached} of 3 arms") and f"{error:.2f}" in entry["why"]
+def test_one_arm_short_or_a_confidence_that_is_off_is_enough(check, named, errors, word, part):
+    entry = check(claims.planted_recovery(arm_scores(named, errors), {}, controls(), 5))
+    assert entry["verdict"] == word and part in entry["why"]
 
 
-def test_without_a_refined_arm_the_plain_confidence_counts(check):
-    entry = check(
-        claims.planted_recovery(arms(0.99, 0.99, 0.99), {"crosscoder": 0.2}, controls(), 1)
+def test_only_the_refined_crosscoder_decides(check):
+    scores = arm_scores()
+    plain = scores[scores.method == "crosscoder"]
+    entry = check(claims.planted_recovery(plain, {}, controls()[:0], 1))
+    assert entry["verdict"] == ASKED_NOT and "was not tried" in entry["why"]
+    failing = claims.arms_that_fail(scores, "crosscoder")
+    assert failing == {"recovery": list(ARMS), "confidence": list(ARMS)}
+
+
+def test_the_arms_that_are_short_are_named():
+    text = sentences.arms_sentence(arm_scores((1, 0.8, math.nan, 1), (0.05, 0.2, 0.05, 0.05)))
+    assert "not in these arms: unequal norms (0.80), heavy tails (missing)." in text
+    assert text.endswith("Its confidence is not calibrated in these: unequal norms (0.20).")
+    good = sentences.arms_sentence(arm_scores())
+    assert "in each of 4 arms" in good and "calibrated in all, off by 0.10 at most" in good
+    assert "not tried" in sentences.arms_sentence(arm_scores()[4:])
+
+
+def test_encoders_are_compared_over_arms():
+    text = sentences.encoders_sentence(arm_scores())
+    assert "refined 0.94; plain 0.40." in text
+    assert "No method" in sentences.encoders_sentence(arm_scores()[:0])
+
+
+def test_names_by_the_symmetric_part_are_counted():
+    index = pd.MultiIndex.from_product([["refined", "plain"], ["raw", "corrected"]])
+    part = "its symmetric part's"
+    names = pd.DataFrame(
+        {part: [0.4, 0.1, math.nan, math.nan], "ρ true": 0.7, "ρ estimate": 0.74}, index=index
     )
-    assert entry["verdict"] == NOT and "confidence (crosscoder)" in entry["why"]
-    assert check(claims.planted_recovery({}, {}, controls()[:0], 0))["verdict"] == ASKED_NOT
-
-
-def test_the_scores_short_of_the_bound_are_named():
-    text = sentences.shortfall(arms(0.9, 0.99, math.nan))
-    assert '2000 orbits" in cosine 0.900' in text and '250 orbits" in cosine missing' in text
-    assert "refined" not in text
-    assert "Every score" in sentences.shortfall(arms(0.96, 0.99, 0.97))
+    text = sentences.chiral_sentence(names)
+    assert "refined: 40 % are named by their symmetric part (10 % by" in text
+    assert "0.74 where it is 0.70" in text and "plain" not in text
+    assert "No feature" in sentences.chiral_sentence(names[2:])
 
 
 def test_the_hardest_kind_is_named():
@@ -311,13 +335,13 @@ def test_what_is_found_in_controls_is_named():
     assert "No control" in sentences.controls_sentence(scores[:0])
 
 
-def test_notebook_04b_closes_with_the_best_arm():
-    text = sentences.closing_ground_truth(arms(0.9, 0.99, 0.97), {"a": 0.3, "b": 0.1})
-    assert '"the same, refined" comes nearest' in text and 'that of "b" (off by 0.10)' in text
-    other = sentences.closing_ground_truth(arms(0.98, 0.9, math.nan), {"a": 0.1, "b": 0.3})
-    assert '"crosscoder, 2000 orbits" comes nearest' in other and 'that of "a"' in other
-    assert "confidence" not in sentences.closing_ground_truth(arms(0.9, 0.9, 0.9), {"a": math.nan})
-    assert "No arm" in sentences.closing_ground_truth({}, {})
+def test_notebook_04b_closes_with_what_refining_gains():
+    text = sentences.closing_ground_truth(arm_scores((1, 0.5, 0.9, 1)))
+    assert "by +0.45 in the mean over arms, from 0.40 to 0.85" in text
+    assert "with unequal norms (0.50)" in text
+    worse = sentences.closing_ground_truth(arm_scores((0.2, 0.2, 0.2, math.nan)))
+    assert "by -0.25" in worse and "with chiral part (0.00)" in worse
+    assert "not both tried" in sentences.closing_ground_truth(arm_scores()[:4])
 
 
 # --- TC1, EQ1 -------------------------------------------------------------------------------------

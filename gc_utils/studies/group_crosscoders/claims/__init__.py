@@ -20,7 +20,9 @@ from gc_utils.studies.group_crosscoders.claims.families import (
 from gc_utils.studies.group_crosscoders.claims.planted import (
     CALIBRATION_BOUND,
     GC4,
+    NAMED_BOUND,
     PLANTED_BOUND,
+    arms_that_fail,
     planted_recovery,
 )
 from gc_utils.studies.group_crosscoders.claims.shared import (
@@ -66,11 +68,13 @@ __all__ = [
     "GC2",
     "GC3",
     "GC4",
+    "NAMED_BOUND",
     "PLANTED_BOUND",
     "RECOVERED",
     "TC1",
     "TR1",
     "TR2",
+    "arms_that_fail",
     "beats_pca",
     "depends_on_rotation",
     "extraction_sentence",

@@ -1,12 +1,14 @@
 """Sentences that notebooks 04, 04b and 04c print: a module a notebook."""
 
 from gc_utils.studies.group_crosscoders.computed_sentences.planted import (
+    arms_sentence,
     breaking_sentence,
+    chiral_sentence,
     closing_ground_truth,
     controls_sentence,
     data_sentence,
+    encoders_sentence,
     kinds_sentence,
-    shortfall,
 )
 from gc_utils.studies.group_crosscoders.computed_sentences.symmetry import (
     closing_symmetry,
@@ -20,16 +22,18 @@ from gc_utils.studies.group_crosscoders.computed_sentences.tied import (
 )
 
 __all__ = [
+    "arms_sentence",
     "breaking_sentence",
+    "chiral_sentence",
     "closing_ground_truth",
     "closing_symmetry",
     "closing_tied",
     "controls_sentence",
     "data_sentence",
+    "encoders_sentence",
     "growth_sentence",
     "half_turn_sentence",
     "kinds_sentence",
     "members_sentence",
-    "shortfall",
     "shrinkage_sentence",
 ]

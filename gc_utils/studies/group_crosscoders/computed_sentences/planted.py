@@ -3,38 +3,86 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import pandas as pd
 
-from gc_utils.studies.group_crosscoders.claims import PLANTED_BOUND
-from gc_utils.studies.group_crosscoders.ground_truth import SCORES
+from gc_utils.studies.group_crosscoders.claims import NAMED_BOUND, PLANTED_BOUND, arms_that_fail
+from gc_utils.studies.group_crosscoders.planted_arms import ARM_METHODS, NAMED, PLAIN, REFINED
 
 
-def shortfall(arms: Mapping[str, Mapping[str, float]]) -> str:
-    """List the scores that keep each arm from counting as recovery.
+def arms_sentence(scores: pd.DataFrame) -> str:
+    """Say in which arms the refined crosscoder recovers what was planted, and knows how well.
 
     Args:
-        arms: The mean scores of each arm.
+        scores: From `planted_arms.arm_scores`.
 
     Returns:
-        One sentence; it names every score below the bound, or says that there is none.
+        Two sentences: where less than the bound is found and rightly named, and where the
+        confidence is not calibrated.
     """
-    short = {
-        arm: {SCORES[s]: v for s, v in scores.items() if not v >= PLANTED_BOUND}
-        for arm, scores in arms.items()
-    }
+    rows = scores[scores.method == REFINED].set_index("arm")
+    if rows.empty:
+        return "The refined crosscoder was not tried."
+    failing = arms_that_fail(scores)
 
-    def number(value: float) -> str:
-        return f"{value:.3f}" if math.isfinite(value) else "missing"
+    def listed(arms: list[str], column: str) -> str:
+        return ", ".join(f"{arm} ({_number(rows[column][arm])})" for arm in arms)
 
-    def listed(low: Mapping[str, float]) -> str:
-        return ", ".join(f"{score} {number(value)}" for score, value in low.items())
+    text = f"The refined crosscoder finds and rightly names {NAMED_BOUND} or more of all planted "
+    if failing["recovery"]:
+        text += (
+            f"features, but not in these arms: {listed(failing['recovery'], 'found_and_named')}."
+        )
+    else:
+        text += f"features in each of {len(rows)} arms."
+    if failing["confidence"]:
+        off = listed(failing["confidence"], "confidence_error")
+        return f"{text} Its confidence is not calibrated in these: {off}."
+    worst = rows.confidence_error.max()
+    return f"{text} Its confidence is calibrated in all, off by {worst:.2f} at most."
 
-    parts = [f'"{arm}" in {listed(low)}' for arm, low in short.items() if low]
-    if not parts:
-        return f"Every score of every arm is {PLANTED_BOUND} or more."
-    return f"Short of {PLANTED_BOUND} are {'; '.join(parts)}."
+
+def encoders_sentence(scores: pd.DataFrame) -> str:
+    """Compare the encoders, and refined with plain dictionaries, in the mean over arms.
+
+    Args:
+        scores: From `planted_arms.arm_scores`.
+
+    Returns:
+        One sentence with the share found and rightly named by each method.
+    """
+    means = scores.groupby("method", sort=False).found_and_named.mean().dropna()
+    if means.empty:
+        return "No method found anything."
+    parts = [f"{ARM_METHODS.get(m, m)} {v:.2f}" for m, v in means.items()]
+    return f"Found and rightly named of all planted, mean over arms: {'; '.join(parts)}."
+
+
+def chiral_sentence(names: pd.DataFrame) -> str:
+    """Say how plain and refined dictionaries name features that are symmetric only in part.
+
+    Args:
+        names: From `planted_arms.chiral_names`.
+
+    Returns:
+        One sentence for each method that found such features: how many have the name of their
+        symmetric part by the raw and by the noise-corrected autocorrelation.
+    """
+    parts = []
+    column = NAMED["part"]
+    for method, rows in names.groupby(level=0, sort=False):
+        raw, corrected = rows.loc[(method, "raw")], rows.loc[(method, "corrected")]
+        if math.isfinite(raw[column]):
+            parts.append(
+                f"{method}: {100 * raw[column]:.0f} % are named by their symmetric part "
+                f"({100 * corrected[column]:.0f} % by the noise-corrected ρ, "
+                f"{corrected['ρ estimate']:.2f} where it is {corrected['ρ true']:.2f})"
+            )
+    return "\n".join(parts) or "No feature with a symmetric part was found."
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "missing"
 
 
 def kinds_sentence(cosines: pd.DataFrame) -> str:
@@ -133,26 +181,22 @@ def controls_sentence(scores: pd.DataFrame) -> str:
     )
 
 
-def closing_ground_truth(
-    arms: Mapping[str, Mapping[str, float]], errors: Mapping[str, float]
-) -> str:
-    """Close notebook 04b: which arm recovers most, and whose confidence is least off?
+def closing_ground_truth(scores: pd.DataFrame) -> str:
+    """Close notebook 04b: what refining gains, and in which arm least is recovered.
 
     Args:
-        arms: The mean scores of each arm.
-        errors: The calibration error of each method.
+        scores: From `planted_arms.arm_scores`.
 
     Returns:
         One sentence.
     """
-    cosine = {a: s["cosine_max"] for a, s in arms.items() if math.isfinite(s["cosine_max"])}
-    errors = {m: e for m, e in errors.items() if math.isfinite(e)}
-    if not cosine:
-        return "No arm returned features that could be compared with the planted ones."
-    best = max(cosine, key=cosine.get)
-    text = f'The arm "{best}" comes nearest to the planted features (cosine {cosine[best]:.2f})'
-    if errors:
-        method = min(errors, key=errors.get)
-        off = f"off by {errors[method]:.2f}"
-        text += f'; the best calibrated confidence is that of "{method}" ({off})'
-    return text + "."
+    table = scores.pivot(index="arm", columns="method", values="found_and_named")
+    if not {PLAIN, REFINED} <= set(table):
+        return "The plain and the refined crosscoder were not both tried."
+    refined, plain = table[REFINED].fillna(0), table[PLAIN].fillna(0)
+    gain, hardest = (refined - plain).mean(), refined.idxmin()
+    return (
+        f"Refining changes the share found and rightly named by {gain:+.2f} in the mean over arms, "
+        f"from {plain.mean():.2f} to {refined.mean():.2f}; the least is recovered with {hardest} "
+        f"({refined.min():.2f})."
+    )
