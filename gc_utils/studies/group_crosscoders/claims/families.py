@@ -140,8 +140,9 @@ def families_sentence(families: Clusters, scores: pd.DataFrame, encoder: str) ->
     others = silhouettes[[plain(encoder), SAE, SAE_BLOCKS]]
     place = "the highest" if not (others >= own).any() else f"below {others.idxmax()}"
     return found + (
-        f"over folds the silhouette by label is {own:.2f} for its encoder, {place} of what it is "
-        f"compared with, which Kaufman and Rousseeuw (1990) would call {silhouette_words(own)}."
+        f"over folds the silhouette by label is {round(own, 2) + 0.0:.2f} for its encoder, {place} "
+        "of what it is compared with, which Kaufman and Rousseeuw (1990) would call "
+        f"{silhouette_words(own)}."
     )
 
 
