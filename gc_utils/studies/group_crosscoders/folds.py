@@ -88,6 +88,21 @@ class Folds:
         return self.training(number).mean((0, 1))
 
 
+def forget_further_folds(folder: Path, count: int) -> None:
+    """Remove dictionaries of folds beyond `count`, which an earlier training with more has left.
+
+    Args:
+        folder: where the dictionaries lie, `checkpoints` of the run folder.
+        count: folds used now.
+    """
+    for path in Path(folder).glob("*_[0-9]*.safetensors"):
+        name, number = path.stem.rsplit("_", 1)
+        known = name.startswith(("crosscoder_", "refined_")) or name == "sae"
+        if known and number.isdigit() and int(number) >= count:
+            path.unlink()
+            path.with_suffix(".history.csv").unlink(missing_ok=True)
+
+
 def merged(fold: np.ndarray, count: int) -> np.ndarray:
     """Fewer folds than a store has: every `count`-th of them together.
 

@@ -114,8 +114,8 @@ def test_few_rotations_cannot_show_frequency_4():
 
 def test_folds_hold_whole_images_out(store):
     data = folds.Folds.of_store(store, 2)
-    assert data.count == 2  # of the store's four
-    assert len(data.held_out(1)) == 40 and len(data.training(1)) == 120
+    assert data.count == 2  # of the store's four, put together in pairs
+    assert len(data.held_out(1)) == 80 and len(data.training(1)) == 80
     torch.testing.assert_close(data.mean(1), data.training(1).mean((0, 1)))
     with pytest.raises(UserError, match="1 folds asked for"):
         folds.Folds.of_store(store, 1)
@@ -136,7 +136,7 @@ def test_a_trainer_trains_each_fold_with_its_own_seed(trainer, monkeypatch):
     assert (coder.sparsity, coder.encode_from, coder.group) == ("l1", "orbit", "C4")
     assert (sae.sparsity, sae.encode_from, sae.group) == ("batchtopk", "identity", "C1")
     assert (config.seed, config.steps, sae_config.seed, sae_config.steps) == (5, 4, 6, STEPS)
-    assert counts == [120, 40]
+    assert counts == [80, 80]
 
 
 def test_a_tied_trainer_ties_crosscoders_and_no_autoencoder(trainer, tmp_path):
@@ -176,7 +176,7 @@ def test_every_image_is_judged_by_a_crosscoder_that_never_saw_it(trainer, coders
     found = folds.fvu_by_image(
         coders, trainer.data, store.samples["photograph"], store.photograph_names
     )
-    assert set(found.index) == {"planted 0", "planted 1"}
+    assert set(found.index) == {f"planted {n}" for n in range(4)}
     assert list(found) == ["identity", "orbit"] and found.orbit.is_monotonic_increasing
     table, _ = folds.compare(coders, trainer.data, 3)
     own = folds.fvu_by_fold(table, folds.crosscoder_name("orbit"))

@@ -7,7 +7,13 @@ import torch
 from gc_utils.crosscoder import GroupCrosscoder, TrainConfig
 from gc_utils.groups import group
 from gc_utils.planted import planted_orbits
-from gc_utils.studies.group_crosscoders.folds import Folds, FoldTrainer, dictionaries, merged
+from gc_utils.studies.group_crosscoders.folds import (
+    Folds,
+    FoldTrainer,
+    dictionaries,
+    forget_further_folds,
+    merged,
+)
 from gc_utils.studies.group_crosscoders.refining import (
     BEFORE,
     before_and_after,
@@ -118,3 +124,18 @@ def test_two_folds_of_four_train_on_different_images():
     training = [set(np.flatnonzero(of != n)) for n in range(2)]
     assert not training[0] & training[1] and len(training[0] | training[1]) == 12
     assert (merged(fold, 4) == fold).all()
+
+
+def test_dictionaries_of_folds_no_longer_used_go(planted, tmp_path):
+    one = trainer(planted, tmp_path, passes=1)
+    refine_all(one, trained(one, encoders=("orbit",)))
+    (tmp_path / "other_7.safetensors").touch()
+    forget_further_folds(tmp_path, 1)
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {
+        "crosscoder_orbit_0.safetensors",
+        "refined_orbit_0.safetensors",
+        "sae_0.safetensors",
+        "refined_sae_0.safetensors",
+        "other_7.safetensors",
+    }
+    assert list(dictionaries(tmp_path, "orbit")) == [0]
