@@ -180,7 +180,8 @@ def test_every_image_is_judged_by_a_crosscoder_that_never_saw_it(trainer, coders
     assert list(found) == ["identity", "orbit"] and found.orbit.is_monotonic_increasing
     table, _ = folds.compare(coders, trainer.data, 3)
     own = folds.fvu_by_fold(table, folds.crosscoder_name("orbit"))
-    assert found.orbit["planted 1"] == pytest.approx(own[1])  # an image a fold
+    first, second = sorted(found.orbit[["planted 1", "planted 3"]])  # fold 1's
+    assert first <= own[1] <= second
 
 
 def test_scenes_and_photographs_have_means_of_their_own():
