@@ -136,10 +136,12 @@ def reproducibility(table: pd.DataFrame) -> Figure:
         table: columns `method`, `fold`, `reproducibility` (median over features) and `share` (of
             features at 0.9 or more).
     """
-    titles = {"reproducibility": "Median reproducibility", "share": "Share at 0.9 or more"}
+    titles = {"reproducibility": "Median", "share": "Share ≥ 0.9"}
     long = table.melt(["method", "fold"], list(titles), "score", "value")
     figure = dot_panels(long, rows="method", columns="score", value="value", titles=titles)
     for ax in figure.axes:
         ax.set_xlim(0, 1)
-    figure.supxlabel("small dots: folds; higher is better", fontsize=9)
+    figure.supxlabel(
+        "reproducibility of features (small dots: folds; higher is better)", fontsize=9
+    )
     return figure

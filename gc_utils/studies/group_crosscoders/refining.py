@@ -118,7 +118,11 @@ def compared(
         before, _ = compare(changed, data, k, baselines=False)
         before = before.assign(method=before.method + BEFORE)
         table = pd.concat([table, before], ignore_index=True)
-    return table, by_element
+        # Each beside what it was before, and the baselines after them.
+        place = {name: i for i, name in enumerate(dict.fromkeys(table.method))}
+        place |= {name: place[name.removesuffix(BEFORE)] + 0.5 for name in before.method}
+        table = table.sort_values("method", key=lambda m: m.map(place), kind="stable")
+    return table.reset_index(drop=True), by_element
 
 
 def _changed(plain: Coders, refined: Coders) -> dict[tuple[str, int], GroupCrosscoder]:

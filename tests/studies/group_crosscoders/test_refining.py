@@ -69,11 +69,11 @@ def test_what_both_explain_is_compared_with_the_baselines_once(planted, tmp_path
     names = list(dict.fromkeys(table.method))
     assert names == [
         "crosscoder, orbit encoder",
+        "crosscoder, orbit encoder" + BEFORE,
         "crosscoder, identity encoder",
+        "crosscoder, identity encoder" + BEFORE,
         "PCA, 2 components",
         "ridge from the identity",
-        "crosscoder, orbit encoder" + BEFORE,
-        "crosscoder, identity encoder" + BEFORE,
     ]
     assert set(by_element) == {"orbit", "identity", "ridge"}
     total = table[table.part == "total"]
