@@ -61,7 +61,7 @@ PRESETS = {
                 "samples": 2000,
                 "features": 512,
                 "k": 32,
-                "steps": 800,
+                "steps": 400,
                 "seed": 0,
             },
             afterwards="The network was trained for this project. A real one, trained on "

@@ -24,7 +24,7 @@ GC3 = Claim(
     "symmetries, revealing how different geometric features (such as curves versus lines) exhibit "
     "distinct patterns of invariance and equivariance",
     source=ABSTRACT,
-    figure="04_telling",
+    figure="04_half_turn",
 )
 FB1 = Claim(
     "FB1",
