@@ -172,7 +172,7 @@ def half_turn(features: Mapping[str, pd.DataFrame], kinds: Sequence[str]) -> Fig
     Returns:
         Dots with intervals, sorted within each label and fold; a short line at each median.
     """
-    styles = label_styles(kinds)
+    styles, lowest = label_styles(kinds), -0.3
     figure, axes = plt.subplots(
         1, len(features), figsize=(8.0, 3.5), sharey=True, squeeze=False, layout="constrained"
     )
@@ -180,7 +180,10 @@ def half_turn(features: Mapping[str, pd.DataFrame], kinds: Sequence[str]) -> Fig
         names = []
         for at, kind in enumerate(kinds):
             here = table[(table.label == kind) & table.rho_180.notna()]
-            names.append(f"{label_text(kind)}\n{len(here)}")
+            # Long names on two lines, and all numbers below them.
+            first, _, second = label_text(kind).replace("-", "- ").partition(" ")
+            names.append(f"{first}\n{second}\n{len(here)}")
+            lowest = min([lowest, *here.rho_180_low])
             folds = sorted(here.fold.unique())
             for number, fold in enumerate(folds):
                 some = here[here.fold == fold].sort_values("rho_180")
@@ -196,10 +199,10 @@ def half_turn(features: Mapping[str, pd.DataFrame], kinds: Sequence[str]) -> Fig
                 ax.hlines(middle, left + 0.05 * width, left + 0.95 * width, color="black", lw=1.6)
         for level, look in ((0.0, "-"), (0.9, "--")):
             ax.axhline(level, color=GREY, lw=0.8, ls=look, zorder=0)
-        ax.set(xticks=range(len(kinds)), xlim=(-0.55, len(kinds) - 0.45), ylim=(-1.05, 1.15))
+        ax.set(xticks=range(len(kinds)), xlim=(-0.55, len(kinds) - 0.45))
         ax.set_xticklabels(names)
         ax.tick_params(axis="x", length=0)
         ax.set_title(title)
         ax.grid(axis="y")
-    axes[0, 0].set_ylabel("noise-corrected ρ(180°)")
+    axes[0, 0].set(ylabel="noise-corrected ρ(180°)", ylim=(max(lowest, -1.0) - 0.05, 1.15))
     return figure
