@@ -79,7 +79,7 @@ def go(make_notebook, tmp_path, monkeypatch) -> Callable[..., str]:
     shutil.copytree(ROOT / "gc_utils", package, ignore=shutil.ignore_patterns("__pycache__"))
     for module in ("runner", "staleness"):
         monkeypatch.setattr(
-            f"gc_utils.pipeline.{module}.code_of", lambda path: code_digests(path, package)
+            f"gc_utils.pipeline.{module}.code_of", lambda path, *_: code_digests(path, package)
         )
     monkeypatch.chdir(tmp_path)
 

@@ -132,7 +132,7 @@ def test_changed_code_is_said_in_other_words(go, tmp_path, make_notebook, monkey
     assert "the code may make something else now" in report(tmp_path)
     for module in ("runner", "staleness"):
         monkeypatch.setattr(
-            f"gc_utils.pipeline.{module}.code_of", lambda path: {"gc_utils.groups": "another"}
+            f"gc_utils.pipeline.{module}.code_of", lambda path, *_: {"gc_utils.groups": "another"}
         )
     go(only=["01"], parameters={"group": "D8"})
     found = stale(tmp_path)
