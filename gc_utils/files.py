@@ -9,6 +9,7 @@ repository's root: `runs/demo` has to mean the same folder in both.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -212,6 +213,11 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
 # Checkpoints: tensors and the state of an optimiser in one safetensors file
 
 _STATE = "adam."  # prefix of the optimiser's tensors in a file
+
+
+def git_blob_id(data: bytes) -> str:
+    """The id under which git stores a file: `sha1("blob <size>\\0" + bytes)`."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def save_checkpoint(

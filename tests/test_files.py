@@ -15,7 +15,7 @@ import pytest
 from gc_utils import files
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
-from gc_utils.files import find_run, product
+from gc_utils.files import find_run, git_blob_id, product
 from gc_utils.planted import planted_orbits, write_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -215,3 +215,7 @@ def test_the_first_notebook_writes_where_the_second_reads(copy):
     assert f"no activations.zarr in this run folder: looked for {str(store)!r}" in said
     assert "01_extract" in said
     assert not (copy / "notebooks" / "runs").exists()
+
+
+def test_git_blob_id_is_gits():
+    assert git_blob_id(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"

@@ -7,7 +7,6 @@ names, sizes and checksums, of one commit.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import time
@@ -23,7 +22,7 @@ import torch
 from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError
-from gc_utils.files import write_whole
+from gc_utils.files import git_blob_id, write_whole
 
 COMMIT = "bc69043e2862758a1906c6a24a792bb28c6bb2ff"
 REPOSITORY = "github.com/EliSchwartz/imagenet-sample-images"
@@ -104,7 +103,7 @@ def _problem(root: Path, file: Published) -> str:
 def _difference(data: bytes, file: Published) -> str:
     if len(data) != file.size:
         return f"has {len(data)} bytes, not {file.size}"
-    found = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    found = git_blob_id(data)
     return "" if found == file.blob else f"has git blob id {found}, not {file.blob}"
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 
 from gc_utils.errors import UserError, choose
+from gc_utils.files import git_blob_id
 from gc_utils.models import weights as _weights
 from gc_utils.models.architecture import ARCHITECTURES, BVLC_GOOGLENET, Architecture, Norm
 from gc_utils.models.base import Model, pick_device
@@ -186,7 +187,7 @@ def available_weights() -> list[AvailableWeights]:
     except UserError:
         status, checksum = "missing", ""
     path = _weights.cache_folder() / "inception5h.pth"
-    cached = path.is_file() and _weights.git_blob_id(path.read_bytes()) == _weights.INCEPTION5H_BLOB
+    cached = path.is_file() and git_blob_id(path.read_bytes()) == _weights.INCEPTION5H_BLOB
     rows = [
         ("inceptionv1", "demo", status, "", checksum, "trained for this project"),
         (

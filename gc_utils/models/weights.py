@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from gc_utils.errors import UserError
-from gc_utils.files import write_whole
+from gc_utils.files import git_blob_id, write_whole
 from gc_utils.models.architecture import BVLC_GOOGLENET, INCEPTION5H, Architecture, Norm
 from gc_utils.models.raw_files import bvlc_googlenet, declared
 
@@ -36,11 +36,6 @@ class Weights(NamedTuple):
     sha256: str
     architecture: Architecture = INCEPTION5H
     norm: Norm | None = None
-
-
-def git_blob_id(data: bytes) -> str:
-    """The id under which git stores a file: `sha1("blob <size>\\0" + bytes)`."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def state_sha256(state: dict[str, torch.Tensor]) -> str:

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from gc_utils.errors import UserError
+from gc_utils.files import git_blob_id
 from gc_utils.images import downloads, image_files, load_images
 from gc_utils.images.photographs import ours_to_show, without_paths
-from gc_utils.models.weights import git_blob_id
 from gc_utils.pipeline.parameters import check_values
 
 NAMES = [f"n{i:02d}_thing.JPEG" for i in range(6)]
