@@ -72,9 +72,9 @@ PRESETS = {
         Preset(
             "real",
             "a real network: BVLC GoogLeNet, the paper's architecture trained on ImageNet; 01 to "
-            "05 in at most 90 minutes on two cores, minutes on a GPU; downloads the weights once "
-            "(3 MB up to mixed3b) or takes them from --weights-file; -p images imagenet_samples "
-            "downloads 1,000 photographs (110 MB)",
+            "05 in about 90 minutes on two cores; downloads the weights once (3 MB up to mixed3b) "
+            "or takes them from --weights-file; -p images imagenet_samples downloads 1,000 "
+            "photographs (110 MB)",
             {
                 "model": "inceptionv1",
                 "weights": "bvlc_googlenet",
