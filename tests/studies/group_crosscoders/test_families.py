@@ -15,7 +15,7 @@ from gc_utils.errors import UserError
 from gc_utils.families import orbit_distance, separation
 from gc_utils.families.clusters import Clusters
 from gc_utils.inspection import stimuli_for
-from gc_utils.planted import planted_orbits, write_store
+from gc_utils.planted import planted_orbits
 from gc_utils.studies.group_crosscoders import competitors, families, folds
 from gc_utils.symmetry import unrelated_cut
 
@@ -23,12 +23,6 @@ STEPS = 12
 LABELS = pd.Series(["curve", "curve", "line", "line", "line", "other", "other"])
 FOUND = Clusters(np.array([1, 1, 0, 0, 0, 2, 3]), np.array([False] * 5 + [True] * 2))
 ALONE = Clusters(np.arange(7), np.ones(7, dtype=bool))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    planted = planted_orbits("C4", 6, 3, samples=160, l0=2, seed=0)
-    return write_store(tmp_path_factory.mktemp("planted") / "activations.zarr", planted)
 
 
 @pytest.fixture(scope="module")

@@ -14,17 +14,10 @@ from gc_utils.errors import UserError
 from gc_utils.figures.extraction import image_sheet, spread
 from gc_utils.groups import group
 from gc_utils.images import load_images
-from gc_utils.planted import planted_orbits, write_store
 from gc_utils.studies.group_crosscoders import folds, sampling
 from gc_utils.symmetry.variance import Variance
 
 STEPS = 12
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    planted = planted_orbits("C4", 6, 3, samples=160, l0=2, seed=0)
-    return write_store(tmp_path_factory.mktemp("planted") / "activations.zarr", planted)
 
 
 @pytest.fixture(scope="module")

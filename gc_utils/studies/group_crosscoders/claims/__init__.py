@@ -27,6 +27,7 @@ from gc_utils.studies.group_crosscoders.claims.planted import (
 )
 from gc_utils.studies.group_crosscoders.claims.shared import (
     ABSTRACT,
+    ENCODER_TITLES,
     percent,
     store_evidence,
 )
@@ -58,6 +59,7 @@ from gc_utils.studies.group_crosscoders.claims.training import (
 __all__ = [
     "ABSTRACT",
     "CALIBRATION_BOUND",
+    "ENCODER_TITLES",
     "EQ1",
     "EQUIVARIANT",
     "EX1",

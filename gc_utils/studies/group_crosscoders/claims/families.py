@@ -10,7 +10,7 @@ import pandas as pd
 
 from gc_utils.evidence import Claim, Evidence, Finding, verdict
 from gc_utils.families.clusters import Clusters
-from gc_utils.studies.group_crosscoders.claims.shared import ABSTRACT
+from gc_utils.studies.group_crosscoders.claims.shared import ABSTRACT, ENCODER_TITLES
 from gc_utils.studies.group_crosscoders.competitors import (
     JUDGED,
     SAE,
@@ -149,8 +149,11 @@ def families_sentence(families: Clusters, scores: pd.DataFrame, encoder: str) ->
 def _encoders(column: pd.Series | pd.Index) -> list[tuple[str, np.ndarray]]:
     """Encoders as a reader knows them, the paper's first, and where a column names each."""
     column = np.asarray(column)
-    names = {"identity": "the identity encoder (the paper's)", "orbit": "the orbit encoder"}
-    return [(name, column == encoder) for encoder, name in names.items() if encoder in column]
+    return [
+        (f"the {title}", column == encoder)
+        for encoder, title in ENCODER_TITLES.items()
+        if encoder in column
+    ]
 
 
 def _rounded(*numbers: float) -> list:

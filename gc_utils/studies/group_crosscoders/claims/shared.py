@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from gc_utils.evidence import Evidence, network_evidence
 
 ABSTRACT = "Gorton 2024, abstract"
+ENCODER_TITLES = {"identity": "identity encoder (the paper's)", "orbit": "orbit encoder"}
+"""What a reader is told of the encoders, the paper's first."""
 
 
 def store_evidence(settings: Mapping, *, about_method: bool = False) -> Evidence:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from gc_utils.evidence import Claim, Evidence, Finding, verdict
 from gc_utils.groups import Group
-from gc_utils.studies.group_crosscoders.claims.shared import ABSTRACT
+from gc_utils.studies.group_crosscoders.claims.shared import ABSTRACT, ENCODER_TITLES
 from gc_utils.studies.group_crosscoders.half_turn import HalfTurn
 
 GC3 = Claim(
@@ -61,7 +61,8 @@ def half_turn_patterns(
         The finding; it cannot be asked with fewer than two folds that have three of each.
     """
     value: dict[str, object] = {}
-    for name, one in (("identity encoder (the paper's)", identity), ("orbit encoder", orbit)):
+    for encoder, one in (("identity", identity), ("orbit", orbit)):
+        name = ENCODER_TITLES[encoder]
         for kind, repeated, what in (
             ("lines", "repeat", "lines with period ≤ 180°"),
             ("curves", "whole", "curves with period 360°"),
