@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
+from gc_utils.crosscoder import sparse_products
 from gc_utils.errors import UserError, choose
 from gc_utils.files import write_whole
 from gc_utils.groups import Group, group
@@ -215,11 +215,25 @@ class Crosscoder(nn.Module, ABC):
 
     def pre_activations(self, A: torch.Tensor) -> torch.Tensor:
         """Encoder before the nonlinearity, `(N, m)`, of normalised views `(N, E, C)`."""
-        return F.linear(A.flatten(1), self.W_enc.flatten(1), self.encoder_bias)
+        return sparse_products.linear(A.flatten(1), self.W_enc.flatten(1), self.encoder_bias)
 
-    def decode_normalised(self, f: torch.Tensor, *, bias: bool = True) -> torch.Tensor:
-        """`Σ_i f_i V_i`, with the decoder bias if `bias`, `(N, |G|, C)`."""
-        A = (f @ self.V.flatten(1)).unflatten(1, (self.group.order, self.config.channels))
+    def decode_normalised(
+        self, f: torch.Tensor, *, bias: bool = True, on_only: bool = False
+    ) -> torch.Tensor:
+        """`Σ_i f_i V_i`, with the decoder bias if `bias`, `(N, |G|, C)`.
+
+        Args:
+            f: codes `(N, m)`.
+            bias: add the decoder bias.
+            on_only: pass gradients to codes that are on and no others, as training may (see
+                `sparse_products.decode`).
+        """
+        V = self.V.flatten(1)
+        if on_only:
+            made = sparse_products.decode(f, V)
+        else:
+            made = f @ V if torch.is_grad_enabled() else sparse_products.times(f, V)
+        A = made.unflatten(1, (self.group.order, self.config.channels))
         return A + self.decoder_bias if bias else A
 
     def strongest(self, pre: torch.Tensor, k: int, *, per_batch: bool = False) -> torch.Tensor:

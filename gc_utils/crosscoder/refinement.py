@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.crosscoder.sparse_codes import sparse_codes
+from gc_utils.crosscoder.sparse_products import times
 from gc_utils.crosscoder.training import TrainConfig, as_seen, digest_of, fitted, train
 from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import UserError
@@ -29,7 +30,7 @@ from gc_utils.linear import ridge_fit
 
 RIDGE = 0.1  # of the encoder's start, relative to the mean variance of what it sees
 ENCODER_SAMPLES = 4096  # at most, for the encoder's start
-BLOCK = 32  # features whose update is computed together
+BLOCK = 128  # features whose update is computed together
 FIRST_PENALTY = 0.05  # relative to the mean norm of a sample; found anew from then on
 
 
@@ -56,10 +57,15 @@ class DictionaryLearner:
         self.penalty = 0.0
         self.usage = atoms.new_zeros(len(atoms), len(atoms))
         self.views = torch.zeros_like(atoms)
+        self._gram: torch.Tensor | None = None  # of the atoms as they are
 
     def codes(self, x: torch.Tensor, tolerance: float = 1e-2) -> torch.Tensor:
         """Codes `(N, m)` of samples `(N, D)` under the present penalty."""
-        return sparse_codes(x, self.atoms, self.penalty, tolerance=tolerance, most=300)
+        if self._gram is None:
+            self._gram = self.atoms @ self.atoms.T
+        return sparse_codes(
+            x, self.atoms, self.penalty, tolerance=tolerance, most=300, gram=self._gram
+        )
 
     def learn(self, x: torch.Tensor, draw: torch.Generator) -> None:
         """Take in a batch `(N, D)`; `draw` picks samples to replace atoms that no code uses."""
@@ -69,7 +75,7 @@ class DictionaryLearner:
         on = float((codes > 0).float().sum(1).mean())
         older = self.steps / (self.steps + 1)
         self.usage.mul_(older).addmm_(codes.T, codes)
-        self.views.mul_(older).addmm_(codes.T, x)
+        self.views.mul_(older).add_(times(codes.T.contiguous(), x))
         self.steps += 1
         self._move(x, draw)
         # A sparser dictionary needs a smaller penalty for as many codes: half the way in logs.
@@ -85,23 +91,31 @@ class DictionaryLearner:
 
     def _move(self, x: torch.Tensor, draw: torch.Generator) -> None:
         """One sweep of block coordinate descent, several atoms' gradients in one product."""
+        self._gram = None
         diagonal = self.usage.diagonal()
         least = 1e-9 * float(diagonal.mean())
         for block in torch.arange(len(self.atoms), device=x.device).split(BLOCK):
             usage = self.usage[block]
             wanted = self.views[block] - usage @ self.atoms  # of all atoms as they are now
-            before = self.atoms[block]
-            moved = before.clone()
+            moved = self.atoms[block]
+            change = torch.zeros_like(moved)
             for i, atom in enumerate(block.tolist()):
                 if not diagonal[atom] > least:
-                    moved[i] = x[torch.randint(len(x), (), generator=draw)]
-                    moved[i] /= moved[i].norm().clamp_min(1e-12)
-                    continue
-                # Those of this block that have moved since.
-                left = wanted[i] - usage[i, block[:i]] @ (moved[:i] - before[:i])
-                new = before[i] + left / diagonal[atom]
-                moved[i] = new / new.norm().clamp_min(1)
+                    new = x[torch.randint(len(x), (), generator=draw)]
+                    new = new / new.norm().clamp_min(1e-12)
+                else:
+                    # Without what those of this block explain that have moved since.
+                    left = wanted[i] - usage[i, block[:i]] @ change[:i]
+                    new = moved[i] + left / diagonal[atom]
+                    new /= new.norm().clamp_min(1)
+                change[i] = new - moved[i]
+                moved[i] = new
             self.atoms[block] = moved
+
+    def lengthen(self) -> None:
+        """Give all atoms unit norm; they may have become shorter."""
+        self.atoms = self.atoms / self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        self._gram = None
 
     # Checkpoints
 
@@ -122,6 +136,7 @@ class DictionaryLearner:
             return
         for name, value in load_file(path, device=str(self.atoms.device)).items():
             setattr(self, name, value)
+        self._gram = None
         self.steps, self.penalty = int(there["steps"]), float(there["penalty"])
 
 
@@ -259,8 +274,7 @@ def _adopt(
     batch: Callable[[int], torch.Tensor],
 ) -> None:
     """Give the crosscoder the learned blocks, and an encoder that estimates their codes."""
-    lengths = learner.atoms.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    learner.atoms = learner.atoms / lengths
+    learner.lengthen()
     seen, codes, samples = [], [], 0
     for step in steps:
         A = batch(step)

@@ -23,6 +23,7 @@ def sparse_codes(
     tolerance: float = 1e-3,
     most: int = 1000,
     start: torch.Tensor | None = None,
+    gram: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Non-negative sparse codes, `argmin_f ½‖x − Σ_i f_i a_i‖² + λ Σ_i f_i`, `f ≥ 0`.
 
@@ -39,6 +40,7 @@ def sparse_codes(
             samples of 100.
         most: iterations at most.
         start: codes to begin with, `(N, m)`; 0 if not given.
+        gram: `atoms @ atoms.T`, if it is at hand.
 
     Returns:
         Codes `(N, m)`.
@@ -53,7 +55,8 @@ def sparse_codes(
         )
     if not penalty > 0:
         raise UserError(f"penalty {penalty}: expected more than 0.")
-    gram = atoms @ atoms.T
+    if gram is None:
+        gram = atoms @ atoms.T
     gain = x @ atoms.T - penalty
     step = 1 / _largest_eigenvalue(gram)
     codes = torch.zeros_like(gain) if start is None else start.to(gain).clamp_min(0)

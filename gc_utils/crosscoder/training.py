@@ -135,7 +135,7 @@ class Trainer:
         coder, config = self.coder, self.config
         with torch.autocast(A.device.type, torch.bfloat16, enabled=self._low):
             f, pre = coder.training_codes(A, self.active())
-            residual = A - coder.decode_normalised(f)
+            residual = A - coder.decode_normalised(f, on_only=True)
         error = residual.square().sum((1, 2)).mean()
         parts = {"loss": error, "l0": (f > 0).float().sum(1).mean()}
         total = error
