@@ -50,7 +50,8 @@ def clearest(report: pd.DataFrame) -> dict[str, int]:
     """The telling features of a report: the most trustworthy of each kind that its symmetry suits.
 
     Chosen by the product of what speaks for a feature: `reproducibility` and `confidence`, where
-    the report has them, and how clear its label is (`1 - 1 / margin`).
+    the report has them, and how clear its label is (`1 - 1 / margin`). A name that follows the
+    noise-corrected `ρ` is preferred to any that does not (`corrected_rho`).
 
     Args:
         report: from `symmetry_report` or `calibrated_report`, with `label`, `margin` (response to
@@ -67,6 +68,8 @@ def clearest(report: pd.DataFrame) -> dict[str, int]:
     for name in ("reproducibility", "confidence"):
         if name in active:
             score = score * active[name].astype(float).fillna(0).clip(lower=0)
+    if "corrected_rho" in active:
+        score = score + score.max() * active.corrected_rho.notna()
     half = active.period_degrees == 180
     wanted = {
         "invariant": active.stabiliser == "G",

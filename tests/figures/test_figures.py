@@ -380,3 +380,24 @@ def test_growth_compares_with_the_tied_families():
         "untied",
         "tied",
     }
+
+
+def test_the_half_turn_of_features_is_a_group_of_dots_a_kind_and_fold():
+    kinds = ["line"] * 4 + ["curve"] * 6 + ["centre-surround"] * 2 + ["other"]
+    rho = np.array([0.9, 1.0, 0.95, np.nan, *rng.normal(0, 0.1, 6), 1.0, 0.98, 0.5])
+    features = pd.DataFrame({"label": kinds, "fold": [0, 1] * 6 + [0], "rho_180": rho})
+    features["rho_180_low"], features["rho_180_high"] = rho - 0.1, rho + 0.1
+    features.loc[5, "rho_180_low"] = -0.6
+    shown = ["line", "curve", "centre-surround"]
+    figure = figures.half_turn({"identity": features, "orbit": features[:0]}, shown)
+    filled, empty = figure.axes
+    dots = [line for line in filled.lines if line.get_marker() not in ("None", None, "")]
+    assert sum(len(line.get_xdata()) for line in dots) == 3 + 6 + 2  # one line is unknown
+    assert len(dots) == 6  # three kinds, two folds
+    labels = [t.get_text() for t in filled.get_xticklabels()]
+    assert [text.split("\n")[-1] for text in labels] == ["3", "6", "2"]
+    assert labels[0].startswith("line") and labels[2].startswith("centre-\nsurround")
+    assert {t.get_text().split("\n")[-1] for t in empty.get_xticklabels()} == {"0"}
+    low, high = filled.get_ylim()
+    assert low < -0.6 and high > 1.1
+    assert {"identity", "orbit"} <= texts(figure) and "ρ(180°)" in filled.get_ylabel()

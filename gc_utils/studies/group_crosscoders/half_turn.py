@@ -26,7 +26,9 @@ class HalfTurn:
     Attributes:
         counts: One row a fold, `fold` as index: `lines` and `curves`, how many of these there are;
             `repeat`, lines with a period of 180° or less; `whole`, curves with a period of 360°;
-            `asked`, whether there are three of each; `holds`, whether both are majorities.
+            `lines_known`, `repeat_known` and so on, the same of features that have a
+            noise-corrected `rho_180` (the others' period is by the raw one); `asked`, whether
+            there are three of each; `holds`, whether both are majorities.
         features: One row a feature of all folds: `fold`, `feature`, `label`, `rho_180` with
             `rho_180_low` and `rho_180_high` (noise-corrected), `period_degrees`.
         p: One-sided Mann–Whitney p-value of "lines have the larger `rho_180`", over all folds; NaN
@@ -69,21 +71,13 @@ def half_turn_of_features(features: pd.DataFrame) -> HalfTurn:
     """
     rows = []
     for fold, here in features.groupby("fold"):
-        period = {kind: here.period_degrees[here.label == kind] for kind in ("line", "curve")}
-        lines, curves = len(period["line"]), len(period["curve"])
-        repeat, whole = int((period["line"] <= 180).sum()), int((period["curve"] == 360).sum())
-        rows.append(
-            {
-                "fold": fold,
-                "lines": lines,
-                "repeat": repeat,
-                "curves": curves,
-                "whole": whole,
-                "asked": min(lines, curves) >= LEAST,
-                "holds": 2 * repeat > lines and 2 * whole > curves,
-            }
-        )
-    names = ["fold", "lines", "repeat", "curves", "whole", "asked", "holds"]
+        found = _counted(here)
+        known = {f"{k}_known": n for k, n in _counted(here[here.rho_180.notna()]).items()}
+        asked = min(found["lines"], found["curves"]) >= LEAST
+        holds = 2 * found["repeat"] > found["lines"] and 2 * found["whole"] > found["curves"]
+        rows.append({"fold": fold} | found | known | {"asked": asked, "holds": holds})
+    names = ["lines", "repeat", "curves", "whole"]
+    names = ["fold", *names, *(f"{name}_known" for name in names), "asked", "holds"]
     counts = pd.DataFrame(rows, columns=names).set_index("fold").astype({"asked": bool})
     one, other = (
         features.rho_180[features.label == kind].dropna().to_numpy(dtype=float)
@@ -92,6 +86,17 @@ def half_turn_of_features(features: pd.DataFrame) -> HalfTurn:
     enough = min(len(one), len(other)) >= LEAST
     p = float(mannwhitneyu(one, other, alternative="greater").pvalue) if enough else np.nan
     return HalfTurn(counts, features, p)
+
+
+def _counted(features: pd.DataFrame) -> dict[str, int]:
+    """Lines, those that repeat, curves, those that do not, of one dictionary."""
+    lines, curves = (features.period_degrees[features.label == k] for k in ("line", "curve"))
+    return {
+        "lines": len(lines),
+        "repeat": int((lines <= 180).sum()),
+        "curves": len(curves),
+        "whole": int((curves == 360).sum()),
+    }
 
 
 def compare_half_turn(

@@ -85,6 +85,17 @@ def test_lines_and_curves_that_differ_in_every_fold_are_what_gc3_claims(check):
     assert value["invariant features"] == 1
 
 
+def test_features_with_a_counterpart_are_counted_by_themselves(check):
+    here = features(180, 360, 4)
+    here.loc[[0, 1, 4], "rho_180"] = np.nan
+    both = half_turn_of_features(pd.concat([here, here.assign(fold=1)], ignore_index=True))
+    assert both.counts.lines.tolist() == [4, 4] and both.counts.lines_known.tolist() == [2, 2]
+    assert both.holds() is True  # all features are asked
+    value = check(claims.half_turn_patterns(both, both, REPORT, Evidence.PAPER))["value"]
+    known = "orbit encoder, curves with period 360°, by fold, with a counterpart in another fold"
+    assert value[known] == "3 of 3, 3 of 3"
+
+
 @pytest.mark.parametrize("bad", [LINES_DO_NOT, CURVES_DO])
 def test_one_fold_of_another_pattern_is_too_many(check, bad):
     yes, no = half_turn(YES, YES), half_turn(YES, bad)

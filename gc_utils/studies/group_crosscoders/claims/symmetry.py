@@ -67,8 +67,10 @@ def half_turn_patterns(
             ("lines", "repeat", "lines with period ≤ 180°"),
             ("curves", "whole", "curves with period 360°"),
         ):
-            pairs = zip(one.counts[repeated], one.counts[kind], strict=True)
-            value[f"{name}, {what}, by fold"] = ", ".join(f"{k} of {n}" for k, n in pairs) or "none"
+            for suffix, which in (("", ""), ("_known", ", with a counterpart in another fold")):
+                pairs = zip(one.counts[repeated + suffix], one.counts[kind + suffix], strict=True)
+                counted = ", ".join(f"{k} of {n}" for k, n in pairs) or "none"
+                value[f"{name}, {what}, by fold{which}"] = counted
         value |= {f"{name}, median ρ(180°), {kind}": m for kind, m in one.medians().items()}
         p = round(one.p, 5) if math.isfinite(one.p) else UNDEFINED
         value |= {f"{name}, folds": f"{one.held} of {one.asked}", f"{name}, p (Mann–Whitney)": p}
