@@ -28,7 +28,7 @@ from gc_utils.errors import UserError
 from gc_utils.groups import Group
 
 ENCODERS = ("identity", "orbit")
-ENCODER_STEPS, TOGETHER_STEPS = 20, 8  # of refining, in percent of the steps of training
+ENCODER_STEPS, TOGETHER_STEPS = 20, 12  # of refining, in percent of the steps of training
 RIDGE = "ridge from the identity"
 Coders = Mapping[tuple[str, int], GroupCrosscoder]  # by encoder and the fold left out
 
