@@ -24,6 +24,8 @@ from gc_utils.planted.methods import METHODS, Found, Problem
 from gc_utils.planted.names import compare_names, name_shares
 from gc_utils.planted.recovery import FOUND, cosines, oracle_fvu, recovery
 
+WEAK = 0.5  # of the root mean square norm of the planted features
+
 
 def trial(method: str, problem: Problem) -> dict[str, object]:
     """Let one method try one problem; a flat dict of settings and scores.
@@ -69,12 +71,25 @@ def trial(method: str, problem: Problem) -> dict[str, object]:
     if found.coherence is not None:
         row["coherence"] = float(found.coherence.nanmedian())
     row |= scores.scalars() | {f"kind {k}": v for k, v in scores.by_kind.items()}
+    row |= _by_norm(held_out.V, scores.nearest)
     if found.families is None:  # a confidence for every name, and whether it is right
         row["stated"] = scores.learned.confidence.round(3).tolist()
         row["right"] = scores.learned.right.astype(int).tolist()
     if again:
         row |= name_shares(compare_names(held_out, _alive(found), again))
     return row
+
+
+def _by_norm(V: torch.Tensor, nearest: pd.DataFrame) -> dict[str, float]:
+    """The recall of features that are weaker than half the root mean square norm, and of others."""
+    norms = V.flatten(1).norm(dim=1)
+    weak = (norms < WEAK * norms.square().mean().sqrt()).numpy()
+    found = (nearest.cosine >= FOUND).to_numpy()
+    return {
+        "weak": float(weak.mean()),
+        "recall_weak": float(found[weak].mean()) if weak.any() else float("nan"),
+        "recall_strong": float(found[~weak].mean()) if not weak.all() else float("nan"),
+    }
 
 
 def _used(found: Found) -> torch.Tensor | None:

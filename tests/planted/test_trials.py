@@ -122,3 +122,13 @@ def test_grids_cover_values_methods_and_seeds():
 def test_mistakes_are_named(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_recall_is_told_apart_by_norm():
+    problem = replace(TINY, families="C1:3", norm_spread=1.0, steps=150, seed=1)
+    row = trial("crosscoder", problem)
+    assert 0 < row["weak"] < 1  # one family or two of three
+    total = row["weak"] * row["recall_weak"] + (1 - row["weak"]) * row["recall_strong"]
+    assert total == pytest.approx(row["recall"])
+    even = trial("PCA", TINY)
+    assert even["weak"] == 0 and math.isnan(even["recall_weak"])

@@ -14,11 +14,12 @@ from gc_utils.studies.group_crosscoders.ground_truth import with_columns
 
 AS_ASSUMED = "as assumed"
 CHIRAL = "chiral part"
+UNEQUAL = "unequal norms"
 CHIRAL_POWER = 0.15
 # What is planted otherwise in each arm.
 ARMS: dict[str, dict[str, float]] = {
     AS_ASSUMED: {},
-    "unequal norms": {"norm_spread": 0.5},
+    UNEQUAL: {"norm_spread": 0.5},
     "correlated codes": {"family_correlation": 0.7},
     "heavy tails": {"tail": 1.0},
     "incomplete orbits": {"orientations": 0.5},

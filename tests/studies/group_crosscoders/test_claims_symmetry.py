@@ -280,6 +280,22 @@ def test_the_arms_that_are_short_are_named():
     assert "not tried" in sentences.arms_sentence(arm_scores()[4:])
 
 
+def test_weak_features_are_counted_by_themselves():
+    trials = pd.DataFrame(
+        {
+            "arm": ["unequal norms", "unequal norms", "as assumed"],
+            "method": [REFINED, REFINED, REFINED],
+            "weak": [0.2, 0.4, 0.0],
+            "recall_weak": [0.0, 0.5, math.nan],
+            "recall_strong": [1.0, 0.9, 1.0],
+        }
+    )
+    text = sentences.weak_sentence(trials)
+    assert "30 % of planted features" in text
+    assert text.endswith("finds 0.25 of them and 0.95 of the others.")
+    assert sentences.weak_sentence(trials[2:]) == ""
+
+
 def test_encoders_are_compared_over_arms():
     text = sentences.encoders_sentence(arm_scores())
     assert "refined 0.94; plain 0.40." in text

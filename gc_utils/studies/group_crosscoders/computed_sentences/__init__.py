@@ -9,6 +9,7 @@ from gc_utils.studies.group_crosscoders.computed_sentences.planted import (
     data_sentence,
     encoders_sentence,
     kinds_sentence,
+    weak_sentence,
 )
 from gc_utils.studies.group_crosscoders.computed_sentences.symmetry import (
     closing_symmetry,
@@ -36,4 +37,5 @@ __all__ = [
     "kinds_sentence",
     "members_sentence",
     "shrinkage_sentence",
+    "weak_sentence",
 ]

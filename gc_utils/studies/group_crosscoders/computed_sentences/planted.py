@@ -7,7 +7,13 @@ import math
 import pandas as pd
 
 from gc_utils.studies.group_crosscoders.claims import NAMED_BOUND, PLANTED_BOUND, arms_that_fail
-from gc_utils.studies.group_crosscoders.planted_arms import ARM_METHODS, NAMED, PLAIN, REFINED
+from gc_utils.studies.group_crosscoders.planted_arms import (
+    ARM_METHODS,
+    NAMED,
+    PLAIN,
+    REFINED,
+    UNEQUAL,
+)
 
 
 def arms_sentence(scores: pd.DataFrame) -> str:
@@ -40,6 +46,25 @@ def arms_sentence(scores: pd.DataFrame) -> str:
         return f"{text} Its confidence is not calibrated in these: {off}."
     worst = rows.confidence_error.max()
     return f"{text} Its confidence is calibrated in all, off by {worst:.2f} at most."
+
+
+def weak_sentence(trials: pd.DataFrame) -> str:
+    """Say whether it is the weak features that are lost where norms are unequal.
+
+    Args:
+        trials: From `planted_arms.run_arms`, with `weak`, `recall_weak` and `recall_strong`.
+
+    Returns:
+        One sentence, or nothing if no planted feature of that arm is weak.
+    """
+    some = trials[(trials.arm == UNEQUAL) & (trials.method == REFINED)]
+    if some.empty or not (some.weak > 0).any():
+        return ""
+    return (
+        f"Where norms are unequal, {100 * some.weak.mean():.0f} % of planted features are weaker "
+        f"than half the root mean square norm: the refined crosscoder finds "
+        f"{some.recall_weak.mean():.2f} of them and {some.recall_strong.mean():.2f} of the others."
+    )
 
 
 def encoders_sentence(scores: pd.DataFrame) -> str:
