@@ -72,8 +72,9 @@ def trust(row: pd.Series) -> list[str]:
 
     found = []
     if there("rho_180"):
-        low, high = row.rho_180_low, min(row.rho_180_high, 1.0)
-        found.append(f"ρ(180°) {row.rho_180:.2f} [{low:.2f}, {high:.2f}], noise-corrected")
+        ends = (row.rho_180, row.rho_180_low, row.rho_180_high)
+        rho, low, high = (min(value, 1.0) for value in ends)  # noise may take them beyond
+        found.append(f"ρ(180°) {rho:.2f} [{low:.2f}, {high:.2f}], noise-corrected")
     if there("confidence"):
         found.append(f"confidence of the name {row.confidence:.2f}")
     if there("reproducibility"):

@@ -20,6 +20,7 @@ from gc_utils.inspection import stimuli_for
 from gc_utils.models import load_model
 from gc_utils.planted import planted_orbits, write_store
 from gc_utils.studies import group_crosscoders as study
+from gc_utils.studies.group_crosscoders.example_cards import trust
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,7 @@ def test_cards_of_planted_features_have_no_optimised_images(planted, store):
     )
     assert card.facts[0] == "ρ(180°) 0.91 [0.84, 1.00], noise-corrected"
     assert card.facts[1:] == ["confidence of the name 0.80"]
+    assert trust(pd.Series(known | {"rho_180": 1.02}))[0].startswith("ρ(180°) 1.00 [0.84, 1.00]")
 
 
 # --- ground truth ---------------------------------------------------------------------------------
