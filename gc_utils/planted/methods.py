@@ -209,7 +209,7 @@ def _refined(encode_from: str) -> Callable[..., Found]:
         train(coder, seen.A, rows, held_out.A, _config(problem), progress=False)
         steps, lr = max(1, problem.steps // 2), min(problem.lr, 1e-3)
         again = _config(problem, steps=steps, lr=lr, first_k=2.0)
-        together = max(1, problem.steps * 8 // 100)
+        together = max(1, problem.steps * 12 // 100)
         config = RefineConfig(passes=problem.passes, encoder=again, together=together)
         refine(coder, seen.A, rows, held_out.A, config, progress=False)
         return _judged(coder, held_out)[1]
