@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
+
+from gc_utils.progress import progress_bar
 
 IDLE = 10  # seconds after which a worker without work ends and frees its memory
 
@@ -48,7 +49,7 @@ def side_by_side(
     workers = max(1, min(workers, len(calls)))
     with (
         parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE),
-        tqdm(total=len(calls), disable=not progress, desc=label, unit="trial") as bar,
+        progress_bar(total=len(calls), disable=not progress, desc=label, unit="trial") as bar,
     ):
         # Arguments are sent as they are: as memory maps, which is the default, they are read-only.
         pool = Parallel(workers, return_as="generator_unordered", max_nbytes=None)

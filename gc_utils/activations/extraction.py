@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from gc_utils.activations.store import CHUNK, ActivationStore, create_store
 from gc_utils.errors import UserError
@@ -20,6 +19,7 @@ from gc_utils.images.orbits import BLUR
 from gc_utils.images.photographs import ImageSet, Photograph
 from gc_utils.images.points import assign_folds, sample_points
 from gc_utils.models.base import Model
+from gc_utils.progress import progress_bar
 
 SCALES = (1.0, 1.5, 2.0, 3.0)
 
@@ -171,7 +171,7 @@ def _fill(
 ) -> None:
     todo = np.flatnonzero(~store.filled)
     started = time.monotonic()
-    bar = tqdm(total=len(todo) * CHUNK, unit="orbit", disable=not progress, desc="orbits")
+    bar = progress_bar(total=len(todo) * CHUNK, unit="orbit", disable=not progress, desc="orbits")
     limit = torch.finfo(getattr(torch, store.settings["dtype"])).max
     for chunk in todo.tolist():
         rows = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(store)))

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError
 from gc_utils.images.photographs import Photograph
 from gc_utils.models.base import Model
+from gc_utils.progress import progress_bar
 
 SCALES = (1.0, 2.0)
 
@@ -101,7 +101,7 @@ def sample_layers(
     """
     draws = {layer: _Draw(model, layer, count, seed) for layer in layers}
     for i, photograph in enumerate(
-        tqdm(images, desc="positions", unit="image", disable=not progress)
+        progress_bar(images, desc="positions", unit="image", disable=not progress)
     ):
         loaded = photograph.load()
         for scale in scales:

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
-from tqdm.auto import tqdm
 
 from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.crosscoder.sparse_codes import sparse_codes
@@ -27,6 +26,7 @@ from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.files import read_notes, write_whole
 from gc_utils.linear import ridge_fit
+from gc_utils.progress import progress_bar
 
 RIDGE = 0.1  # of the encoder's start, relative to the mean variance of what it sees
 ENCODER_SAMPLES = 4096  # at most, for the encoder's start
@@ -228,7 +228,9 @@ def refine(
     if checkpoint is not None and Path(checkpoint).exists():
         learner.restore(Path(checkpoint), notes)
     count = config.passes * each
-    bar = tqdm(total=count, initial=learner.steps, disable=not progress, desc=label, unit="batch")
+    bar = progress_bar(
+        total=count, initial=learner.steps, disable=not progress, desc=label, unit="batch"
+    )
     while learner.steps < count:
         step = learner.steps
         learner.learn(batch(step).flatten(1), torch.Generator().manual_seed(step))

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from gc_utils.crosscoder.base import Crosscoder
 from gc_utils.crosscoder.batches import ShuffledBatches
@@ -26,6 +25,7 @@ from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.errors import UserError, choose
 from gc_utils.files import load_checkpoint, read_notes, save_checkpoint
 from gc_utils.groups import translate
+from gc_utils.progress import progress_bar
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -303,7 +303,7 @@ def train(
         trainer.restore(checkpoint)
     held_out = views_for(coder, held_out)
     mean = coder.mean.cpu()
-    bar = tqdm(
+    bar = progress_bar(
         total=config.steps,
         initial=trainer.step,
         disable=not progress,

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError
 from gc_utils.files import git_blob_id, write_whole
+from gc_utils.progress import progress_bar
 
 COMMIT = "bc69043e2862758a1906c6a24a792bb28c6bb2ff"
 REPOSITORY = "github.com/EliSchwartz/imagenet-sample-images"
@@ -112,7 +112,9 @@ def _complete(root: Path, files: Sequence[Published]) -> None:
     todo = [file for file in files if _problem(root, file)]
     if not todo:
         return
-    bar = tqdm(total=sum(f.size for f in todo), unit="B", unit_scale=True, desc="imagenet_samples")
+    bar = progress_bar(
+        total=sum(f.size for f in todo), unit="B", unit_scale=True, desc="imagenet_samples"
+    )
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
         for done in as_completed([pool.submit(_fetch, root, file) for file in todo]):

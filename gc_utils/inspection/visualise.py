@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from tqdm.auto import trange
 
 from gc_utils.errors import UserError
+from gc_utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from gc_utils.crosscoder.untied import GroupCrosscoder
@@ -151,7 +151,7 @@ def optimise(
 
     adam = torch.optim.Adam([spectrum], lr=rate)
     idle = torch.zeros(batch, dtype=torch.long)
-    for _ in trange(steps, desc="visualising", disable=not progress, leave=False):
+    for _ in progress_bar(range(steps), desc="visualising", disable=not progress, leave=False):
         x = decoded()
         value = objective(wobble(x, generator, jitter=jitter, angle=angle, zoom=zoom))
         (gradient,) = torch.autograd.grad(-value.sum(), spectrum)

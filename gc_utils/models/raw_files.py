@@ -27,11 +27,11 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError
 from gc_utils.files import write_whole
 from gc_utils.models.architecture import ARCHITECTURES, BVLC_GOOGLENET, Architecture, Norm
+from gc_utils.progress import progress_bar
 
 TIMEOUT = 60  # seconds without a byte
 
@@ -140,7 +140,7 @@ class RawWeights:
         shapes = self.architecture.parameters("logits")
         sizes = {name: 4 * math.prod(shapes[name]) for name in names}
         state = {}
-        with tqdm(
+        with progress_bar(
             desc=f"{self.architecture.name} weights",
             total=sum(sizes.values()),
             unit="B",

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError, choose
+from gc_utils.progress import progress_bar
 from gc_utils.studies.concept_attacks.classifiers import BATCH, Activations, Pair, activations_of
 from gc_utils.studies.concept_attacks.directions import ridge_direction
 from gc_utils.studies.concept_attacks.tcav import ConceptTest, decide, mean_interval
@@ -104,7 +104,7 @@ def push_along(
         length = activations(images[:1]).numel()
     if direction.numel() != length:
         raise UserError(f"a direction of {direction.numel()} numbers for {length} activations.")
-    for x in tqdm(images.split(batch), desc="pushing", disable=not progress, leave=False):
+    for x in progress_bar(images.split(batch), desc="pushing", disable=not progress, leave=False):
         low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
         moved = x.clone()
         for _ in range(steps):

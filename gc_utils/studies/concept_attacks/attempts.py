@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from gc_utils.closure import code_digest
 from gc_utils.errors import choose
 from gc_utils.files import Ledger
 from gc_utils.models.base import Model
 from gc_utils.models.load import load_model
+from gc_utils.progress import progress_bar
 from gc_utils.studies.concept_attacks.attacks import (
     add_noise,
     judge_attempt,
@@ -163,7 +163,7 @@ class Attempts:
 
     def basic(self, targets: Sequence[Target], bounds: Sequence[int]) -> pd.DataFrame:
         """Every target with clean examples, with noise, and with the attack within each bound."""
-        for target in tqdm(targets, desc="attacks"):
+        for target in progress_bar(targets, desc="attacks"):
             self.attempt("clean", self._untouched, target, 0, kind="clean")
             self.attempt("noise", self._noisy, target, STRONGEST, kind="noise")
             for bound in bounds:
@@ -208,7 +208,7 @@ def try_partial_control(attempts: Attempts, targets: Sequence[Target]) -> None:
     """Attack when only a quarter, half or three quarters of the examples can be perturbed."""
     each = attempts.examples.each
     counts = sorted({max(1, round(each * share)) for share in SHARES})
-    for target in tqdm(targets, desc="some examples"):
+    for target in progress_bar(targets, desc="some examples"):
         for count in counts:
             make = partial(attempts.partly, count=count)
             attempts.attempt(f"{count} of {each} perturbed", make, target, STRONGEST)
@@ -248,7 +248,7 @@ def try_transfers(
     full = choose(size, SIZES, "size") == "full"
 
     def run(condition: str, make: Make, by: CleanTest | None = None) -> None:
-        for target in tqdm(targets, desc=condition):
+        for target in progress_bar(targets, desc=condition):
             attempts.attempt(condition, make, target, STRONGEST, by=by)
 
     for layer in layers if full else layers[-1:]:

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import trange
 
 from gc_utils._torchvision import torchvision
 from gc_utils.errors import UserError, choose
 from gc_utils.images.photographs import load_images
 from gc_utils.models.base import Model
 from gc_utils.models.inception import InceptionModel, InceptionV1
+from gc_utils.progress import progress_bar
 from gc_utils.studies.concept_attacks.textured_images import CLASSES, TexturedImages
 
 BATCH = 24  # images at once: what they need stays small enough to be kept and used again
@@ -173,7 +173,7 @@ def train_head(
         adam, lambda t: (1 + math.cos(math.pi * t / steps)) / 2
     )
     order = torch.Generator().manual_seed(seed)
-    for _ in trange(epochs, desc=f"head on {layer}", disable=not progress):
+    for _ in progress_bar(range(epochs), desc=f"head on {layer}", disable=not progress):
         for at in torch.randperm(len(a), generator=order).split(batch):
             adam.zero_grad()
             F.cross_entropy(explained.head(a[at]), y[at]).backward()

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from gc_utils.activations import extract
 from gc_utils.crosscoder import GroupCrosscoder, TrainConfig, fit
 from gc_utils.errors import choose
 from gc_utils.images import load_images
 from gc_utils.models.base import Model
+from gc_utils.progress import progress_bar
 from gc_utils.studies.concept_attacks.attempts import SIZES, STRONGEST, Attempts, Target, shift
 from gc_utils.studies.concept_attacks.classifiers import Explained
 from gc_utils.studies.concept_attacks.directions import (
@@ -139,7 +139,7 @@ def try_defences(
     """
     concepts = list(dict.fromkeys([*CLASSES, *(t.concept for t in targets)]))
     rows, outcomes, tests = [], {}, {}
-    for defence, (recipe, extra) in tqdm(defences.items(), desc="defences"):
+    for defence, (recipe, extra) in progress_bar(defences.items(), desc="defences"):
         if defence == "none":
             scores = {pair: s for pair, s in attempts.clean.scores.items() if pair[0] in concepts}
             by = CleanTest(attempts.clean.test, scores)
@@ -193,7 +193,7 @@ def try_knowing_attackers(
         attempts.through[defence] = defences[defence][0].seen(explained.below)
         make = partial(attempts.pushed, attacker=defence)
         blind = attempts.table(condition=f"defence: {defence}", bound=float(STRONGEST))
-        for target in tqdm(targets, desc=f"knowing {defence}"):
+        for target in progress_bar(targets, desc=f"knowing {defence}"):
             knowing = attempts.attempt(
                 f"{defence}, known", make, target, STRONGEST, by=tests[defence]
             )

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError, choose
+from gc_utils.progress import progress_bar
 from gc_utils.studies.concept_attacks.classifiers import Explained, Pair
 from gc_utils.studies.concept_attacks.directions import Recipe
 from gc_utils.studies.concept_attacks.tcav import ConceptTest, decide
@@ -117,7 +117,7 @@ class ConceptExamples:
             random = torch.cat([random, self.draw(len(self.random) * extra, 20)])
         test = ConceptTest(classifier, self.class_images, random, runs=self.runs, recipe=recipe)
         scores = {}
-        for c in tqdm(list(concepts or self.concepts), desc="concepts", leave=False):
+        for c in progress_bar(list(concepts or self.concepts), desc="concepts", leave=False):
             found = test.scores(self.with_honest(self.of_concept[c], c, extra))
             scores |= {(c, name): s for name, s in found.items()}
         return CleanTest(test, scores)

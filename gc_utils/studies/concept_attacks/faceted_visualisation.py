@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError
 from gc_utils.inspection.visualise import Objective, optimise
+from gc_utils.progress import progress_bar
 from gc_utils.studies.concept_attacks.classifiers import Activations, Explained
 from gc_utils.studies.concept_attacks.directions import ridge_direction
 
@@ -113,6 +113,6 @@ def visualise_facets(
     )
     found = [
         optimise(objective, len(probes), size, seed=seed + start, **options)
-        for start in tqdm(range(starts), desc="facets", disable=not progress)
+        for start in progress_bar(range(starts), desc="facets", disable=not progress)
     ]
     return dict(zip(probes, torch.stack(found, 1), strict=True))

@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from gc_utils.images.photographs import Photograph
 from gc_utils.models import InceptionV1, load_model
+from gc_utils.progress import progress_bar
 from gc_utils.studies.intertwiners.weight_symmetry import act_on, function_change, once
 
 SIDE = 224  # pixels of the images that both networks see
@@ -92,7 +92,7 @@ def act_on_every_layer(
         output), and `refused` (why no member may act; empty if one may).
     """
     rows = []
-    streams = tqdm(once(network).items(), desc=title, disable=not progress)
+    streams = progress_bar(once(network).items(), desc=title, disable=not progress)
     for at, (layer, stream) in enumerate(streams):
         if "output" in stream.refusal:
             continue

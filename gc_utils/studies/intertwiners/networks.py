@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from gc_utils.errors import choose, whole_numbers
 from gc_utils.images.labelled import Task
+from gc_utils.progress import progress_bar
 
 HIDDEN = ("conv1", "conv2", "conv3", "conv4")
 BATCH = 128  # samples a step of a map that is learnt
@@ -154,7 +154,7 @@ def train_pairs(
     """
     nets = {}
     for width in widths:
-        for pair in tqdm(range(pairs), desc=f"width {width}", disable=not progress):
+        for pair in progress_bar(range(pairs), desc=f"width {width}", disable=not progress):
             nets[width, pair] = [
                 train_net(task, width, epochs=epochs, seed=seed + 2 * pair + side)
                 for side in (0, 1)

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import lars_path_gram
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from gc_utils.errors import UserError, choose
 from gc_utils.images.labelled import Task
 from gc_utils.linear import ridge
+from gc_utils.progress import progress_bar
 from gc_utils.studies.intertwiners.networks import (
     BATCH,
     HIDDEN,
@@ -261,7 +261,7 @@ def stitch_pairs(
     """
     widest = max(width for width, _ in nets)
     rows = []
-    for (width, pair), both in tqdm(nets.items(), desc="stitching", disable=not progress):
+    for (width, pair), both in progress_bar(nets.items(), desc="stitching", disable=not progress):
         for layer in HIDDEN:
             seam = Seam(*both, layer, task, epochs=epochs, seed=seed)
             maps = {

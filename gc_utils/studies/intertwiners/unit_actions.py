@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.linalg import orthogonal_procrustes
-from tqdm.auto import tqdm
 
 from gc_utils.activations.store import ActivationStore
 from gc_utils.errors import UserError
@@ -25,6 +24,7 @@ from gc_utils.images.photographs import Photograph
 from gc_utils.inspection.responses import unit_responses
 from gc_utils.models.base import Model
 from gc_utils.models.inception import InceptionModel
+from gc_utils.progress import progress_bar
 from gc_utils.studies.intertwiners.activation_basis import live_units
 from gc_utils.studies.intertwiners.similarity import best_member
 
@@ -99,7 +99,7 @@ def layer_responses(
             )
     found: dict[Hashable, list[torch.Tensor]] = {key: [] for key in places}
     of = store.samples["photograph"]  # sorted
-    for i in tqdm(np.unique(of), desc="orbits", unit="image", disable=not progress):
+    for i in progress_bar(np.unique(of), desc="orbits", unit="image", disable=not progress):
         crops = store.crops(np.flatnonzero(of == i), images)
         for key, (model, layer) in places.items():
             inner = slice(margins[key], size - margins[key])

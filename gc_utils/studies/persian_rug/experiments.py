@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from gc_utils.errors import choose
+from gc_utils.progress import progress_bar
 from gc_utils.studies.persian_rug.closed_form import (
     best_functions,
     best_symmetric,
@@ -140,7 +140,7 @@ def measure_artificial(
     tests = [(entries, r, p) for r in ratios for p in sparsities]
     tests += [(int(n * entries), r, 0.05) for n in (1 / 8, 1 / 4, 1 / 2, 2) for r in (1 / 4, 1 / 2)]
     rows = []
-    for n, r, p in tqdm(tests, desc="artificial models", disable=not progress):
+    for n, r, p in progress_bar(tests, desc="artificial models", disable=not progress):
         drawn = min(samples, 16_000_000 // n)
         for name, make in (("Hadamard", hadamard_rug), ("projector", projector_rug)):
             model = make(n, round(r * n), p, seed=seed)
@@ -268,7 +268,7 @@ def measure_trained(
         None if there is none).
     """
     rows, histories = [], {}
-    for n, r, p in tqdm(list(grid), desc="trained models", disable=not progress):
+    for n, r, p in progress_bar(list(grid), desc="trained models", disable=not progress):
         exact = best_symmetric(p, r).loss
         for arm, rate in STEP_SIZES.items():
             options = {"steps": steps, "lr": rate(n), "seed": seed, "every": 50}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from gc_utils.closure import code_digest
 from gc_utils.errors import UserError
 from gc_utils.files import load_checkpoint, save_checkpoint
+from gc_utils.progress import progress_bar
 from gc_utils.studies.persian_rug.models import Rug, check_units, sparse_data
 
 
@@ -84,7 +84,7 @@ def train_rug(
         draw.set_state(tensors["draw"])
         done, rows, seen = int(notes["step"]), json.loads(notes["rows"]), list(tensors["seen"])
     at = range(done + 1, steps + 1)
-    for step in tqdm(
+    for step in progress_bar(
         at, f"{n_s} entries", initial=done, total=steps, disable=not progress, leave=False
     ):
         x = sparse_data(batch, n_s, p, draw)
