@@ -7,6 +7,8 @@ group that contains the crosscoder's, so that orbit encoders have all the views 
 
 from __future__ import annotations
 
+import io
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -52,6 +54,9 @@ class Explorer(widgets.VBox):
         self.patch = widgets.IntSlider(value=0, min=0, max=0, description="patch")
         self.image = widgets.Image(format="png", width=220, height=220)
         self.panel = widgets.Image(format="png")
+        # The curves give way to a narrow window, the patch does not; then they go below it.
+        self.image.layout = widgets.Layout(flex="0 0 auto", width="220px", height="220px")
+        self.panel.layout = widgets.Layout(flex="1 1 420px", min_width="0", max_width="700px")
         self.strip = widgets.Image(format="png")
         self.said = widgets.HTML()
         self._moving = False
@@ -61,9 +66,27 @@ class Explorer(widgets.VBox):
             control.observe(self._turn, "value")
         controls = widgets.HBox([self.feature, self.patch, self.angle, self.mirror])
         controls.layout.flex_flow = "row wrap"
-        shown = widgets.HBox([widgets.VBox([self.image, self.said]), self.panel])
+        patch = widgets.VBox([self.image, self.said])
+        patch.layout = widgets.Layout(flex="0 0 auto")
+        shown = widgets.HBox([patch, self.panel])
+        shown.layout.flex_flow = "row wrap"
         super().__init__([controls, shown, self.strip])
         self._new_feature()
+
+    def _repr_mimebundle_(self, **settings: object) -> dict[str, object]:
+        """The widget, and beside it the view as an image: for a page that shows no widgets."""
+        shown = super()._repr_mimebundle_(**settings)
+        figure = explore_static(self.exhibit, self.feature.value, self._patch)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=80)
+        title = self.exhibit.card(self.feature.value).title
+        said = f"The explorer at {title}; its sliders need a kernel."
+        return shown | {"image/png": b64encode(buffer.getvalue()).decode(), "text/plain": said}
+
+    @property
+    def _patch(self) -> int:
+        """The number of the patch that is shown."""
+        return int(self._ranked[self.patch.value])
 
     def _new_feature(self, change: dict | None = None) -> None:
         """Show the feature's strongest patch, upright."""
@@ -71,6 +94,7 @@ class Explorer(widgets.VBox):
         self._moving = True  # one redraw, not three
         self.patch.max = len(self._ranked) - 1
         self.patch.value = 0
+        self.angle.value, self.mirror.value = 0, False
         self._moving = False
         top = self.exhibit.top(self.feature.value)
         gap = np.full((top.shape[1], 6, 3), 255, dtype=np.uint8)
@@ -85,7 +109,7 @@ class Explorer(widgets.VBox):
         if self._moving:
             return
         exhibit, feature = self.exhibit, self.feature.value
-        self._crops, codes = exhibit.rotations(int(self._ranked[self.patch.value]))
+        self._crops, codes = exhibit.rotations(self._patch)
         self._response = codes[:, feature]
         card = exhibit.card(feature)
         with style():
@@ -112,6 +136,8 @@ class Explorer(widgets.VBox):
 
     def _turn(self, change: dict | None = None) -> None:
         """The quick part: another angle of the same patch."""
+        if self._moving:
+            return
         exhibit = self.exhibit
         element = exhibit.element(self.angle.value, self.mirror.value)
         value = float(self._response[element])

@@ -24,7 +24,8 @@ def _static(exhibit: Exhibit, feature: int, patch: int, count: int) -> Figure:
     shown = min(count, fine.n)  # a group of few rotations has no others
     angles = np.arange(shown) * 360 / shown
     elements = [exhibit.element(a, False) for a in angles]
-    captions = [f"{a:g}°: {response[e]:.2f}" for a, e in zip(angles, elements, strict=True)]
+    shown_at = [e % fine.n * 360 / fine.n for e in elements]  # the nearest there is
+    captions = [f"{a:g}°: {response[e]:.2f}" for a, e in zip(shown_at, elements, strict=True)]
     rotated = figure.add_subplot(grid[0, :])
     thumbnails(rotated, crops[elements], captions=captions)
     rotated.set_title("One patch, rotated, and the feature's code", loc="left")

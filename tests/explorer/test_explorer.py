@@ -1,5 +1,6 @@
 """Moving a slider shows another image; what is shown is what model and crosscoder compute."""
 
+import base64
 import io
 
 import numpy as np
@@ -117,6 +118,36 @@ def test_feature_and_patch_redraw(widget):
     np.testing.assert_array_equal(
         shown(widget.image), widget.exhibit.patches[widget.exhibit.ranked(9)[0]]
     )
+
+
+def test_another_feature_is_shown_upright(widget):
+    widget.angle.value, widget.mirror.value = 90, True
+    widget.feature.value = 9
+    assert widget.angle.value == 0 and not widget.mirror.value
+    ranked = widget.exhibit.ranked(9)[0]
+    np.testing.assert_array_equal(shown(widget.image), widget.exhibit.patches[ranked])
+    assert f"<b>{widget._response[0]:.2f}</b>" in widget.said.value
+
+
+def test_a_page_without_widgets_shows_an_image(widget):
+    widget.feature.value = 3
+    bundle = widget._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    image = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert image.size[0] > 600 and np.asarray(image.convert("L")).std() > 10
+    assert "feature 3" in bundle["text/plain"] and "(children" not in bundle["text/plain"]
+
+
+def test_captions_say_the_angles_that_are_shown(model, coder, patches):
+    """Ten angles of 36° lie between the steps of a grid: the caption is the step's."""
+    codes = codes_of(model, coder, patches)
+    figure = explore(model, model.layers[-1], patches, coder, codes=codes, least=8)
+    captions = [t.get_text() for ax in figure.axes for t in ax.texts if "°: " in t.get_text()]
+    degrees = [float(text.split("°")[0]) for text in captions]
+    assert len(degrees) == 8 and degrees == [45.0 * i for i in range(8)]
+    finer = explore(model, model.layers[-1], patches, coder, codes=codes, least=48)
+    captions = [t.get_text() for ax in finer.axes for t in ax.texts if "°: " in t.get_text()]
+    assert len(captions) == 10 and all(float(t.split("°")[0]) % 7.5 == 0 for t in captions)
 
 
 def test_the_value_shown_is_the_code_at_that_angle(widget):
