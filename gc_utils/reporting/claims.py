@@ -119,13 +119,18 @@ def _by_verdict(entries: Sequence[dict], claims: set[str]) -> list[str]:
 
 
 def numbers_table(value: Any, interval: Sequence[float] | None = None) -> str:
-    """What was measured, as a Markdown table.
+    """What was measured, as a Markdown table; a long one is folded.
 
     Args:
         value: A finding's value: one number or text, or a dictionary of them. Keys that all have
             the form `"row: column"` make a table of rows and columns.
         interval: Low and high end of the number's interval.
     """
+    return _folded(plain_numbers(value, interval), len(_named(value)))
+
+
+def plain_numbers(value: Any, interval: Sequence[float] | None = None) -> str:
+    """The same, never folded."""
     values = _named(value)
     if len(values) > 3 and all(key.count(": ") == 1 for key in values):
         table = _crossed(values)
@@ -134,7 +139,12 @@ def numbers_table(value: Any, interval: Sequence[float] | None = None) -> str:
         table = _table(["number", "value"], rows)
     if interval is not None:
         table += f"\n\nInterval: {_ends(interval)}"
-    return _folded(table, len(values))
+    return table
+
+
+def is_long(value: Any) -> bool:
+    """Whether a finding has so many numbers that a reader is shown them on demand."""
+    return len(_named(value)) > LONGEST
 
 
 def both_numbers(default: Mapping[str, Any], real: Mapping[str, Any]) -> str:

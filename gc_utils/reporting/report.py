@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from gc_utils.evidence.findings import COLUMNS, VERDICTS, load_readable, measured, sentence
+from gc_utils.evidence.findings import VERDICTS, load_readable
 from gc_utils.figures.saving import caption
 from gc_utils.files import write_whole
 from gc_utils.pipeline.presets import PRESETS
 from gc_utils.pipeline.staleness import CODE, ran_with
+from gc_utils.reporting.claims import is_long, plain_numbers
 from gc_utils.reporting.markdown import markdown_to_html
 from gc_utils.reporting.rendering import render
 
@@ -43,14 +44,20 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
     findings, damaged = load_readable(run_dir)
     known = [n for n in notebooks if n.name in records]
     values = _values(manifest["parameters"], {n.name: ran_with(n, records[n.name]) for n in known})
+    preset = PRESETS.get(manifest["preset"])
     page = render(
         "report.html",
         setting=_setting(manifest["preset"], values),
-        afterwards=PRESETS[manifest["preset"]].afterwards if manifest["preset"] in PRESETS else "",
+        about=f"{preset.name}: {preset.about}." if preset else "",
+        afterwards=preset.afterwards if preset else "",
         stale={name: record["stale"] for name, record in records.items() if "stale" in record},
         sections=[_section(n, records[n.name], findings, run_dir) for n in known],
-        heads=("id", *COLUMNS),
-        claims=[_row(entry) for entry in findings],
+        claims=[_claim(entry) for entry in findings],
+        counts=[
+            (word, VERDICTS.index(word), number)
+            for word in VERDICTS
+            if (number := sum(entry["verdict"] == word for entry in findings))
+        ],
         damaged=damaged,
         records={name: _times(record) for name, record in records.items()},
         parameters={name: _say(found) for name, found in values.items()},
@@ -75,15 +82,21 @@ def _section(
         "status": record["status"],
         "error": record.get("error", ""),
         "meaning": _meaning(record.get("stale", "")),
-        "findings": [sentence(e) for e in findings if e["notebook"] == notebook.name],
+        "findings": [_claim(e) for e in findings if e["notebook"] == notebook.name],
         "figures": [_figure(path) for path in _figures(notebook, run_dir)],
         "file": file if (run_dir / file).exists() else "",
     }
 
 
-def _row(entry: dict) -> dict[str, Any]:
-    """One row of the table of claims."""
-    return entry | {"measured": measured(entry), "mark": VERDICTS.index(entry["verdict"])}
+def _claim(entry: dict) -> dict[str, Any]:
+    """What the report shows of one finding: its card, and its numbers."""
+    return entry | {
+        "anchor": entry["id"].lower(),
+        "short": entry.get("short") or entry["claim"],
+        "mark": VERDICTS.index(entry["verdict"]),
+        "numbers": Markup(markdown_to_html(plain_numbers(entry["value"], entry["interval"]))),
+        "long": is_long(entry["value"]),
+    }
 
 
 def _times(record: dict) -> dict[str, Any]:

@@ -50,7 +50,11 @@ def test_the_report_tells_the_story_and_needs_nothing_else(report):
     assert page.index("The caption of 02_zebra") < page.index("The caption of 02_ant"), "as told"
     assert "with a &lt; b" in page
     assert "x = &lt;b&gt;" in page
-    assert page.count('class="verdict') == 3
+    assert page.count('class="card v') == page.count('class="finding v') == 3
+    assert page.index('class="card') < page.index("<main>"), "verdicts first"
+    links = re.findall(r'class="card v\d"><p><a href="#([^"]+)"', page)
+    assert links == ["gc1", "gc2", "gc3"] and all(f'id="{link}"' in page for link in links)
+    assert page.count('class="zoom"') == 3
     lead = page[page.index("All of it,") : page.index("A first paragraph.")]
     assert "<msub><mi>x</mi><mi>n</mi></msub>" in lead
     assert "<li>as a list</li>" in lead
@@ -66,7 +70,7 @@ def test_a_damaged_file_of_findings_is_named_in_the_report(report):
     damaged.write_text(damaged.read_text("utf-8")[:-5], "utf-8")
     write_report(report.parent, find_notebooks(report.parents[1] / "notebooks"))
     page = report.read_text(encoding="utf-8")
-    assert page.count('class="verdict') == 1, "the findings of the other notebook"
+    assert page.count('class="card v') == 1, "the findings of the other notebook"
     assert f"{damaged.resolve()} is no list of findings" in page
     assert "Run the notebook 01_first again." in page
 
