@@ -117,8 +117,8 @@ def cards_text(there: dict[str, str]) -> str:
         "![Features of one run as cards: block profile, patches, optimised images]"
         f"(docs/telling.png)\n\n*Features of one crosscoder on {there['network']}"
         f"{shown_on(there)}, the clearest of their kind. Left: cosine of each transform block "
-        "with the block of the image as it is. Middle: the patches with the strongest response. Right: images optimised "
-        "for the blocks.*"
+        "with the block of the image as it is. Middle: the patches with the strongest response. "
+        "Right: images optimised for the blocks.*"
     )
 
 
