@@ -239,15 +239,35 @@ def _figures(
         (right, real, COLUMNS[1], REAL),
     ):
         if entry and column and (there := column.figures.get(entry.get("figure") or "")):
-            images = f", images {there['images']}" if there["images"] else ""
-            whose = f"{name.capitalize()}{images}. " if right else ""
+            whose = f"{name.capitalize()}{shown_on(there)}. " if right else ""
             path = f"claims/{start}{entry['figure']}.png"
             found.append({"path": path, "caption": f"{whose}{there['caption']}"})
     return found
 
 
+def shown_on(there: Mapping[str, str]) -> str:
+    """The images that a figure shows, and those that its dictionary saw, if these are others.
+
+    Args:
+        there: `images`, and `trained_on` or nothing.
+
+    Returns:
+        To be read on after the name of a network; empty where there are no images.
+    """
+    if not there.get("images"):
+        return ""
+    if trained_on := there.get("trained_on"):
+        return f", trained on images {trained_on}, shown on images {there['images']}"
+    return f", images {there['images']}"
+
+
 def copy_figures(
-    run_dir: str | os.PathLike, column: Column, folder: Path, start: str = ""
+    run_dir: str | os.PathLike,
+    column: Column,
+    folder: Path,
+    start: str = "",
+    *,
+    trained_on: str = "",
 ) -> dict[str, dict[str, str]]:
     """Copy the figures that a column's claims name from a run to the page's folder, reduced.
 
@@ -256,11 +276,12 @@ def copy_figures(
         column: Which claims are on the page.
         folder: The folder of the page's figures; it is made.
         start: What the copies' names begin with.
+        trained_on: The images that the run's dictionary was trained on, if these are others.
 
     Returns:
         For each that was there, its caption, and the network and images that it was made from.
     """
-    found, of = {}, subject(read_manifest(run_dir)["parameters"])
+    found, of = {}, subject(read_manifest(run_dir)["parameters"]) | {"trained_on": trained_on}
     for name in dict.fromkeys(e.get("figure") or "" for e in column.findings):
         source = Path(run_dir) / "figures" / f"{name}.png"
         if name and source.is_file():

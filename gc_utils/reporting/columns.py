@@ -41,10 +41,11 @@ class Column:
         setting: what the run was made with, in a line.
         findings: the run's findings, each with `network`, `images` (what it was looked at on, empty
             where there is none) and `command` (what repeats it).
-        figures: by the name of a figure, its `caption` and the `network` and `images` that it was
-            made from; only those that may be shown by anybody.
-        cards: the `network` and `images` of the figure at the top of the README; empty if there is
-            none that may be shown.
+        figures: by the name of a figure, its `caption`, the `network` and `images` that it was
+            made from, and the images that the dictionary was `trained_on` if these are others;
+            only those that may be shown by anybody.
+        cards: the same, but for the caption, of the figure at the top of the README; empty if there
+            is none that may be shown.
     """
 
     setting: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 from collections import Counter
@@ -22,6 +23,7 @@ from gc_utils.reporting.claims import (
     copy_figures,
     pairs,
     reduce_figure,
+    shown_on,
     write_claims,
 )
 from gc_utils.reporting.columns import (
@@ -111,13 +113,12 @@ def cards_text(there: dict[str, str]) -> str:
     Args:
         there: The `network` and `images` that it was made from.
     """
-    images = f", images {there['images']}" if there["images"] else ""
     return (
         "![Features of one run as cards: block profile, patches, optimised images]"
-        f"(docs/telling.png)\n\n*Features of one crosscoder on {there['network']}{images}, "
-        "the clearest of their kind. Left: cosine of each transform block with the block of the "
-        "image as it is. Middle: the patches with the strongest response. Right: images optimised "
-        "for the blocks.*"
+        f"(docs/telling.png)\n\n*Features of one crosscoder on {there['network']}"
+        f"{shown_on(there)}, the clearest of their kind. Left: cosine of each transform block "
+        "with the block of the image as it is. Middle: the patches with the strongest response. "
+        "Right: images optimised for the blocks.*"
     )
 
 
@@ -137,7 +138,8 @@ def update_readme(
         real_dir: A finished run on a real network, for the second column. It is kept in
             `docs/real_findings.json`; without it the column is what was kept there.
         figures_dir: A run on a real network whose figures are shown: its images have to be bundled
-            or made here. Without it, the figures of `real_dir` if they are so, else those kept.
+            or made here. Without it, the figures of `real_dir` if they are so, else those kept. If
+            it has the very dictionary of `real_dir`, the figures are said to show that.
 
     Returns:
         The files that were written, and the figures that were left out because they may show
@@ -177,7 +179,7 @@ def update_readme(
     else:
         left_out += _named_figures(run_dir, default)
     if real and source is not None:
-        real = _with_figures(real, source, docs, REAL)
+        real = _with_figures(real, source, docs, REAL, _trained_on(real_dir, source))
     elif real_dir is not None:
         left_out += _named_figures(real_dir, real)
     if real and (real_dir is not None or source is not None):
@@ -237,15 +239,26 @@ def _settings(default: Column, real: Column | None) -> str:
     return " ".join(["From two runs.", *said])
 
 
+def _trained_on(real_dir: str | os.PathLike | None, source: str | os.PathLike) -> str:
+    """The images of the run whose dictionary another run shows, on images of its own."""
+    if real_dir is None or Path(real_dir).resolve() == Path(source).resolve():
+        return ""
+    files = [Path(folder) / "crosscoder.safetensors" for folder in (real_dir, source)]
+    if not all(file.is_file() for file in files) or not filecmp.cmp(*files, shallow=False):
+        return ""
+    return subject(read_manifest(real_dir)["parameters"])["images"]
+
+
 def _with_figures(
-    column: Column, run_dir: str | os.PathLike, docs: Path, start: str = ""
+    column: Column, run_dir: str | os.PathLike, docs: Path, start: str = "", trained_on: str = ""
 ) -> Column:
     """A column with the figures of a run that it names, which are copied, and the README's."""
     cards = Path(run_dir) / "figures" / f"{CARDS}.png"
+    of = subject(read_manifest(run_dir)["parameters"]) | {"trained_on": trained_on}
     return replace(
         column,
-        figures=copy_figures(run_dir, column, docs / "claims", start),
-        cards=subject(read_manifest(run_dir)["parameters"]) if cards.is_file() else {},
+        figures=copy_figures(run_dir, column, docs / "claims", start, trained_on=trained_on),
+        cards=of if cards.is_file() else {},
     )
 
 

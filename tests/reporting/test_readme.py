@@ -305,6 +305,19 @@ def test_figures_of_other_images_are_left_out_and_named(root, default, samples, 
     assert colour(root / "docs/claims/02_toys.png")[1] > 200, "white"
 
 
+def test_figures_of_the_same_dictionary_on_other_images_say_so(root, default, samples, bundled):
+    for run, weights in ((samples, b"one"), (bundled, b"one")):
+        (run / "crosscoder.safetensors").write_bytes(weights)
+    update_readme(root, default, NOTEBOOKS, samples, bundled)
+    readme, page = pages(root)
+    said = ", trained on images imagenet_samples, shown on images photos+scenes:64"
+    assert f"![Real network{said}. Toys of real.]" in page
+    assert f"group D16{said}, the clearest of their kind" in readme
+    (bundled / "crosscoder.safetensors").write_bytes(b"two")
+    update_readme(root, default, NOTEBOOKS, samples, bundled)
+    assert "trained on images" not in "".join(pages(root))
+
+
 def test_a_figure_of_the_default_run_is_left_out_for_the_same_reason(root, tmp_path):
     mine = finished(tmp_path / "mine", "demo", "not reproduced", images="folder:/home/me/mine")
     updated = update_readme(root, mine, NOTEBOOKS)
