@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=gc_utils.__version__)
     commands = top.add_subparsers(
-        dest="command", required=True, metavar="{run,list,weights,readme}"
+        dest="command", required=True, metavar="{run,list,gallery,weights,readme}"
     )
 
     run = commands.add_parser(
@@ -119,6 +119,15 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--notebooks", metavar="DIR", help="where the notebooks are (default: the repository's)"
         )
+    gallery = commands.add_parser(
+        "gallery",
+        help="write a page of all features of a run",
+        description="Write a folder with every feature of a run: its patches, its full turn, and "
+        "who is like it.\nA browser opens its index.html from disk; 01 to 04 have to be done.",
+        formatter_class=plain,
+    )
+    gallery.add_argument("run", nargs="?", metavar="RUN", help="the run folder (default runs/demo)")
+    gallery.add_argument("--output", metavar="DIR", help="where it goes (default RUN/gallery)")
     commands.add_parser("weights", help="show which weights there are and where they are kept")
     return top
 
@@ -139,7 +148,8 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
     options = parser().parse_args(arguments)
     chapters = list(RECORDS if records is None else records)
     try:
-        commands = {"run": _run, "list": _list, "weights": _weights, "readme": _readme}
+        commands = {"run": _run, "list": _list, "gallery": _gallery}
+        commands |= {"weights": _weights, "readme": _readme}
         commands[options.command](options, chapters)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
@@ -171,6 +181,17 @@ def _run(options: argparse.Namespace, records: list[Record]) -> None:
         records=records,
         finish=write_report,
     )
+
+
+def _gallery(options: argparse.Namespace, records: list[Record]) -> None:
+    from gc_utils.files import find_run
+    from gc_utils.pipeline.notebooks import default_output
+    from gc_utils.pipeline.presets import DEFAULT_PRESET
+    from gc_utils.reporting import write_gallery
+
+    asked = options.run or default_output(DEFAULT_PRESET)
+    page = write_gallery(find_run(asked, remedy="name a run that exists"), options.output)
+    print(f"Gallery: {page}")
 
 
 def _readme(options: argparse.Namespace, records: list[Record]) -> None:
