@@ -169,6 +169,8 @@ def _run(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.reporting import write_report
 
     parameters = dict(options.parameter)
+    if options.weights_file == "":
+        raise UserError("--weights-file is empty: name a file or folder, or leave it out.")
     if options.weights_file:
         parameters["weights_file"] = options.weights_file
     run(

@@ -78,7 +78,8 @@ class ShuffledBatches:
             return self.data[torch.from_numpy(order[start:stop])].float()
         if self._block is None or self._block[0] != (epoch, block):
             first = block * self.buffer
-            held = self.data[order[first : first + self.buffer]].half()
+            held = self.data[order[first : first + self.buffer]]
+            held = held.to(getattr(self.data, "dtype", held.dtype))  # half the memory, if stored so
             self._block = ((epoch, block), first, held)
         _, first, held = self._block
         return held[start - first : stop - first].float()

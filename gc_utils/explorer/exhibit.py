@@ -13,7 +13,7 @@ import torch
 from matplotlib.axes import Axes
 from PIL import Image
 
-from gc_utils.activations.store import draw_orbits
+from gc_utils.activations.arrays import draw_orbits
 from gc_utils.errors import UserError
 from gc_utils.figures.cards import Card
 from gc_utils.figures.style import DASHED, OKABE_ITO

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from gc_utils.errors import UserError, choose
+from gc_utils.models.architecture import INCEPTION5H
 from gc_utils.models.receptive_field import ReceptiveField
 
 
@@ -60,7 +61,19 @@ class Model(ABC):
 
     def check_layer(self, layer: str) -> str:
         """Return `layer` if there is one of that name, else raise a `UserError`."""
-        return choose(layer, self.layers, f"{self.name} layer")
+        return self._choose_layer(layer, self.layers)
+
+    def _choose_layer(self, layer: str, choices: Sequence[str]) -> str:
+        try:
+            return choose(layer, choices, f"{self.name} layer")
+        except UserError as error:
+            if str(layer) not in INCEPTION5H.steps:
+                raise
+            # Presets name a layer of InceptionV1, so that it need not have been typed.
+            raise UserError(
+                f"{error} {layer!r} is a layer of InceptionV1, as the default of -p layer is: "
+                f"choose one of {self.name} with -p layer LAYER."
+            ) from error
 
     def prepare(self, layer: str) -> None:
         """Fetch what the layer needs, so that what is missing shows now and not at its first use.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import UserError
 from gc_utils.models.base import Model
 from gc_utils.models.receptive_field import ReceptiveField, probe_receptive_field
 
@@ -22,8 +22,9 @@ class CutModel(Model):
 
     What does not work: `unit`, `receptive_field` and `crop_size` where a unit sees the whole image
     (attention, squeeze-and-excitation, anything after global pooling) or more than
-    `LARGEST_FIELD` pixels, or where units are not laid out as channels x rows x columns.
-    `activations` of such layers work, if the network takes images of that size.
+    `LARGEST_FIELD` pixels, where units are not laid out as channels x rows x columns, or where
+    the network takes images of one size only. `activations` of such layers work, if the network
+    takes images of that size.
 
     Args:
         name, weights, checksum, network, device: as for `Model`.
@@ -68,7 +69,9 @@ class CutModel(Model):
         """Return `layer` if there is such a node, else raise a `UserError`."""
         if layer in self.nodes:
             return layer
-        return choose(layer, self.nodes if "." in str(layer) else self.layers, f"{self.name} layer")
+        # Where a list of modules is never applied itself, no node is an outermost one.
+        inner = "." in str(layer) or not self.layers
+        return self._choose_layer(layer, self.nodes if inner else self.layers)
 
     def channels(self, layer: str) -> int:
         """Number of channels of a layer."""
@@ -82,15 +85,40 @@ class CutModel(Model):
         """
         if layer not in self._fields:
             self.check_layer(layer)
-            try:
-                part = self._cut(copy.deepcopy(self.network).cpu().double(), layer)
-                self._fields[layer] = probe_receptive_field(part)
-            except (UserError, *self.failures) as error:
-                raise UserError(
-                    f"layer {layer!r} of {self.name!r} has no receptive field that can be used: "
-                    f"{error}"
-                ) from error
+            self._fields[layer] = self._probed(layer)
         return self._fields[layer]
+
+    def _probed(self, layer: str) -> ReceptiveField:
+        refused = f"layer {layer!r} of {self.name!r} has no receptive field that can be used: "
+        # A network that names a type inside (`x.float()`) cannot be computed in double precision.
+        for dtype in (torch.float64, torch.float32):
+            try:
+                network = copy.deepcopy(self.network).cpu()
+                part = self._cut(network.double() if dtype == torch.float64 else network, layer)
+                return probe_receptive_field(part, dtype=dtype)
+            except UserError as error:
+                raise UserError(f"{refused}{error}") from error
+            except self.failures as error:
+                failure = error
+        side = self._side
+        if self._takes(side, layer):
+            only = f"takes only images of {side}x{side} pixels"
+            if self._takes(2 * side, layer):
+                only = "does not take images of all sizes"
+            raise UserError(
+                f"{refused}the network {only} ({failure}), so that it cannot be read here: where "
+                "units look is measured on images of several sizes, and each is read from a crop "
+                "of the size that it sees."
+            ) from failure
+        raise UserError(f"{refused}{failure}") from failure
+
+    def _takes(self, side: int, layer: str) -> bool:
+        """Whether the layer can be computed of images of that size."""
+        try:
+            self.activations(torch.zeros(1, 3, side, side), layer)
+        except UserError as error:
+            return not isinstance(error.__cause__, self.failures)
+        return True
 
     def _activations(self, x: Tensor, layer: str) -> Tensor:
         if layer not in self._parts:
@@ -134,7 +162,9 @@ class HookedModel(CutModel):
         except Exception as error:
             raise UserError(
                 f"{self.name!r} cannot process an image of {self._side}x{self._side} pixels, "
-                f"(1, 3, {self._side}, {self._side}): {type(error).__name__}: {error}"
+                f"(1, 3, {self._side}, {self._side}): {type(error).__name__}: {error}. It has to "
+                "take RGB images of any size: if its head fixes the size (a linear layer behind a "
+                "flattening), return the network without its head."
             ) from error
         finally:
             for hook in hooks:
@@ -152,6 +182,12 @@ class HookedModel(CutModel):
             raise UserError(
                 f"the module {layer!r} of {self.name!r} is applied {times} times to an image: name "
                 "the module around it, or give each place a module of its own."
+            )
+        if not self.nodes:
+            raise UserError(
+                f"{self.name!r} has no modules to read: a layer is a module inside the network "
+                "(an attribute that is a torch.nn.Module) that it applies once to an image. A "
+                "single module can be put in one: torch.nn.Sequential(module)."
             )
         return super().check_layer(layer)
 

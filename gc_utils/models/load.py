@@ -25,7 +25,7 @@ from gc_utils.models.architecture import ARCHITECTURES, BVLC_GOOGLENET, Architec
 from gc_utils.models.base import Model, pick_device
 from gc_utils.models.filter_bank import FilterBank, FilterBankModel
 from gc_utils.models.inception import InceptionModel, InceptionV1, PartwiseInception
-from gc_utils.models.own import load_own
+from gc_utils.models.own import load_own, meant_name
 from gc_utils.models.raw_files import bvlc_googlenet
 from gc_utils.models.timm import PREFIX, load_timm
 from gc_utils.models.torchvision import load_torchvision, torchvision_file, torchvision_names
@@ -61,7 +61,8 @@ def load_model(
         weights_file: for InceptionV1, a copy of inception5h.pth, the folder with BVLC GoogLeNet's
             files, or a `.safetensors` (see `weights.from_file`); for timm and for a network of your
             own, a `.safetensors` or a `.pth` that `torch.load` opens with `weights_only=True`. It
-            takes the place of `weights`.
+            takes the place of `weights`; with a copy of published weights, `weights` is their name
+            or None.
         device: `"auto"`, or a name that torch knows.
         group: what the filter bank is closed under (D16 unless given); other models ignore it.
         options: `seed=0` for random weights; `norm=Norm(…)` for InceptionV1's response
@@ -77,7 +78,13 @@ def load_model(
         torch.Size([5, 24])
     """
     if ":" not in name:
-        choose(name, OWN if name in OWN else (*OWN, *OTHERS, *torchvision_names()), "model")
+        known = (*OWN, *OTHERS, *torchvision_names()) if name not in OWN else OWN
+        if name not in known and (meant := meant_name(name)):
+            raise UserError(
+                f"unknown model {name!r}; did you mean {meant!r}? A network of your own is named "
+                "MODULE:FACTORY, with the function in its file that makes it, as 'nets:make'."
+            )
+        choose(name, known, "model")
     taken = {"inceptionv1": ("seed", "norm"), "filter_bank": ("group",)}.get(name, ("seed",))
     for option in options:
         choose(option, taken, f"{name} option")
@@ -107,11 +114,14 @@ def _load_inception(
     seed: int = 0,
     norm: Norm | None = None,
 ) -> Model:
-    weights = choose(weights or "demo", INCEPTION_WEIGHTS, "inceptionv1 weights")
+    asked = weights or None
+    weights = choose(asked or "demo", INCEPTION_WEIGHTS, "inceptionv1 weights")
     folder = Path(file).expanduser() if file is not None else None
     if folder is not None and folder.is_dir():
         _check_asked(weights, BVLC_GOOGLENET, str(folder))
-        return _load_raw(folder, norm, device)
+        model = _load_raw(folder, norm, device)
+        _check_recorded(asked, model.weights, f"folder {str(folder)!r}")
+        return model
     if file is None and weights == "bvlc_googlenet":
         return _load_raw(None, norm, device)
     if file is None and weights == "random":
@@ -119,8 +129,9 @@ def _load_inception(
         checksum = _weights.state_sha256(network.state_dict())
         return InceptionModel("inceptionv1", "random", checksum, network, device)
     if file is not None:
-        found = _weights.from_file(file)
+        found = _weights.from_file(file, asked)
         _check_asked(weights, found.architecture, str(file))
+        _check_recorded(asked, found.name, f"file {str(file)!r}")
     else:
         found = _weights.demo() if weights == "demo" else _weights.inception5h()
     norm = _agreed(norm, found.norm, found.name)
@@ -150,6 +161,15 @@ def _check_asked(weights: str, found: Architecture, file: str) -> None:
         raise UserError(
             f"the weights file {file!r} is of {found.name!r}, and the weights asked for are "
             f"{weights!r}: name {found.name!r}, or give another file."
+        )
+
+
+def _check_recorded(asked: str | None, found: str, what: str) -> None:
+    """Refuse published weights under another's name: a run records the weights asked for."""
+    if asked is not None and asked != found and found in ARCHITECTURES:
+        raise UserError(
+            f"the {what} holds the weights {found!r}, and the weights asked for (or the preset's) "
+            f"are {asked!r}: give -p weights {found} with this {what.split()[0]}."
         )
 
 

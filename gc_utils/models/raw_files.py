@@ -63,6 +63,14 @@ class RawWeights:
         module, _, part = parameter.rpartition(".")
         return f"{module}_{'filter' if part == 'weight' else 'bias'}.bin"
 
+    def folder_of(self, file: Path) -> Path | None:
+        """The folder of the whole set, from one of its files; None for other files."""
+        file = file.absolute()
+        for path in self.sums:
+            if file.as_posix().endswith(f"/{path}"):
+                return file.parents[path.count("/")]
+        return None
+
     def from_folder(self, folder: Path, layer: str) -> dict[str, Tensor]:
         """All parameters that a layer needs, from a folder that holds the files.
 

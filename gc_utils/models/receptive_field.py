@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -31,7 +32,22 @@ class ReceptiveField(NamedTuple):
 LARGEST_FIELD = 2048  # pixels: the largest bounded fields of torchvision's networks are below
 
 
-def probe_receptive_field(run: Callable[[Tensor], Any], height: int = 96) -> ReceptiveField:
+@contextmanager
+def _plain_convolutions() -> Iterator[None]:
+    # Not `mkldnn.flags`, which sets more than this and warns of it.
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False
+    try:
+        with torch.backends.nnpack.flags(enabled=False):
+            yield
+    finally:
+        torch.backends.mkldnn.enabled = before
+
+
+@_plain_convolutions()
+def probe_receptive_field(
+    run: Callable[[Tensor], Any], height: int = 96, dtype: torch.dtype = torch.float64
+) -> ReceptiveField:
     """Receptive field of a layer of any network, from what depends on what.
 
     A NaN in the input reaches exactly the units that see it, whatever the weights and whichever
@@ -39,16 +55,23 @@ def probe_receptive_field(run: Callable[[Tensor], Any], height: int = 96) -> Rec
     after another, show the first and last unit that sees each column; so do rows.
 
     Args:
-        run: float64 `(B, 3, H, W)` to `(B, C, h, w)` on the CPU, where double precision means
-            plain convolutions: the fast ones mix neighbouring pixels, and their NaNs.
+        run: `(B, 3, H, W)` of that type to `(B, C, h, w)` on the CPU.
         height: pixels of the side that is not probed.
+        dtype: of the images. Double precision means plain convolutions: the fast ones mix
+            neighbouring pixels, and their NaNs. For single precision, to which a network may turn
+            inside whatever it is given, the fast ones are switched off meanwhile.
 
     Raises:
         UserError: if the field is unbounded, larger than `LARGEST_FIELD`, or if the layer does not
             treat all places in the same way, or if padding that depends on the size of the image
-            leaves a crop without a unit at its centre.
+            leaves a crop without a unit at its centre; or if its units are not numbers anyway.
     """
-    fields = {axis: _probe_axis(run, height, axis) for axis in (-1, -2)}
+
+    def typed(x: Tensor) -> Any:
+        return run(x.to(dtype))
+
+    _check_numbers(typed, height)
+    fields = {axis: _probe_axis(typed, height, axis) for axis in (-1, -2)}
     if fields[-1][1:] != fields[-2][1:]:
         raise UserError(f"it differs between columns and rows ({fields[-1]}, {fields[-2]}).")
     field = max(fields.values())
@@ -56,13 +79,24 @@ def probe_receptive_field(run: Callable[[Tensor], Any], height: int = 96) -> Rec
         side = field.crop_size
         k, start = round(((side - 1) / 2 - offset) / stride), side // 2 - size // 2
         # Unit k is the last one that sees its first column, and the first that sees its last.
-        _, first, last = _who_sees(run, side, side, axis, [start, start + size - 1])
+        _, first, last = _who_sees(typed, side, side, axis, [start, start + size - 1])
         if (last[0], first[1]) != (k, k):
             raise UserError(
                 f"a crop of {side}x{side} pixels has no unit at its centre: the network's padding "
                 "depends on the size of the image."
             )
     return field
+
+
+@torch.no_grad()
+def _check_numbers(run: Callable[[Tensor], Any], height: int) -> None:
+    """Refuse units that are NaN without one in the image: each would seem to see all of it."""
+    found = run(torch.zeros(1, 3, height, 256))
+    if isinstance(found, Tensor) and found.isnan().any():
+        raise UserError(
+            "its units are not finite numbers (NaN) even for an image of zeros: weights below it "
+            "are damaged, or it divides by zero."
+        )
 
 
 def _probe_axis(run: Callable[[Tensor], Any], height: int, axis: int) -> ReceptiveField:
@@ -102,7 +136,7 @@ def _who_sees(
     """Number of units along the axis, and the first and the last that see each column."""
     first, last, units = [], [], 0
     for column in columns:  # one by one: a batch would take memory and gain nothing
-        x = torch.zeros(1, 3, height, length, dtype=torch.float64)
+        x = torch.zeros(1, 3, height, length)
         x[..., column] = torch.nan
         found = run(x if axis == -1 else x.mT)
         if not isinstance(found, Tensor) or found.ndim != 4:

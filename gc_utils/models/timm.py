@@ -21,7 +21,7 @@ from gc_utils.errors import UserError, choose
 from gc_utils.models import weights as _weights
 from gc_utils.models.base import Model
 from gc_utils.models.cut import HookedModel
-from gc_utils.models.state import fill, read_state
+from gc_utils.models.state import fill, read_state, without_prefix
 
 PREFIX = "timm:"
 
@@ -59,6 +59,8 @@ def load_timm(
         choose(tag, tags, f"tag of timm's {known}")
     if file is not None:
         found = read_state(file)
+        # No network of timm has a part of the name `model`.
+        found = found._replace(state=without_prefix(found.state))
         network = _network(timm, known, tag, seed, _renamed(found.state))
         fill(network, found._replace(state=_renamed(found.state, network)), name)
         weights, checksum = found.name, found.sha256

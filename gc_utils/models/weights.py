@@ -83,13 +83,14 @@ def inception5h() -> Weights:
     return _pickled("inception5h", data)
 
 
-def from_file(file: str | os.PathLike[str]) -> Weights:
+def from_file(file: str | os.PathLike[str], asked: str | None = None) -> Weights:
     """Weights from a file at hand.
 
     Args:
         file: a copy of `inception5h.pth`, or a `.safetensors`. Its metadata may name its
             `architecture` (`inception5h` or `bvlc_googlenet`) and `norm` (see `write_weights`);
             without an architecture it has to have inception5h's parameter names and counts as that.
+        asked: name of the weights that were asked for, if any: what to do is said first for those.
 
     Raises:
         UserError: if there is no such file, or it is neither; a copy of `inception5h.pth` must be
@@ -106,6 +107,17 @@ def from_file(file: str | os.PathLike[str]) -> Weights:
     if path.suffix == ".safetensors":
         return _safetensors(path.name, data)
     if (found := git_blob_id(data)) != INCEPTION5H_BLOB:
+        if folder := bvlc_googlenet().folder_of(path):
+            raise UserError(
+                f"{str(path)!r} is one file of the weights 'bvlc_googlenet': give the folder that "
+                f"holds them all, {str(folder)!r}."
+            )
+        if asked == "bvlc_googlenet":
+            raise UserError(
+                f"{str(path)!r} is not the weights 'bvlc_googlenet': give the folder with their "
+                f"files, a copy of {bvlc_googlenet().url}, or a .safetensors that "
+                "gc_utils.models.write_weights wrote."
+            )
         raise UserError(
             f"{str(path)!r} is not inception5h.pth: its git blob id is {found}, expected "
             f"{INCEPTION5H_BLOB} ({INCEPTION5H_URL}). For weights of your own give a .safetensors "

@@ -132,6 +132,9 @@ class Manifest:
             return f"changed: {changed}"
         if then.get("pictures") != inputs["pictures"]:
             return "the folder of its images changed"
+        files = inputs.get("files", "")
+        if then.get("files", files) != files:
+            return "the file of its weights changed"
         for other, checksum in inputs["upstream"].items():
             if then["upstream"].get(other) != checksum:
                 return f"{other} made something else"
@@ -273,6 +276,14 @@ def folder_checksum(spec: str) -> str:
     from gc_utils.images.photographs import image_files
 
     facts = "\n".join(f"{f} {_size(f)} {_modified(f)}" for f in image_files(spec))
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def file_checksum(path: str) -> str:
+    """A file, or the files of a folder, as they are now, as a checksum; empty without one."""
+    if not path or not Path(path).exists():
+        return ""
+    facts = "\n".join(f"{f} {_size(f)} {_modified(f)}" for f in _files(Path(path)))
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 

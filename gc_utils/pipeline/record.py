@@ -71,9 +71,14 @@ def rules_of(records: Iterable[Record]) -> dict[str, Rule]:
     return union((record.rules for record in records), "rules")
 
 
+def parameters_that_hold(kind: str, records: Iterable[Record]) -> list[str]:
+    """Names of the parameters whose values are of a kind, such as `"images"` (see `Rule.holds`)."""
+    return [name for name, rule in rules_of(records).items() if rule.holds == kind]
+
+
 def image_parameters(records: Iterable[Record]) -> list[str]:
     """Names of the parameters that say where images come from."""
-    return [name for name, rule in rules_of(records).items() if rule.holds == "images"]
+    return parameters_that_hold("images", records)
 
 
 def number_of(name: str) -> str:

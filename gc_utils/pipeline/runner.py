@@ -22,6 +22,7 @@ from gc_utils.pipeline.execution import execute
 from gc_utils.pipeline.manifest import (
     Manifest,
     code_of,
+    file_checksum,
     folder_checksum,
     needed_numbers,
     notebook_checksum,
@@ -32,7 +33,7 @@ from gc_utils.pipeline.notebooks import Notebook, default_output, find_notebooks
 from gc_utils.pipeline.parameters import check_values, defaults_of, parameter_values
 from gc_utils.pipeline.presets import DEFAULT_PRESET, PRESETS
 from gc_utils.pipeline.progress import Line, clock, say
-from gc_utils.pipeline.record import Record, image_parameters
+from gc_utils.pipeline.record import Record, parameters_that_hold
 from gc_utils.pipeline.records import RECORDS
 from gc_utils.pipeline.staleness import advice, find_stale
 
@@ -102,6 +103,7 @@ def run(
                 f"folder {str(run_dir)!r} holds other things than a run; name a new one with "
                 "--output"
             )
+    _check_given(manifest, chosen, run_dir)
     _check_upstream(manifest, found, chosen, run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -136,7 +138,7 @@ def _run_all(
 ) -> None:
     """Execute what has to be; `settled` is given the names of what ran or was up to date."""
     say(stream, f"Run folder: {short_path(manifest.run_dir)}")
-    images = image_parameters(manifest.chapters)
+    images, files = (parameters_that_hold(kind, manifest.chapters) for kind in ("images", "path"))
     for place, notebook in enumerate(chosen, start=1):
         line = Line(stream, f"[{place}/{len(chosen)}] {notebook.name}")
         inputs = {
@@ -144,6 +146,9 @@ def _run_all(
             "parameters": values[notebook.name],
             "pictures": "".join(
                 folder_checksum(values[notebook.name].get(name) or "") for name in images
+            ),
+            "files": "".join(
+                file_checksum(values[notebook.name].get(name) or "") for name in files
             ),
             "code": code_of(notebook.path, values[notebook.name]),
             "upstream": {
@@ -198,6 +203,21 @@ def _select(found: list[Notebook], only: Iterable[str]) -> list[Notebook]:
         else:
             wanted.add(choose(name, [n.name for n in found], "notebook"))
     return [n for n in found if not wanted or n.name in wanted]
+
+
+def _check_given(manifest: Manifest, chosen: list[Notebook], run_dir: Path) -> None:
+    """Refuse to run what would replace the products that a person has put into the folder."""
+    given = {n.name: sorted(manifest.given(n.name)) for n in chosen}
+    given = {name: products for name, products in given.items() if products}
+    if given:
+        others = " ".join(n.number for n in chosen if n.name not in given)
+        name, products = next(iter(given.items()))
+        raise UserError(
+            f"{products[0].split('/')[0]} in {run_dir} was put there and not made by {name}, which "
+            "would replace it: "
+            + (f"use --only {others}, or " if others else "")
+            + "name another folder with --output."
+        )
 
 
 def _check_upstream(

@@ -27,7 +27,8 @@ import numpy as np
 import torch
 
 from gc_utils import groups
-from gc_utils.activations.store import PLANTED, ActivationStore, store_array
+from gc_utils.activations.arrays import store_array
+from gc_utils.activations.store import PLANTED, ActivationStore
 from gc_utils.errors import UserError
 from gc_utils.groups import Group, Subgroup
 from gc_utils.symmetry.report import stabilisers

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gc_utils.activations import ActivationStore
-from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.crosscoder import GroupCrosscoder, ShuffledBatches
 from gc_utils.errors import UserError
 from gc_utils.explorer import explore
 from gc_utils.explorer.exhibit import Exhibit
@@ -58,6 +58,19 @@ def test_patches_are_kept(tmp_path):
         ({"A": A[:0]}, r"shape \(0, 8, 6\)"),
         ({"A": np.where(A == A[3, 2, 1], np.nan, A)}, "1 of 40 samples .* not finite"),
         ({"A": A + 0j}, "expected real numbers"),
+        ({"A": None}, "activations of type NoneType: expected an array"),
+        ({"A": "acts.npy"}, "activations of type str: expected an array"),
+        ({"A": [[1.0], [1.0, 2.0]]}, "activations of type list: expected an array"),
+        ({"A": 0 * A + 1}, "all activations are the same"),
+        ({"A": 1e-8 * A}, r"lose [\d.]+ % in float16: multiply them"),
+        ({"A": 1e-6 * A}, "in float16: multiply them .* dtype='float32'"),
+        ({"g": 8}, "group 8: expected its name"),
+        ({"g": "C1", "A": A[:, :1]}, "group C1 has no rotation"),
+        ({"folds": 2.5}, "folds 2.5: expected a whole number"),
+        ({"folds": "4"}, "folds '4': expected a whole number"),
+        ({"seed": -1}, "seed -1: expected a whole number"),
+        ({"images": [None, *IDS[1:]]}, "images of several types"),
+        ({"patches": np.zeros((40, 0, 0, 3), np.uint8)}, "expected uint8"),
         ({"A": A * 1e5}, "do not fit float16.*dtype='float32'"),
         ({"g": "E4"}, "unknown group 'E4'"),
         ({"dtype": "int8"}, "unknown dtype 'int8'"),
@@ -111,3 +124,23 @@ def test_the_explorer_needs_a_network_or_orbits(store):
     coder = GroupCrosscoder("D4", 6, 5, sparsity="l1")
     with pytest.raises(UserError, match="neither a network nor an orbit"):
         explore(None, "x", store.patches, coder, interactive=False)
+
+
+def test_an_array_that_is_read_backwards_is_one(tmp_path):
+    store = ActivationStore.from_array(A[::-1], "D4", tmp_path / "a.zarr")
+    assert torch.allclose(store[:], torch.from_numpy(A[::-1].copy()), atol=2e-3)
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e-9])
+def test_activations_of_any_size_are_trained_on_as_they_are_in_float32(tmp_path, scale):
+    store = ActivationStore.from_array(scale * A, "D4", tmp_path / "a.zarr", dtype="float32")
+    batches = ShuffledBatches(store, np.arange(40), 40, seed=0)
+    assert store.dtype == torch.float32
+    largest = batches.batch(0).abs().max()
+    torch.testing.assert_close(largest, torch.tensor(scale * np.abs(A).max()).float())
+
+
+def test_a_file_where_the_folder_should_be_is_named(tmp_path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(UserError, match="run is a file, not a folder"):
+        ActivationStore.from_array(A, "D4", tmp_path / "run" / "a.zarr")

@@ -190,6 +190,7 @@ def test_even_kernels_centre_units_between_pixels():
         model.unit(noise(1, 3, 5, 5), layer)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(
     "layers, field",
     [
@@ -197,10 +198,11 @@ def test_even_kernels_centre_units_between_pixels():
         ([nn.Conv2d(3, 2, 3, 3), nn.Conv2d(2, 2, 2, 1)], (6, 3, 2.5)),
         ([nn.Conv2d(3, 2, 3, 1, 2, dilation=2), nn.AvgPool2d(2)], (6, 2, 0.5)),
         ([nn.Conv2d(3, 2, (1, 7), 1, (0, 3))], (7, 1, 0)),
+        ([nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3, groups=16), nn.Conv2d(16, 8, 3)], (7, 1, 3)),
     ],
 )
-def test_probed_receptive_fields(layers, field):
-    assert probe_receptive_field(nn.Sequential(*layers).double()) == field
+def test_probed_receptive_fields(layers, field, dtype):
+    assert probe_receptive_field(nn.Sequential(*layers).to(dtype), dtype=dtype) == field
 
 
 class Half(nn.Module):

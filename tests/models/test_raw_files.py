@@ -271,6 +271,8 @@ def test_the_cached_file_may_be_carried_to_another_computer(hub, small, tmp_path
     # The narrow network stands for the published one in a file's metadata too.
     monkeypatch.setitem(raw_files.ARCHITECTURES, "bvlc_googlenet", small.architecture)
     monkeypatch.setattr(_weights, "BVLC_GOOGLENET", small.architecture)
+    with pytest.raises(UserError, match="'demo': give -p weights bvlc_googlenet with this file"):
+        load_model("inceptionv1", "demo", copy, device="cpu")
     model = load_model("inceptionv1", weights_file=copy, device="cpu")
     assert (model.weights, model.checksum) == ("bvlc_googlenet", small.weights.checksum)
     state = small.weights.from_folder(small.folder, "mixed3b")
@@ -319,6 +321,18 @@ def test_what_cannot_be_meant(hub, small, tmp_path):
     assert fetched(norm=BVLC_GOOGLENET.norm).weights == "bvlc_googlenet"
     with pytest.raises(UserError, match="of 'bvlc_googlenet', and the weights asked for .*'incep"):
         load_model("inceptionv1", "inception5h", small.folder, device="cpu")
+    for weights in ("demo", "random"):  # a run would record it under that name
+        with pytest.raises(
+            UserError, match=f"'{weights}': give -p weights bvlc_googlenet with thi"
+        ):
+            load_model("inceptionv1", weights, small.folder, device="cpu")
+    one, stray = small.folder / "conv1/7x7_s2_filter.bin", tmp_path / "stray.bin"
+    for weights in ("demo", "bvlc_googlenet"):
+        with pytest.raises(UserError, match=f"is one file of .* folder .*'{small.folder}'"):
+            load_model("inceptionv1", weights, one, device="cpu")
+    shutil.copy(one, stray)
+    with pytest.raises(UserError, match="not the weights 'bvlc_googlenet': give the folder"):
+        load_model("inceptionv1", "bvlc_googlenet", stray, device="cpu")
     own = tmp_path / "own.safetensors"
     save_file(InceptionV1("mixed3a").state_dict(), own)
     with pytest.raises(UserError, match="is of 'inception5h', and the weights asked for are 'bvlc"):

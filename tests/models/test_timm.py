@@ -88,6 +88,7 @@ def test_padding_does_not_depend_on_the_size_of_the_image(padded):
     [
         ("resnet18", "global_pool", r"not a map of units .* but \(1, 512\)"),
         ("resnet18", "layr1", "did you mean 'layer1'"),
+        ("resnet18", "mixed3a", "'mixed3a' is a layer of InceptionV1, as the default .*-p layer"),
         ("resnet18", "layer2.0.conv9", "did you mean 'layer2.0.conv1'"),
         ("mobilenetv3_small_050", "blocks.1", "no receptive field .*squeeze-and-excitation"),
         ("vit_tiny_patch16_224", "blocks.0", r"not a map of units .* but \(1, 197, 192\)"),
@@ -100,12 +101,20 @@ def test_layers_without_a_unit_at_the_centre(name, layer, said):
         model.crop_size(layer)
 
 
+@pytest.mark.parametrize("layer", ["blocks.0", "patch_embed.proj"])
+def test_a_network_for_one_size_of_images(layer):
+    model = load_model("timm:vit_tiny_patch16_224", weights="random", device="cpu")
+    with pytest.raises(UserError, match=r"takes only images of 224x224 pixels \(Input height"):
+        model.crop_size(layer)
+
+
 def test_weights_from_a_file(tmp_path, resnet):
     state = timm.create_model("resnet18", num_classes=7).state_dict()
     safetensors.torch.save_file(state, tmp_path / "mine.safetensors")
     wrapped = {"state_dict": {f"module.{k}": v for k, v in state.items()}}
     torch.save(wrapped, tmp_path / "mine.pth")
-    for name in ("mine.safetensors", "mine.pth"):
+    torch.save({"state_dict": {f"model.{k}": v for k, v in state.items()}}, tmp_path / "mine.ckpt")
+    for name in ("mine.safetensors", "mine.pth", "mine.ckpt"):
         model = load_model("timm:resnet18", weights_file=tmp_path / name, device="cpu")
         assert model.weights == name
         assert torch.equal(model.network.fc.weight, state["fc.weight"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -18,7 +19,9 @@ from gc_utils.__main__ import main
 from gc_utils.errors import UserError
 from gc_utils.pipeline import PRESETS
 from gc_utils.pipeline.manifest import checksum
-from gc_utils.pipeline.runner import NotebookFailed, _alone
+from gc_utils.pipeline.record import Record
+from gc_utils.pipeline.rules import Rule
+from gc_utils.pipeline.runner import NotebookFailed, _alone, run
 
 slow = pytest.mark.slow
 
@@ -161,6 +164,11 @@ def test_what_a_person_has_put_there_stands_for_the_notebook_that_makes_it(
     with pytest.raises(UserError, match="holds other things than a run"):
         story(only=["02"])
     note.unlink()
+    for only, said in ((["01"], ""), ([], "use --only 02, or ")):  # it would be replaced
+        match = f"activations.zarr in .* was put there and not made by 01_first.*: {said}name"
+        with pytest.raises(UserError, match=match):
+            story(only=only)
+    assert given.read_text() == "1"
     assert "up to date" not in (told := story(only=["02"])) and "stale" not in told
     assert "up to date" in story(only=["02"])
     given.write_text("22")
@@ -169,3 +177,28 @@ def test_what_a_person_has_put_there_stands_for_the_notebook_that_makes_it(
     given.parent.rmdir()
     with pytest.raises(UserError, match="needs what 01_first makes"):
         story(only=["02"])
+
+
+@slow
+def test_a_weights_file_that_changed_makes_a_notebook_run_again(tmp_path, make_notebook):
+    make_notebook("01_first", 'run_dir = "out"  # there\nweights_file = ""  # a copy\n', "x = 1")
+    weights, stream = tmp_path / "my.pth", io.StringIO()
+    weights.write_bytes(b"one")
+    record = Record("01", rules={"weights_file": Rule(holds="path")})
+
+    def again() -> str:
+        stream.truncate(stream.seek(0))
+        run(
+            "demo",
+            tmp_path / "out",
+            parameters={"weights_file": str(weights)},
+            notebooks=tmp_path / "notebooks",
+            stream=stream,
+            records=[record],
+        )
+        return stream.getvalue()
+
+    assert "up to date" not in again() and "up to date" in again()
+    weights.write_bytes(b"another")
+    assert "(the file of its weights changed)" in again()
+    assert "up to date" in again()

@@ -205,6 +205,17 @@ class FoldTrainer:
         )
         return coder
 
+    def forget_refined(self, encoder: str, number: int) -> None:
+        """Remove the refined form of a dictionary, which an earlier training has left.
+
+        Args:
+            encoder: as for `refined`.
+            number: the fold left out.
+        """
+        path = self.folder / f"refined_{encoder}_{number}.safetensors"
+        path.unlink(missing_ok=True)
+        path.with_suffix(".history.csv").unlink(missing_ok=True)
+
     def _fit(self, name, number, group, encoder, sparsity, steps, tied):
         data, seed = self.data, self.config.seed + number
         settings = {"sparsity": sparsity or self.sparsity, "k": self.k, "encode_from": encoder}

@@ -15,6 +15,7 @@ from gc_utils.groups import Group
 from gc_utils.inspection import label_crosscoder
 from gc_utils.inspection.responses import StimulusOrbits
 from gc_utils.symmetry import calibrated_report
+from gc_utils.symmetry.calibration import SYMMETRIC
 
 LEAST = 3  # features of each kind that a fold needs to be asked
 
@@ -25,10 +26,9 @@ class HalfTurn:
 
     Attributes:
         counts: One row a fold, `fold` as index: `lines` and `curves`, how many of these there are;
-            `repeat`, lines with a period of 180° or less; `whole`, curves with a period of 360°;
-            `lines_known`, `repeat_known` and so on, the same of features that have a
-            noise-corrected `rho_180` (the others' period is by the raw one); `asked`, whether
-            there are three of each; `holds`, whether both are majorities.
+            `repeat`, lines that repeat after 180°; `whole`, curves that do not; `lines_known`,
+            `repeat_known` and so on, the same of features that have a noise-corrected `rho_180`;
+            `asked`, whether there are three of each; `holds`, whether both are majorities.
         features: One row a feature of all folds: `fold`, `feature`, `label`, `rho_180` with
             `rho_180_low` and `rho_180_high` (noise-corrected), `period_degrees`.
         p: One-sided Mann–Whitney p-value of "lines have the larger `rho_180`", over all folds; NaN
@@ -63,6 +63,11 @@ class HalfTurn:
 def half_turn_of_features(features: pd.DataFrame) -> HalfTurn:
     """Compare how lines and curves repeat, fold by fold.
 
+    A feature repeats after 180° if its noise-corrected `ρ(180°)` is 0.9 or more, the bound of all
+    names. Its name would not do: of a line whose mirror fits a little better than its half turn it
+    says the mirror only. A feature without a counterpart in another fold has no such `ρ`, and
+    repeats if its name has a period of 180° or less.
+
     Args:
         features: One row a feature, as `HalfTurn.features`.
 
@@ -90,12 +95,14 @@ def half_turn_of_features(features: pd.DataFrame) -> HalfTurn:
 
 def _counted(features: pd.DataFrame) -> dict[str, int]:
     """Lines, those that repeat, curves, those that do not, of one dictionary."""
-    lines, curves = (features.period_degrees[features.label == k] for k in ("line", "curve"))
+    known = features.rho_180.notna()
+    repeats = (features.rho_180 >= SYMMETRIC).where(known, features.period_degrees <= 180)
+    lines, curves = (repeats[features.label == kind] for kind in ("line", "curve"))
     return {
         "lines": len(lines),
-        "repeat": int((lines <= 180).sum()),
+        "repeat": int(lines.sum()),
         "curves": len(curves),
-        "whole": int((curves == 360).sum()),
+        "whole": int((~curves.astype(bool)).sum()),
     }
 
 

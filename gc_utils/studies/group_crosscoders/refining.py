@@ -33,10 +33,14 @@ def refine_all(trainer: FoldTrainer, plain: Coders) -> dict[tuple[str, int], Gro
         The same keys. Tied crosscoders, and all if there are no passes, are the plain ones.
     """
     as_they_are = set(ENCODERS) if trainer.tied else set()
-    return {
-        key: trainer.refined(*key) if trainer.passes and key[0] not in as_they_are else coder
-        for key, coder in plain.items()
-    }
+    found = {}
+    for key, coder in plain.items():
+        if trainer.passes and key[0] not in as_they_are:
+            found[key] = trainer.refined(*key)
+        else:
+            trainer.forget_refined(*key)  # of an earlier training: it would be taken for this one
+            found[key] = coder
+    return found
 
 
 def reproducibility(coders: Coders) -> pd.DataFrame:

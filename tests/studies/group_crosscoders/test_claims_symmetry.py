@@ -77,12 +77,23 @@ def test_lines_and_curves_that_differ_in_every_fold_are_what_gc3_claims(check):
     assert entry["verdict"] == "reproduced"
     assert "in 2 of 2 folds (identity encoder), 2 of 2 (orbit)" in entry["why"]
     value = entry["value"]
-    assert value["identity encoder (the paper's), lines with period ≤ 180°, by fold"] == (
+    assert value["identity encoder (the paper's), lines that repeat after 180°, by fold"] == (
         "5 of 5, 5 of 5"
     )
     assert value["orbit encoder, median ρ(180°), curves"] == -0.2
     assert value["orbit encoder, p (Mann–Whitney)"] < 0.001
     assert value["invariant features"] == 1
+
+
+def test_rho_decides_where_it_is_known_and_the_name_elsewhere():
+    """A line whose mirror fits better than its half turn is called D1, and repeats all the same."""
+    here = features(360, 360, 3).assign(rho_180=[0.93, 0.91, 0.89, 0.95, 0.2, -0.1, 1.0])
+    assert half_turn_of_features(here).counts.repeat.item() == 2
+    assert half_turn_of_features(here).counts.whole.item() == 2
+    unknown = features(180, 360, 3).assign(rho_180=np.nan)
+    assert half_turn_of_features(unknown).counts[["repeat", "whole"]].to_numpy().tolist() == [
+        [3, 3]
+    ]
 
 
 def test_features_with_a_counterpart_are_counted_by_themselves(check):
@@ -92,7 +103,7 @@ def test_features_with_a_counterpart_are_counted_by_themselves(check):
     assert both.counts.lines.tolist() == [4, 4] and both.counts.lines_known.tolist() == [2, 2]
     assert both.holds() is True  # all features are asked
     value = check(claims.half_turn_patterns(both, both, REPORT, Evidence.PAPER))["value"]
-    known = "orbit encoder, curves with period 360°, by fold, with a counterpart in another fold"
+    known = "orbit encoder, curves that do not, by fold, with a counterpart in another fold"
     assert value[known] == "3 of 3, 3 of 3"
 
 

@@ -64,8 +64,8 @@ def half_turn_patterns(
     for encoder, one in (("identity", identity), ("orbit", orbit)):
         name = ENCODER_TITLES[encoder]
         for kind, repeated, what in (
-            ("lines", "repeat", "lines with period ≤ 180°"),
-            ("curves", "whole", "curves with period 360°"),
+            ("lines", "repeat", "lines that repeat after 180°"),
+            ("curves", "whole", "curves that do not"),
         ):
             for suffix, which in (("", ""), ("_known", ", with a counterpart in another fold")):
                 pairs = zip(one.counts[repeated + suffix], one.counts[kind + suffix], strict=True)
