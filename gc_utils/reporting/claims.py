@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -268,6 +268,7 @@ def copy_figures(
     start: str = "",
     *,
     trained_on: str = "",
+    only: Container[str] | None = None,
 ) -> dict[str, dict[str, str]]:
     """Copy the figures that a column's claims name from a run to the page's folder, reduced.
 
@@ -277,6 +278,7 @@ def copy_figures(
         folder: The folder of the page's figures; it is made.
         start: What the copies' names begin with.
         trained_on: The images that the run's dictionary was trained on, if these are others.
+        only: Names of figures; others are passed over.
 
     Returns:
         For each that was there, its caption, and the network and images that it was made from.
@@ -284,7 +286,7 @@ def copy_figures(
     found, of = {}, subject(read_manifest(run_dir)["parameters"]) | {"trained_on": trained_on}
     for name in dict.fromkeys(e.get("figure") or "" for e in column.findings):
         source = Path(run_dir) / "figures" / f"{name}.png"
-        if name and source.is_file():
+        if name and source.is_file() and (only is None or name in only):
             reduce_figure(source, folder / f"{start}{name}.png")
             found[name] = {"caption": re.sub(r"[\[\]]", "", caption(source))} | of
     return found

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from gc_utils.pipeline.record import Record
 
 CARDS = "04_telling"  # the figure at the top of the README
+# Figures of curves, bars and dots only, whatever images the run looked at.
+WITHOUT_IMAGES = frozenset(
+    ("01_variance", "02_fvu", "02_per_element", "03_separation", "04_half_turn", "04c_equivariance")
+)
 NOT_RUN = "not run"
 NO_NETWORK = "–"  # the claim is about planted, drawn or analytic data
 
@@ -181,7 +185,9 @@ def update_readme(
     if real and source is not None:
         real = _with_figures(real, source, docs, REAL, _trained_on(real_dir, source))
     elif real_dir is not None:
-        left_out += _named_figures(real_dir, real)
+        plain = copy_figures(real_dir, real, docs / "claims", REAL, only=WITHOUT_IMAGES)
+        real = replace(real, figures=real.figures | plain)
+        left_out += [p for p in _named_figures(real_dir, real) if p.stem not in WITHOUT_IMAGES]
     if real and (real_dir is not None or source is not None):
         written.append(keep(real, docs))
     write_claims(docs, default, real, notebooks)

@@ -24,6 +24,7 @@ from gc_utils.files import write_json
 from gc_utils.pipeline import RECORDS
 from gc_utils.pipeline.notebooks import Notebook, Parameter
 from gc_utils.pipeline.record import Paper, Record
+from gc_utils.reporting import readme as readme_module
 from gc_utils.reporting import update_readme
 from gc_utils.reporting.claims import both_numbers, numbers_table, papers_table
 from gc_utils.reporting.columns import column_of, read_manifest, repeat, shows_only_ours
@@ -303,6 +304,14 @@ def test_figures_of_other_images_are_left_out_and_named(root, default, samples, 
     assert "Real network, images photos+scenes:64. Toys of real." in page
     assert colour(root / "docs/claims/real_02_toys.png")[1] < 90, "red"
     assert colour(root / "docs/claims/02_toys.png")[1] > 200, "white"
+
+
+def test_figures_without_images_are_shown_of_any_run(root, default, samples, monkeypatch):
+    monkeypatch.setattr(readme_module, "WITHOUT_IMAGES", {"02_toys"})
+    updated = update_readme(root, default, NOTEBOOKS, samples)
+    assert updated.left_out == []
+    assert "Real network, images imagenet_samples. Toys of real." in pages(root)[1]
+    assert colour(root / "docs/claims/real_02_toys.png")[1] < 90, "red"
 
 
 def test_figures_of_the_same_dictionary_on_other_images_say_so(root, default, samples, bundled):
