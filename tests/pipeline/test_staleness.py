@@ -167,8 +167,11 @@ def test_the_report_marks_what_is_stale_everywhere(go, tmp_path):
         section = page[page.index(f'<section id="{name}">') :].partition("</section>")[0]
         warned = section.partition("</h2>")[2].lstrip().startswith('<p class="stale">')
         assert warned == (name in ("02_second", "03_third")), name
-    claims, _, settings = page[page.index('<section id="claims">') :].partition("</section>")
-    rows = {row[:3]: mark in row for row in claims.split('<th scope="row">')[1:]}
-    assert rows == {"GC2": True, "GC7": False}
+    claims = page[page.index('<section id="claims"') :].partition("</section>")[0]
+    cards = {
+        re.search("#(\\w+)", card)[1]: mark in card for card in claims.split('class="card v')[1:]
+    }
+    assert cards == {"gc2": True, "gc7": False}
+    settings = page[page.index('<section id="settings">') :]
     rows = {row[:8]: mark in row for row in settings.split('<th scope="row">')[1:5]}
     assert rows == {"01_first": False, "02_secon": True, "03_third": True, "07_alone": False}

@@ -124,7 +124,7 @@ def test_it_runs_and_is_reported(go, tmp_path):
         "results/11_toy.json",
     }
     page = (out / "report.html").read_text(encoding="utf-8")
-    for words in ("Do toys add up?", "What was there before, and the total", "TO1", "they were"):
+    for words in ("Do toys add up?", "What was there before, and the total", "TO1", "They were"):
         assert words in page
     # What it found is in the README, on the page of claims, and in its table of papers.
     marks = "".join(f"<!-- {n} -->\n<!-- /{n} -->\n" for n in ("results", "notebooks", "claims"))
