@@ -124,11 +124,12 @@ def _checked(A: np.ndarray | torch.Tensor, g: Group, dtype: str) -> torch.Tensor
             f"activations up to {float(found.abs().max()):.3g} do not fit {dtype}: give "
             "dtype='float32'."
         )
-    total = float(found.double().square().sum())
     if not float(found.std()) > 0:
         raise UserError("all activations are the same: there is nothing to learn.")
-    kept = found.numpy().astype(dtype).astype(np.float64)
-    lost = float(np.square(kept - found.numpy()).sum()) / total
+    if dtype == "float32":  # as they are here already
+        return found
+    total = float(found.double().square().sum())
+    lost = float((found.half().double() - found).square().sum()) / total
     if lost > LOST:
         typical = (total / found.numel()) ** 0.5
         raise UserError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +155,8 @@ def feature_entries(
         first = A[int(strongest[0])].float()
         moved = translate(first.expand(g.order, -1, -1), g, torch.arange(g.order))
         measured = coder.encode(moved)[:, i].numpy()
-        medoid = families.get(report.family.iloc[i], [i])[0] if "family" in report else i
+        members = families.get(report.family.iloc[i], [i]) if families else [i]
+        medoid = members[0]
         found.append(
             {
                 "feature": i,
@@ -172,12 +172,8 @@ def feature_entries(
                 "pose": 0 if medoid == i else int(element[medoid, i]),
                 "relatives": _related(i, similarity, element),
                 "members": [
-                    _relation(i, j, similarity, element)
-                    for j in families.get(report.family.iloc[i], [])[:RELATIVES]
-                    if j != i
-                ]
-                if "family" in report
-                else [],
+                    _relation(i, j, similarity, element) for j in members[:RELATIVES] if j != i
+                ],
             }
         )
     return found
@@ -238,6 +234,5 @@ def _write_strip(patches: np.ndarray, entry: dict[str, Any], path: Path) -> None
     strip = Image.new("RGB", (SIDE * len(tiles), SIDE))
     for k, tile in enumerate(tiles):
         strip.paste(tile.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (k * SIDE, 0))
-    save: Callable[..., None] = strip.save
     with write_whole(path) as draft:
-        save(draft, "JPEG", quality=QUALITY, optimize=True)
+        strip.save(draft, "JPEG", quality=QUALITY, optimize=True)
