@@ -7,11 +7,7 @@ names, sizes and checksums, of one commit.
 
 from __future__ import annotations
 
-import http.client
 import os
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib import resources
@@ -20,17 +16,15 @@ from typing import NamedTuple
 
 import torch
 
+from gc_utils.downloads import fetch
 from gc_utils.errors import UserError
-from gc_utils.files import git_blob_id, write_whole
+from gc_utils.files import git_blob_id
 from gc_utils.progress import progress_bar
 
 COMMIT = "bc69043e2862758a1906c6a24a792bb28c6bb2ff"
 REPOSITORY = "github.com/EliSchwartz/imagenet-sample-images"
 ADDRESS = f"https://raw.githubusercontent.com/EliSchwartz/imagenet-sample-images/{COMMIT}"
 AT_ONCE = 8  # files; one at a time, a thousand small ones take many minutes
-ATTEMPTS = 3
-PAUSE = 1.0  # seconds before the second attempt, twice as long before the third
-TIMEOUT = 30.0  # seconds without a byte
 
 
 class Published(NamedTuple):
@@ -125,30 +119,12 @@ def _complete(root: Path, files: Sequence[Published]) -> None:
 
 
 def _fetch(root: Path, file: Published) -> int:
-    """Download one file, check it, and only then give it its name; returns its size."""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(PAUSE * attempt)
-        try:
-            data = _read(f"{ADDRESS}/{file.name}")
-        except (OSError, http.client.HTTPException) as error:
-            problem = f"cannot be downloaded ({error})"
-            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
-                break  # it is not there, or not for us: asking again does not help
-        else:
-            problem = _difference(data, file)
-            if not problem:
-                with write_whole(root / file.name, shared=True) as draft:
-                    draft.write_bytes(data)
-                return file.size
-            problem += " (damaged on its way)"
-    raise UserError(
-        f"images 'imagenet_samples': {ADDRESS}/{file.name} {problem}. The same command goes on "
-        f"with what is missing. Without a network get the files of {REPOSITORY} at commit {COMMIT} "
-        "elsewhere and name their folder: 'imagenet_samples:PATH'."
+    data = fetch(
+        f"{ADDRESS}/{file.name}",
+        root / file.name,
+        lambda data: _difference(data, file),
+        "The same command goes on with what is missing of the images 'imagenet_samples'. Without a "
+        f"network get the files of {REPOSITORY} at commit {COMMIT} elsewhere and name their "
+        "folder: 'imagenet_samples:PATH'.",
     )
-
-
-def _read(address: str) -> bytes:
-    with urllib.request.urlopen(address, timeout=TIMEOUT) as response:
-        return response.read()
+    return len(data)

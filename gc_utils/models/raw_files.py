@@ -10,15 +10,13 @@ and its normalisation.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import math
 import os
-import urllib.request
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -28,12 +26,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from gc_utils.downloads import cannot_keep, fetch
 from gc_utils.errors import UserError
 from gc_utils.files import write_whole
 from gc_utils.models.architecture import ARCHITECTURES, BVLC_GOOGLENET, Architecture, Norm
 from gc_utils.progress import progress_bar
-
-TIMEOUT = 60  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,10 @@ class RawWeights:
                     f"of the weights {self.architecture.name!r}: expected a copy of {self.url} "
                     f"({len(self.sums)} files)."
                 )
-            state[name] = _decoded(self._checked(name, path.read_bytes(), str(path)), shape)
+            data = path.read_bytes()
+            if problem := self._problem(name, data):
+                raise UserError(f"{path} {problem}. Get it from {self.url}.")
+            state[name] = _decoded(data, shape)
         return state
 
     def from_cache(self, layer: str, file: Path, progress: bool = True) -> dict[str, Tensor]:
@@ -118,10 +118,7 @@ class RawWeights:
                 state = self.cached(file) | state
                 write_weights(file, state, self.architecture, licence=self.licence, source=self.url)
             except OSError as error:
-                raise UserError(
-                    f"cannot keep the weights {self.architecture.name!r} in {str(file.parent)!r} "
-                    f"({error}): make room there, or set TORCH_HOME to another folder."
-                ) from error
+                raise cannot_keep(file, error) from error
             _clear(parts, [self.sums[self.file_of(name)] for name in missing])
         return {name: state[name] for name in shapes}
 
@@ -160,33 +157,23 @@ class RawWeights:
                 part = parts / self.sums[self.file_of(name)]
                 data = part.read_bytes() if part.is_file() else b""
                 if hashlib.sha256(data).hexdigest() != part.name:
-                    data = self._downloaded(name, file)
-                    with write_whole(part, shared=True) as draft:
-                        draft.write_bytes(data)
+                    url = f"{self.url}/{self.file_of(name)}"
+                    problem = partial(self._problem, name)
+                    data = fetch(url, part, problem, self._otherwise(name, file))
                 state[name] = _decoded(data, shapes[name])
                 bar.update(sizes[name])
         return state
 
-    def _downloaded(self, name: str, file: Path) -> bytes:
-        url = f"{self.url}/{self.file_of(name)}"
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-                data = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise UserError(
-                f"cannot download {url} ({error}). {self._otherwise(name, file)}"
-            ) from error
-        return self._checked(name, data, f"the download of {url}", self._otherwise(name, file))
-
-    def _checked(self, name: str, data: bytes, what: str, otherwise: str = "") -> bytes:
+    def _problem(self, name: str, data: bytes) -> str:
+        """What is wrong with the bytes of a file; empty if they are the published ones."""
         expected, found = self.sums[self.file_of(name)], hashlib.sha256(data).hexdigest()
-        if found != expected:
-            size = 4 * math.prod(self.architecture.parameters("logits")[name])
-            raise UserError(
-                f"{what} is not the file expected: it has {len(data):,} bytes of {size:,}, its "
-                f"sha256 is {found}, not {expected}. {otherwise or f'Get it from {self.url}.'}"
-            )
-        return data
+        if found == expected:
+            return ""
+        size = 4 * math.prod(self.architecture.parameters("logits")[name])
+        return (
+            f"is not the file expected: it has {len(data):,} bytes of {size:,}, its sha256 is "
+            f"{found}, not {expected}"
+        )
 
     def _otherwise(self, name: str, file: Path) -> str:
         return (

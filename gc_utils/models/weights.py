@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import io
 import json
 import os
@@ -14,10 +13,12 @@ from typing import NamedTuple
 import safetensors.torch
 import torch
 
+from gc_utils.downloads import fetch
 from gc_utils.errors import UserError
-from gc_utils.files import git_blob_id, write_whole
+from gc_utils.files import git_blob_id
 from gc_utils.models.architecture import BVLC_GOOGLENET, INCEPTION5H, Architecture, Norm
 from gc_utils.models.raw_files import bvlc_googlenet, declared
+from gc_utils.progress import progress_bar
 
 INCEPTION5H_URL = (
     "https://github.com/ProGamerGov/pytorch-old-tensorflow-models/raw/master/inception5h.pth"
@@ -79,8 +80,23 @@ def inception5h() -> Weights:
     path = cache_folder() / "inception5h.pth"
     data = path.read_bytes() if path.is_file() else b""
     if git_blob_id(data) != INCEPTION5H_BLOB:
-        data = download(INCEPTION5H_URL, path, INCEPTION5H_BLOB)
+        with progress_bar(desc=path.name, unit="B", unit_scale=True) as bar:
+            data = fetch(INCEPTION5H_URL, path, _not_inception5h, _otherwise(path), bar)
     return _pickled("inception5h", data)
+
+
+def _not_inception5h(data: bytes) -> str:
+    found = git_blob_id(data)
+    expected = f"is not the file expected: its git blob id is {found}, not {INCEPTION5H_BLOB}"
+    return "" if found == INCEPTION5H_BLOB else expected
+
+
+def _otherwise(path: Path) -> str:
+    return (
+        f"Get {INCEPTION5H_URL} (git blob id {INCEPTION5H_BLOB}) where there is a network, then "
+        "give it with --weights-file FILE (weights_file=...) or put it at "
+        f"{path}. Without it: weights 'demo'."
+    )
 
 
 def from_file(file: str | os.PathLike[str], asked: str | None = None) -> Weights:
@@ -124,38 +140,6 @@ def from_file(file: str | os.PathLike[str], asked: str | None = None) -> Weights
             "file with the same parameter names, for 'bvlc_googlenet' the folder with its files."
         )
     return _pickled("inception5h", data)
-
-
-def download(url: str, path: Path, blob: str) -> bytes:
-    """Download a file, check it, and only then give it its name.
-
-    Args:
-        url: its address.
-        path: where to keep it.
-        blob: its git blob id.
-
-    Returns:
-        Its bytes.
-
-    Raises:
-        UserError: if it cannot be had or is not the file expected. Nothing is left behind.
-    """
-    otherwise = (
-        f"Get {url} (git blob id {blob}) where there is a network, then give it with "
-        f"--weights-file FILE (weights_file=...) or put it at {path}. Without it: weights 'demo'."
-    )
-    try:
-        with write_whole(path, shared=True) as draft:
-            torch.hub.download_url_to_file(url, str(draft), progress=True)
-            data = draft.read_bytes()
-            if (found := git_blob_id(data)) != blob:
-                raise UserError(
-                    f"the download of {path.name} is not the file expected: its git blob id is "
-                    f"{found}, not {blob}. {otherwise}"
-                )
-    except (OSError, http.client.HTTPException) as error:
-        raise UserError(f"cannot download {path.name} ({error}). {otherwise}") from error
-    return data
 
 
 def _safetensors(name: str, data: bytes) -> Weights:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gc_utils import downloads as fetching
 from gc_utils.errors import UserError
 from gc_utils.files import git_blob_id
 from gc_utils.images import downloads, image_files, load_images
@@ -60,7 +63,7 @@ def site(monkeypatch, tmp_path):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(downloads, "published", lambda: table)
     monkeypatch.setattr(downloads, "ADDRESS", f"http://127.0.0.1:{server.server_port}/commit")
-    monkeypatch.setattr(downloads, "PAUSE", 0.0)
+    monkeypatch.setattr(fetching, "PAUSE", 0.0)
     monkeypatch.setattr(downloads, "AT_ONCE", 1)  # in the order of the table
     yield Site
     server.shutdown()
@@ -98,9 +101,9 @@ def test_files_are_fetched_once_and_listed_in_their_order(site, monkeypatch):
 @pytest.mark.parametrize(
     ("spoil", "said", "attempts"),
     [
-        ("corrupt", "has git blob id", downloads.ATTEMPTS),
-        ("cut", "IncompleteRead", downloads.ATTEMPTS),
-        ("short", "bytes, not", downloads.ATTEMPTS),
+        ("corrupt", "has git blob id", fetching.ATTEMPTS),
+        ("cut", "IncompleteRead", fetching.ATTEMPTS),
+        ("short", "bytes, not", fetching.ATTEMPTS),
         ("missing", "404", 1),
     ],
 )
@@ -124,35 +127,46 @@ def test_a_bad_file_is_named_and_not_kept_and_the_next_call_goes_on(site, spoil,
 
 
 def test_a_connection_that_fails_once_is_tried_again(site, monkeypatch):
-    read, failed = downloads._read, []
+    read, failed = fetching._read, []
 
-    def unsteady(address):
+    def unsteady(address, bar):
         if not failed:
             failed.append(address)
             raise ConnectionResetError("reset")
-        return read(address)
+        return read(address, bar)
 
-    monkeypatch.setattr(downloads, "_read", unsteady)
+    monkeypatch.setattr(fetching, "_read", unsteady)
     assert len(load_images("imagenet_samples")) == len(NAMES) and failed
 
 
 def test_an_interrupted_download_goes_on(site, monkeypatch):
-    read = downloads._read
+    read = fetching._read
 
-    def interrupted(address):
+    def interrupted(address, bar):
         if address.endswith(NAMES[2]):
             raise KeyboardInterrupt
-        return read(address)
+        return read(address, bar)
 
-    monkeypatch.setattr(downloads, "_read", interrupted)
+    monkeypatch.setattr(fetching, "_read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_images("imagenet_samples")
     there = kept()
     assert NAMES[:2] == there[:2] and NAMES[2] not in there and len(there) < len(NAMES)
-    monkeypatch.setattr(downloads, "_read", read)
+    monkeypatch.setattr(fetching, "_read", read)
     site.asked.clear()
     load_images("imagenet_samples")
     assert site.asked == [name for name in NAMES if name not in there]
+
+
+def test_a_cache_without_room_is_named(site, monkeypatch):
+    @contextmanager
+    def full(path, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+        yield path
+
+    monkeypatch.setattr(fetching, "write_whole", full)
+    with pytest.raises(UserError, match="cannot keep .*No space left .*TORCH_HOME"):
+        load_images("imagenet_samples")
 
 
 def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(site):
@@ -200,7 +214,7 @@ def test_a_folder_with_other_files_is_refused_with_the_first_of_them(site, copy)
 
 def test_without_a_network_it_is_said_before_anything_runs(site, monkeypatch):
     monkeypatch.setattr(downloads, "ADDRESS", "http://127.0.0.1:9/closed")
-    with pytest.raises(UserError, match="cannot be downloaded .*'imagenet_samples:PATH'"):
+    with pytest.raises(UserError, match="cannot download .*'imagenet_samples:PATH'"):
         check_values({"images": "photos+imagenet_samples"})
     assert kept() == []
 

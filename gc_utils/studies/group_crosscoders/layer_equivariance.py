@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gc_utils.activations import ActivationStore, extract
+from gc_utils.images import ImageSet, load_images
 from gc_utils.models.base import Model
 from gc_utils.symmetry import Equivariance, equivariance
 
@@ -51,14 +52,15 @@ def measure_layers(
         store: The orbits of the run's layer; its settings hold for the other layers, too.
         network: The network.
         names: The layers.
-        samples: The orbits of each layer.
+        samples: The orbits of each layer. Where the run has more images than that, those of the
+            further layers come from a random half as many.
         seed: The seed of the choice of orbits.
 
     Returns:
         What `equivariance` found for each layer, fitted without fold 0 and measured on it.
     """
     made, found = store.settings, {}
-    images = store.images() if names else []
+    images, limit = _images(store, samples) if names else ([], None)
     for name in names:
         orbits = store
         if name != made["layer"]:
@@ -70,13 +72,25 @@ def measure_layers(
                 images,
                 samples=samples,
                 weights_file=store.weights_file,
-                **{key: made[key] for key in ("limit", "window", "blur", "seed")},
+                limit=limit,
+                **{key: made[key] for key in ("window", "blur", "seed")},
             )
         x = orbits.read()
         chosen = np.random.default_rng(seed).permutation(len(x))[:samples]
         test = orbits.fold[chosen] == 0
         found[name] = equivariance(x[chosen[~test]], x[chosen[test]], store.group)
     return found
+
+
+def _images(store: ActivationStore, samples: int) -> tuple[ImageSet, int | None]:
+    """Images of the run that so many orbits can cover, and the limit that draws them."""
+    images, made = store.images(), store.settings
+    if len(images) <= samples:
+        return images, made["limit"]
+    sources = len({photograph.source for photograph in images})
+    limit = max(1, samples // (2 * sources))
+    drawn = load_images(made["images"], seed=made["seed"], limit=limit, min_size=made["size"])
+    return drawn, limit
 
 
 def measure_all_orbits(store: ActivationStore) -> dict[str, Equivariance]:

@@ -260,6 +260,19 @@ def test_a_further_layer_gets_orbits_of_its_own(tmp_path):
     assert found.mean("free") > found.mean("unchanged")
 
 
+def test_more_images_than_orbits_are_drawn_from(tmp_path):
+    bank, g = load_model("filter_bank", group="C4"), group("C4")
+    images = load_images("scenes:12", seed=0, limit=None, min_size=bank.crop_size("filters"))
+    own = extract(tmp_path / "a.zarr", bank, "filters", g, images, samples=24)
+    own.root.attrs["settings"] = own.settings | {
+        "layer": "another"
+    }  # so that `filters` is a further layer
+    found = study.measure_layers(tmp_path, own, bank, ["filters"], samples=8)
+    further = ActivationStore.open(tmp_path / "equivariance" / "filters.zarr")
+    assert list(found) == ["filters"] and len(further) == 8
+    assert len(further.photograph_names) == 4 and set(further.fold) >= {0, 1}
+
+
 # --- tied beside untied ---------------------------------------------------------------------------
 
 
