@@ -264,9 +264,8 @@ def test_more_images_than_orbits_are_drawn_from(tmp_path):
     bank, g = load_model("filter_bank", group="C4"), group("C4")
     images = load_images("scenes:12", seed=0, limit=None, min_size=bank.crop_size("filters"))
     own = extract(tmp_path / "a.zarr", bank, "filters", g, images, samples=24)
-    own.root.attrs["settings"] = own.settings | {
-        "layer": "another"
-    }  # so that `filters` is a further layer
+    # So that `filters` is a further layer.
+    own.root.attrs["settings"] = own.settings | {"layer": "another"}
     found = study.measure_layers(tmp_path, own, bank, ["filters"], samples=8)
     further = ActivationStore.open(tmp_path / "equivariance" / "filters.zarr")
     assert list(found) == ["filters"] and len(further) == 8
