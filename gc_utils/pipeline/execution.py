@@ -50,7 +50,9 @@ def own_kernel() -> Iterator[str]:
         spec = {
             "argv": [
                 *[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-                "--log-level=ERROR",  # or every kernel warns about its local sockets
+                # Or every kernel warns about its local sockets, and some, slow to end, of the
+                # interrupt that every ending begins with. What a cell raises comes another way.
+                "--log-level=CRITICAL",
             ],
             "display_name": "Python 3 (this environment)",
             "language": "python",
