@@ -33,21 +33,30 @@ from gc_utils.figures.training import (
     reproducibility,
     training_curves,
 )
+from gc_utils.figures.walkthrough import (
+    CodeExample,
+    OrbitExample,
+    code_walkthrough,
+    orbit_walkthrough,
+)
 
 __all__ = [
     "Card",
+    "CodeExample",
     "GREY",
     "KINDS",
     "Look",
     "METHODS",
     "OKABE_ITO",
     "OTHER",
+    "OrbitExample",
     "PALE",
     "PARTS",
     "SMALL",
     "WIDTH",
     "calibration",
     "caption",
+    "code_walkthrough",
     "dictionary_growth",
     "embedding",
     "equivariance_by_layer",
@@ -63,6 +72,7 @@ __all__ = [
     "method_look",
     "orbit_figure",
     "orbit_variance",
+    "orbit_walkthrough",
     "over_angle",
     "as_images",
     "planted_profiles",

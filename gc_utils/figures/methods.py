@@ -87,7 +87,7 @@ STATES: Mapping[str, Look] = {
     "raw": Look("as trained", _BLUE, "o", filled=False),
     "refined": Look("refined", _BLUE, "o"),
 }
-_BEFORE = ", before refining"
+BEFORE = ", before refining"  # ends the name of a dictionary beside its refined form
 _FALLBACK = (
     (_BLUE, "o"),
     (_RED, "s"),
@@ -113,7 +113,7 @@ def method_look(name: str, *, refined: bool | None = None, order: int = 0) -> Lo
     Returns:
         The look; its name is `name`, unless `METHODS` has a better one for it.
     """
-    stem = name.removesuffix(_BEFORE)
+    stem = name.removesuffix(BEFORE)
     if stem != name:
         refined = False
     key = "crosscoder" if stem == "crosscoder, orbit encoder" else stem
