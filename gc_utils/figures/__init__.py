@@ -17,6 +17,7 @@ from gc_utils.figures.parts import (
     thumbnails,
 )
 from gc_utils.figures.planted import (
+    RECOVERY,
     calibration,
     planted_profiles,
     recovery_by_arm,
@@ -52,6 +53,7 @@ __all__ = [
     "OrbitExample",
     "PALE",
     "PARTS",
+    "RECOVERY",
     "SMALL",
     "WIDTH",
     "calibration",

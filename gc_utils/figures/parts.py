@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -289,11 +290,11 @@ def dot_panels(
                 values = here[here[rows] == each][value].dropna().to_numpy(dtype=float)
                 look = method_look(each, refined=True if pair and each == name else None, order=y)
                 _dots(ax, values, y + shift, look, limits)
-        ax.set_title(titles.get(panel, label_text(panel)))
+        ax.set_title(fill(titles.get(panel, label_text(panel)), 26 if across > 2 else 60))
         ax.grid(axis="x")
         ax.set(ylim=(len(order) - 0.5, -0.5), yticks=range(len(order)), xlim=limits)
         ax.set_yticklabels([method_look(name).name for name in order])
-        ax.tick_params(axis="y", length=0)
+        ax.tick_params(axis="y", length=0, pad=9)
         ax.tick_params(axis="x", labelbottom=True)
         ax.spines["left"].set_visible(False)
     for ax in axes.flat[len(panels) :]:
@@ -315,17 +316,15 @@ def _dots(ax: Axes, values: np.ndarray, y: float, look: Look, limits: tuple[floa
     ax.plot([values.min(), values.max()], [y, y], lw=1.4, alpha=0.6, **common)
     ax.plot(values, [y] * len(values), ".", ms=4, alpha=0.6, **common)
     ax.plot(values.mean(), y, ms=7, clip_on=False, **look.mark)
-    right = values.max() > limits[0] + 0.8 * (limits[1] - limits[0])
-    ax.annotate(
-        f"{values.mean():.2f}",
-        (values.min() if right else values.max(), y),
-        xytext=(-7 if right else 7, 0),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        va="center",
-        fontsize=SMALL,
-        color=INK,
-    )
+    low, high = ((v - limits[0]) / (limits[1] - limits[0]) for v in (values.min(), values.max()))
+    if high <= 0.8:
+        at, shift, side = values.max(), (8, 0), ("left", "center")
+    elif low >= 0.2:
+        at, shift, side = values.min(), (-8, 0), ("right", "center")
+    else:  # no room at either end
+        at, shift, side = values.mean(), (0, 4), ("center", "bottom")
+    text = {"xytext": shift, "textcoords": "offset points", "ha": side[0], "va": side[1]}
+    ax.annotate(f"{values.mean():.2f}", (at, y), fontsize=SMALL, color=INK, **text)
 
 
 def left_title(ax: Axes, text: str) -> None:

@@ -23,7 +23,7 @@ RECOVERY = {
     "found_and_named": "found and rightly named",
     "precision": "planted, of all learned",
     "template": "template cosine",
-    "stabiliser_exact": "rightly named, of those found",
+    "stabiliser_exact": "rightly named, if found",
     "ari": "families (ARI)",
     "code_correlation": "correlation of codes",
 }
