@@ -4,6 +4,7 @@ from gc_utils.figures.cards import Card, feature_card, feature_cards
 from gc_utils.figures.equivariance import dictionary_growth, equivariance_by_layer
 from gc_utils.figures.extraction import image_sheet, orbit_figure, orbit_variance, spread
 from gc_utils.figures.families import embedding, family_rows, separation_table
+from gc_utils.figures.methods import METHODS, Look, method_look
 from gc_utils.figures.parts import (
     KINDS,
     OTHER,
@@ -16,6 +17,7 @@ from gc_utils.figures.parts import (
     thumbnails,
 )
 from gc_utils.figures.planted import (
+    RECOVERY,
     calibration,
     planted_profiles,
     recovery_by_arm,
@@ -23,7 +25,7 @@ from gc_utils.figures.planted import (
     recovery_scores,
 )
 from gc_utils.figures.saving import caption, save_figure
-from gc_utils.figures.style import GREY, OKABE_ITO, PALE, style, styled
+from gc_utils.figures.style import GREY, OKABE_ITO, PALE, SMALL, WIDTH, style, styled
 from gc_utils.figures.symmetry import half_turn, irrep_spectra, stabiliser_counts, stabiliser_table
 from gc_utils.figures.training import (
     PARTS,
@@ -32,17 +34,31 @@ from gc_utils.figures.training import (
     reproducibility,
     training_curves,
 )
+from gc_utils.figures.walkthrough import (
+    CodeExample,
+    OrbitExample,
+    code_walkthrough,
+    orbit_walkthrough,
+)
 
 __all__ = [
     "Card",
+    "CodeExample",
     "GREY",
     "KINDS",
+    "Look",
+    "METHODS",
     "OKABE_ITO",
     "OTHER",
+    "OrbitExample",
     "PALE",
     "PARTS",
+    "RECOVERY",
+    "SMALL",
+    "WIDTH",
     "calibration",
     "caption",
+    "code_walkthrough",
     "dictionary_growth",
     "embedding",
     "equivariance_by_layer",
@@ -55,8 +71,10 @@ __all__ = [
     "image_sheet",
     "irrep_spectra",
     "label_styles",
+    "method_look",
     "orbit_figure",
     "orbit_variance",
+    "orbit_walkthrough",
     "over_angle",
     "as_images",
     "planted_profiles",

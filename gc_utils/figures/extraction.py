@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch.nn.functional import interpolate
 
 from gc_utils.figures.parts import as_images, degrees, thumbnails
-from gc_utils.figures.style import OKABE_ITO, PALE, styled
+from gc_utils.figures.style import NOTE, OKABE_ITO, PALE, WIDTH, styled
 from gc_utils.groups import Group
 from gc_utils.images import Photograph
 
@@ -54,9 +54,12 @@ def image_sheet(images: Sequence[Photograph], *, most: int = 10, columns: int = 
         side = min(image.height, image.width)
         square = image.load()[None, :, :side, :side]
         small.append(interpolate(square, size=(160, 160), mode="bilinear", antialias=True)[0])
-    figure, ax = plt.subplots(figsize=(9, 0.2 + 2 * -(-len(chosen) // columns)))
+    tall = WIDTH / columns * (1 + 0.06)
+    figure, ax = plt.subplots(figsize=(WIDTH, tall * -(-len(chosen) // columns)))
     names = [image.name[:22] for image in chosen]
-    thumbnails(ax, torch.stack(small), columns, captions=names, disc=False)
+    look = {"captions": names, "disc": False, "gap": 0.06, "caption_room": 0.13}
+    thumbnails(ax, torch.stack(small), columns, **look)
+    figure.subplots_adjust(0, 0, 1, 1)
     return figure
 
 
@@ -75,25 +78,24 @@ def orbit_figure(crops, group: Group, *, most: int = 16) -> Figure:
     images = as_images(crops)
     stride = max(1, -(-group.n // most))
     shown = list(range(0, group.n, stride))
+    columns = min(8, len(shown))
     rows = [("rotated", 0), ("mirrored,\nthen rotated", group.n)][: 1 + group.dihedral]
-    width = 0.62 * len(shown) + 0.9
-    figure, axes = plt.subplots(
-        len(rows), 1, figsize=(width, 0.86 * len(rows) + 0.35), squeeze=False
-    )
+    lines = -(-len(shown) // columns)
+    tile = (WIDTH - 0.95) / 8 / 1.06
+    width = 0.95 + columns * tile * 1.06
+    room = 0.24
+    height = len(rows) * lines * tile * (1.06 + room) + 0.14 * len(rows)
+    figure, axes = plt.subplots(len(rows), 1, figsize=(width, height + 0.34), squeeze=False)
     for ax, (name, start) in zip(axes[:, 0], rows, strict=True):
         elements = [start + k for k in shown]
         captions = [degrees(group.angles[g]) for g in elements]
-        thumbnails(ax, images[elements], captions=captions, disc=False)
-        ax.text(-0.15, 0.5, name, ha="right", va="center", fontsize=8.5)
+        look = {"captions": captions, "disc": False, "gap": 0.06, "caption_room": room}
+        thumbnails(ax, images[elements], columns, **look)
+        ax.text(-0.1, 0.5, name, ha="right", va="center", fontsize=NOTE)
     note = "" if stride == 1 else f" (every {stride}th of {group.n} rotations)"
     figure.suptitle(f"One patch under {group.name}{note}", x=0.01, y=0.995, ha="left", va="top")
-    figure.subplots_adjust(
-        left=0.95 / width,
-        right=0.995,
-        bottom=0.01,
-        top=1 - 0.3 / figure.get_figheight(),
-        hspace=0.05,
-    )
+    top = height / (height + 0.34)
+    figure.subplots_adjust(left=0.95 / width, right=0.998, bottom=0.005, top=top, hspace=0.04)
     return figure
 
 
@@ -108,8 +110,9 @@ def orbit_variance(invariant_share, before, after=None, *, names=("no low-pass",
         names: what the two sets of bars are.
     """
     share = np.asarray(invariant_share, dtype=float)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 2.7), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9), layout="constrained")
     left.hist(share, bins=np.linspace(0, 1, 26), color=OKABE_ITO["blue"], ec="white", lw=0.5)
+    left.set_ylim(0, 1.15 * left.get_ylim()[1])
     left.axvline(share.mean(), color="black", lw=1)
     high = share.mean() > 0.5
     left.annotate(
@@ -120,7 +123,7 @@ def orbit_variance(invariant_share, before, after=None, *, names=("no low-pass",
         textcoords="offset points",
         ha="right" if high else "left",
         va="top",
-        fontsize=8,
+        fontsize=NOTE,
     )
     left.set(xlim=(0, 1), xlabel="invariant share of a channel's variance", ylabel="channels")
     left.set_title("What does rotation leave alone?")

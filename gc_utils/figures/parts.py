@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
-from gc_utils.figures.style import DASHED, GREY, OKABE_ITO, PALE
+from gc_utils.figures.methods import BEFORE, STATES, Look, method_look
+from gc_utils.figures.style import DASHED, GREY, INK, OKABE_ITO, PALE, SMALL, WIDTH
 from gc_utils.groups import Group
 
 # Kinds outnumber the palette, so each has a marker of its own too.
@@ -109,6 +111,7 @@ def thumbnails(
     rims: Sequence[str | None] | None = None,
     disc: bool = True,
     gap: float = 0.1,
+    caption_room: float = 0.3,
 ) -> list[tuple[float, float]]:
     """Draw images side by side, row by row.
 
@@ -122,6 +125,7 @@ def thumbnails(
         rims: the colour of each image's frame, or None for no frame.
         disc: show the inscribed disc only, the part that every rotation of the image shares.
         gap: space between images, in widths of an image.
+        caption_room: space for a caption, in widths of an image.
 
     Returns:
         The centres of the images in data coordinates (x, y).
@@ -130,7 +134,7 @@ def thumbnails(
     columns = columns or max(1, len(images))
     rows = max(1, -(-len(images) // columns))
     step = 1 + gap
-    pitch = step + (0.3 if captions is not None else 0)
+    pitch = step + (caption_room if captions is not None else 0)
     centres = []
     for i, image in enumerate(images):
         left, top = i % columns * step, i // columns * pitch
@@ -145,7 +149,7 @@ def thumbnails(
         elif rim:
             ax.add_patch(plt.Rectangle((left, top), 1, 1, fill=False, ec=rim, lw=1.6))
         if captions is not None:
-            ax.text(left + 0.5, top + 1.04, captions[i], ha="center", va="top", fontsize=7)
+            ax.text(left + 0.5, top + 1.04, captions[i], ha="center", va="top", fontsize=SMALL)
         centres.append(centre)
     ax.set(xlim=(-0.03, columns * step - gap + 0.03), ylim=(rows * pitch - gap + 0.03, -0.03))
     ax.set_aspect("equal")
@@ -196,7 +200,7 @@ def polar_axes(ax: Axes) -> None:
     """Give polar axes a pale circle with labels every 90°."""
     ax.set_yticklabels([])
     ax.set_thetagrids(range(0, 360, 45), ["0°", "", "90°", "", "180°", "", "270°", ""])
-    ax.tick_params(pad=-1, labelsize=8)
+    ax.tick_params(pad=-1, labelsize=SMALL)
     ax.grid(color="#E0E0E0", lw=0.6)
     ax.spines["polar"].set(color=PALE, linewidth=0.8)
 
@@ -239,51 +243,91 @@ def wrapped(values, group: Group) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 def dot_panels(
-    table: pd.DataFrame, *, rows: str, columns: str, value: str, titles: Mapping
+    table: pd.DataFrame,
+    *,
+    rows: str,
+    columns: str,
+    value: str,
+    titles: Mapping,
+    limits: tuple[float, float],
+    per_line: int = 3,
 ) -> Figure:
-    """Draw one panel of dots for each value of a column, with the categories down the side.
+    """Draw one panel of dots for each value of a column, with the methods down the side.
 
-    Each row of the table is a small dot, the mean of a category a large one, and a bar runs from
-    the smallest to the largest value.
+    Each row of the table is a small dot, the mean of a method a large mark with its number beside
+    it, and a bar runs from the smallest to the largest value. A dictionary before it was refined
+    shares a line with the refined one. Methods are drawn as `methods.method_look` says.
 
     Args:
         table: one row a measurement.
-        rows: the column of the categories.
+        rows: the column of the methods.
         columns: the column whose values become panels.
         value: the column of the numbers.
         titles: value of `columns` → title of its panel (default: the value itself).
+        limits: of the axis of all panels.
+        per_line: panels side by side.
     """
-    order = list(dict.fromkeys(table[rows]))
+    before = set(table[rows][table[rows].str.endswith(BEFORE)])
+    order = [name for name in dict.fromkeys(table[rows]) if name not in before]
     panels = list(dict.fromkeys(table[columns]))
-    colours = [OKABE_ITO[c] for c in ("blue", "vermilion", "purple", "black", "green", "orange")]
+    across = min(per_line, len(panels))
+    lines = -(-len(panels) // across)
+    step = 0.42 if before else 0.27
     figure, axes = plt.subplots(
-        1,
-        len(panels),
-        figsize=(1.8 + 1.9 * len(panels), 0.75 + 0.36 * len(order)),
+        lines,
+        across,
+        figsize=(WIDTH, 0.35 + lines * (0.6 + step * len(order))),
+        sharex=True,
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
-    for ax, panel in zip(axes[0], panels, strict=True):
+    for ax, panel in zip(axes.flat, panels, strict=False):
+        here = table[table[columns] == panel]
         for y, name in enumerate(order):
-            here = table[(table[columns] == panel) & (table[rows] == name)]
-            values = here[value].dropna().to_numpy(dtype=float)
-            if len(values):
-                look = {"color": colours[y % len(colours)], "clip_on": False}
-                ax.plot([values.min(), values.max()], [y, y], lw=1.4, alpha=0.6, **look)
-                ax.plot(values, [y] * len(values), ".", ms=4, alpha=0.6, **look)
-                ax.plot(values.mean(), y, "o", ms=7, **look)
-        ax.set_title(titles.get(panel, label_text(panel)))
+            pair = name + BEFORE in before
+            for each, shift in ((name, -0.17 * pair), (name + BEFORE, 0.2))[: 1 + pair]:
+                values = here[here[rows] == each][value].dropna().to_numpy(dtype=float)
+                look = method_look(each, refined=True if pair and each == name else None, order=y)
+                _dots(ax, values, y + shift, look, limits)
+        ax.set_title(fill(titles.get(panel, label_text(panel)), 26 if across > 2 else 60))
         ax.grid(axis="x")
-        ax.set(ylim=(len(order) - 0.5, -0.5), yticks=range(len(order)))
-        ax.set_yticklabels(order)
-        ax.tick_params(axis="y", length=0)
+        ax.set(ylim=(len(order) - 0.5, -0.5), yticks=range(len(order)), xlim=limits)
+        ax.set_yticklabels([method_look(name).name for name in order])
+        ax.tick_params(axis="y", length=0, pad=9)
+        ax.tick_params(axis="x", labelbottom=True)
         ax.spines["left"].set_visible(False)
-        ax.margins(x=0.08)
+    for ax in axes.flat[len(panels) :]:
+        ax.remove()
+    if before:
+        handles = [STATES[state].handle() for state in ("refined", "raw")]
+        for handle in handles:
+            handle.set(color=GREY, mec=GREY, mfc=GREY if handle is handles[0] else "white")
+        figure.legend(handles=handles, loc="outside upper right", ncols=2)
     return figure
+
+
+def _dots(ax: Axes, values: np.ndarray, y: float, look: Look, limits: tuple[float, float]) -> None:
+    """One method's values as small dots, their range as a bar, their mean as a mark and number."""
+    if not len(values):
+        ax.text(limits[0], y, " none", va="center", fontsize=SMALL, color=GREY)
+        return
+    common = {"color": look.colour, "clip_on": False}
+    ax.plot([values.min(), values.max()], [y, y], lw=1.4, alpha=0.6, **common)
+    ax.plot(values, [y] * len(values), ".", ms=4, alpha=0.6, **common)
+    ax.plot(values.mean(), y, ms=7, clip_on=False, **look.mark)
+    low, high = ((v - limits[0]) / (limits[1] - limits[0]) for v in (values.min(), values.max()))
+    if high <= 0.8:
+        at, shift, side = values.max(), (8, 0), ("left", "center")
+    elif low >= 0.2:
+        at, shift, side = values.min(), (-8, 0), ("right", "center")
+    else:  # no room at either end
+        at, shift, side = values.mean(), (0, 4), ("center", "bottom")
+    text = {"xytext": shift, "textcoords": "offset points", "ha": side[0], "va": side[1]}
+    ax.annotate(f"{values.mean():.2f}", (at, y), fontsize=SMALL, color=INK, **text)
 
 
 def left_title(ax: Axes, text: str) -> None:
     """Put a plain heading over a block of thumbnails, and the block at the left of its cell."""
     ax.set_anchor("NW")
-    ax.set_title(text, fontsize=8, fontweight="normal", loc="left", pad=3)
+    ax.set_title(text, fontsize=SMALL, fontweight="normal", loc="left", pad=3)

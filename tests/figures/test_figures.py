@@ -143,7 +143,7 @@ def test_fvu_per_element_goes_once_around():
     g = group("D8")
     figure = figures.fvu_per_element(np.arange(16) / 16, g, {"PCA": np.ones(16)})
     turned, mirrored = figure.axes
-    assert legend(figure) == ["crosscoder", "PCA"]
+    assert legend(figure) == ["crosscoder, orbit encoder", "PCA"]
     x, y = turned.lines[0].get_data()
     assert x[0] == 0 and x[-1] == 360 and y[0] == y[-1] == 0
     np.testing.assert_allclose(mirrored.lines[0].get_ydata()[:8], np.arange(8, 16) / 16)
@@ -335,10 +335,10 @@ def test_arms_show_what_is_found_beside_what_is_named_too():
     )
     figure = figures.recovery_by_arm(table, {"ours": "our method", "theirs": "another"}, 0.9)
     found, named = figure.axes
-    titles = [text for text in texts(figure) if text.startswith(("features found", "found and"))]
+    titles = [text for text in texts(figure) if text.startswith(("found, of", "found and"))]
     assert len(titles) == 2 and named.get_xlabel() == "share of all planted features"
     assert {"tidy", "heavy tails"} <= set(texts(figure))
-    assert set(legend(figure)) == {"our method", "another"}
+    assert set(legend(figure)) == {"our method", "another", "0.9: counts as recovery"}
     means = [line.get_xdata()[0] for box in found.containers for line in box.lines[:1]]
     assert means == pytest.approx([0.8, 0.5])
     assert [ax.lines[-1].get_xdata()[0] for ax in figure.axes] == [0.9, 0.9]
@@ -352,18 +352,34 @@ def test_calibration_draws_what_was_stated_and_what_was_right():
         {"method": "ours", "noise": [0.0, 1.0], "stated": [0.9, 0.6], "right": [1.0, 0.5]}
     )
     figure = figures.calibration(bins, trend, "noise", "noise")
-    curve = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2][1]
+    above, below = figure.axes
+    curve = [line for line in above.lines if len(line.get_xdata()) == 2][1]
     assert list(curve.get_xdata()) == pytest.approx([0.2, 0.9])
-    assert [list(line.get_ydata()) for line in figure.axes[1].lines] == [[1.0, 0.5], [0.9, 0.6]]
+    assert [list(line.get_ydata()) for line in below.lines] == [[1.0, 0.5], [0.9, 0.6]]
+    assert above.get_title(loc="left") == "ours"
+
+
+def test_calibration_has_a_column_a_method_and_explains_its_lines_in_a_legend():
+    bins = {name: reliability([0.2, 0.9], [0, 1]) for name in ("crosscoder", "tied crosscoder")}
+    trend = pd.DataFrame({"method": list(bins), "noise": 0.0, "stated": 0.9, "right": 1.0})
+    figure = figures.calibration(bins, trend, "noise", "noise")
+    assert len(figure.axes) == 4
+    colours = [ax.lines[1].get_color() for ax in figure.axes[:2]]
+    assert colours == [figures.METHODS[name].colour for name in bins]
+    assert {"names that are right", "confidence stated"} <= set(legend(figure))
 
 
 def test_equivariance_has_a_line_a_layer_and_kind():
     found = Equivariance(
         *np.linspace(1, 0.5, 24).reshape(3, 8), np.array([0.9, np.nan]), np.ones(2)
     )
-    figure = figures.equivariance_by_layer({"first": found, "second": found}, group("D4"))
-    assert {"first", "second", "powers of one matrix"} <= set(legend(figure))
-    assert len(figure.axes[0].lines) >= 4
+    figure = figures.equivariance_by_layer({"first": found, "second": found}, group("D4"), 0.9)
+    assert {"first", "second"} <= texts(figure)
+    assert {"powers of one matrix", "0.9: equivariant"} <= set(legend(figure))
+    above, _, below, _ = figure.axes
+    np.testing.assert_allclose(above.lines[0].get_ydata(), found.free[:4])
+    assert len(below.lines[0].get_ydata()) == 2  # free: both channels vary
+    assert len(below.lines[1].get_ydata()) == 1  # powers: one does not
 
 
 def test_growth_compares_with_the_tied_families():
@@ -375,11 +391,11 @@ def test_growth_compares_with_the_tied_families():
             "orientation part": [0.5, 0.4],
         }
     )
-    figure = figures.dictionary_growth(table, 12)
-    assert len(figure.axes) == 3 and set(figure.axes[0].get_legend_handles_labels()[1]) == {
-        "untied",
-        "tied",
-    }
+    tied = {"features": 128, "families": 12, "features a family": 8.0, "orientation part": 0.45}
+    figure = figures.dictionary_growth(table, tied)
+    assert len(figure.axes) == 3 and {"untied", "tied"} <= set(legend(figure))
+    points = [ax.lines[1].get_xydata()[0].tolist() for ax in figure.axes]
+    assert points == [[128, 12], [128, 8], [128, 0.45]]
 
 
 def test_the_half_turn_of_features_is_a_group_of_dots_a_kind_and_fold():

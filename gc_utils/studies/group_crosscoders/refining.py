@@ -10,6 +10,7 @@ import torch
 
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.families.distance import orbit_similarity
+from gc_utils.figures.methods import BEFORE
 from gc_utils.studies.group_crosscoders.folds import (
     ENCODERS,
     Coders,
@@ -18,8 +19,6 @@ from gc_utils.studies.group_crosscoders.folds import (
     compare,
     crosscoder_name,
 )
-
-BEFORE = ", before refining"
 
 
 def refine_all(trainer: FoldTrainer, plain: Coders) -> dict[tuple[str, int], GroupCrosscoder]:

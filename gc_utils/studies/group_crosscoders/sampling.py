@@ -62,3 +62,19 @@ def low_pass_sentence(sampled: Mapping[str, Variance], orbits: int) -> str:
         f"On {orbits} orbits the low-pass {verb} the share of angular frequency 4 in the "
         f"orientation part: {before:.1f} % without it, {after:.1f} % with it."
     )
+
+
+def centring_sentence(mean_over_sd: float) -> str:
+    """Say why the activations are centred.
+
+    Args:
+        mean_over_sd: Norm of the mean responses over that of their standard deviations.
+    """
+    if mean_over_sd < 0.1:
+        end = "so that hardly anything would change without centring."
+    else:
+        end = (
+            "so without centring a feature of every code would be spent on what all orbits have "
+            "in common. The mean is taken out before training."
+        )
+    return f"The mean response is {mean_over_sd:.2f} times as long as the standard deviation, {end}"

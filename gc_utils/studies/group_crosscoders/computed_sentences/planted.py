@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
-from gc_utils.studies.group_crosscoders.claims import NAMED_BOUND, PLANTED_BOUND, arms_that_fail
+from gc_utils.figures.methods import METHODS
+from gc_utils.studies.group_crosscoders.claims import (
+    CALIBRATION_BOUND,
+    NAMED_BOUND,
+    PLANTED_BOUND,
+    arms_that_fail,
+)
 from gc_utils.studies.group_crosscoders.planted_arms import (
     ARM_METHODS,
     NAMED,
@@ -225,3 +232,55 @@ def closing_ground_truth(scores: pd.DataFrame) -> str:
         f"from {plain.mean():.2f} to {refined.mean():.2f}; the least is recovered with {hardest} "
         f"({refined.min():.2f})."
     )
+
+
+def methods_sentence(means: pd.DataFrame, oracle: float) -> str:
+    """Say which method finds and rightly names most where the data are as assumed.
+
+    Args:
+        means: A row a method, with `method`, `found_and_named` and `fvu`.
+        oracle: FVU of the planted dictionary with the planted codes.
+
+    Returns:
+        Two sentences: the methods that reach `NAMED_BOUND`, and what FVU says of them.
+    """
+    table = means.set_index("method")
+    named = table.found_and_named.dropna()
+    if named.empty:
+        return "No method names a symmetry."
+    enough = named[named >= NAMED_BOUND].index.tolist()
+    fvu = table.fvu.dropna()
+    text = f"{NAMED_BOUND} or more of all planted features are found and rightly named by "
+    text += ", ".join(METHODS[m].name if m in METHODS else m for m in enough) or "no method"
+    if fvu.empty:
+        return text + "."
+    low = METHODS[fvu.idxmin()].name if fvu.idxmin() in METHODS else fvu.idxmin()
+    found = named.get(fvu.idxmin(), float("nan"))
+    return (
+        f"{text}. The noise alone leaves FVU {oracle:.3f}; the least of all methods, "
+        f"{fvu.min():.3f}, is left by {low}, which finds and rightly names {_number(found)}: "
+        "a low FVU does not by itself say that the features are those planted."
+    )
+
+
+def confidence_sentence(errors: Mapping[str, float]) -> str:
+    """Say of which methods the confidence can be taken at its word.
+
+    Args:
+        errors: For each method, the mean difference of stated and measured confidence.
+
+    Returns:
+        One or two sentences.
+    """
+    if not errors:
+        return "No method states a confidence."
+
+    def listed(methods: list[str]) -> str:
+        named = ((METHODS[m].name if m in METHODS else m, errors[m]) for m in methods)
+        return "; ".join(f"{name} ({error:.2f})" for name, error in named)
+
+    good = [m for m, e in errors.items() if e <= CALIBRATION_BOUND]
+    bad = [m for m in errors if m not in good]
+    text = f"Stated and measured confidence differ by {CALIBRATION_BOUND} or less, so that it "
+    text += f"can be taken at its word, with: {listed(good) or 'no method'}."
+    return f"{text} It cannot with: {listed(bad)}." if bad else text

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from gc_utils.studies.group_crosscoders.claims.tied import EQUIVARIANT
 from gc_utils.studies.group_crosscoders.tied_beside_untied import Agreement
 
 
@@ -57,3 +58,71 @@ def closing_tied(table: pd.DataFrame, agreement: Agreement) -> str:
         f"clusters of untied features by {agreement.mutual_information:.2f} (adjusted mutual "
         "information)."
     )
+
+
+def equivariance_sentence(table: pd.DataFrame) -> str:
+    """Say how the layers' equivariance changes with depth, and what limits it.
+
+    Args:
+        table: From `layer_equivariance.equivariance_table`; the last row is of the run's layer.
+
+    Returns:
+        Two sentences, or one if no layer was measured.
+    """
+    if table.empty:
+        return "No layer was measured."
+    first, last = table.iloc[0], table.iloc[-1]
+    gap = last.free - last.powers
+    text = (
+        f"From {table.index[0]} to {table.index[-1]} what a matrix for each rotation predicts goes "
+        f"from {first.free:.2f} to {last.free:.2f} of the variance. "
+    )
+    if last.free < EQUIVARIANT:
+        text += (
+            f"The missing {1 - last.free:.2f} are in no linear function of the unrotated responses "
+            "that so many orbits can fit, so features there need not exist at every orientation"
+        )
+    else:
+        text += "So the responses to a rotated image nearly follow from those to the image"
+    return text + f"; that all be powers of one matrix costs {gap:.2f} more."
+
+
+def agreement_sentence(agreement: Agreement) -> str:
+    """Say whether tied families and clusters of untied features are the same things.
+
+    Args:
+        agreement: From `family_agreement`.
+
+    Returns:
+        Two sentences.
+    """
+    information, near = agreement.mutual_information, agreement.nearest
+    close = "the same features" if near >= 0.9 else "not the same features"
+    return (
+        f"Families and clusters agree by {information:.2f} (adjusted mutual information: 0 is "
+        f"chance, 1 the same groups). The nearest tied feature has a cosine of {near:.2f} with an "
+        f"untied one in the median, so the two dictionaries hold {close}"
+        + ("." if near >= 0.9 else ", and agreement can only be loose.")
+    )
+
+
+def firing_sentence(agreement: Agreement) -> str:
+    """Say how many tied families fire, by their number of features.
+
+    Args:
+        agreement: From `family_agreement`.
+    """
+    parts = [
+        f"{families} of {count} feature{'s' * (count != 1)}"
+        for count, families in sorted(agreement.firing.items())
+    ]
+    return f"Tied families that fire: {', '.join(parts) or 'none'}."
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of numbers of very different size, as text: large ones whole, others to 3 digits.
+
+    Args:
+        table: From `compare_tied`.
+    """
+    return table.map(lambda v: f"{v:,.0f}" if v == round(v) or v >= 1000 else f"{v:.3f}")

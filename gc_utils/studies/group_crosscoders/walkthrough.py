@@ -1,0 +1,54 @@
+"""Notebooks 01 and 02: the orbit that is followed from its photograph to what is made of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from gc_utils.activations import ActivationStore
+from gc_utils.activations.store import WITHOUT_NETWORK
+from gc_utils.figures import OrbitExample
+from gc_utils.images import ImageSet
+
+
+def contrasting(store: ActivationStore, fold: int | None = None) -> int:
+    """The sample whose patch has most contrast, which is easily recognised when it is rotated.
+
+    Args:
+        store: The activation store.
+        fold: Choose among the samples of this fold only; None for all.
+
+    Returns:
+        Its row number. A sample of a photograph, if there is one, and not of a drawn scene.
+    """
+    inside = np.arange(len(store)) if fold is None else np.flatnonzero(store.fold == fold)
+    drawn = np.array([name.startswith("scene") for name in store.photograph_names])
+    real = inside[~drawn[store.samples["photograph"][inside]]]
+    inside = real if len(real) else inside
+    return int(inside[store.patches[inside].astype(float).std((1, 2, 3)).argmax()])
+
+
+def example_orbit(
+    store: ActivationStore, row: int, mean: torch.Tensor, images: ImageSet | None = None
+) -> OrbitExample:
+    """One orbit of a store, with the photograph that it is from where there is one.
+
+    Args:
+        store: The activation store.
+        row: Its row number.
+        mean: `(C,)`, the mean responses that activations are shown relative to.
+        images: The store's images, if they are loaded already.
+
+    Returns:
+        What `figures.orbit_walkthrough` draws.
+    """
+    A = (store[[row]][0] - mean).numpy()
+    if store.settings["model"] in WITHOUT_NETWORK:
+        return OrbitExample(A)
+    images = store.images() if images is None else images
+    at = {name: store.samples[name][row] for name in ("photograph", "x", "y", "scale")}
+    photograph = images[int(at["photograph"])]
+    side = float(store.settings["size"] * at["scale"])
+    corner = (float(at["x"]) - side / 2, float(at["y"]) - side / 2)
+    crops = store.crops([row], images)[0].numpy()
+    return OrbitExample(A, crops, photograph.load().numpy(), photograph.name, corner, side)
