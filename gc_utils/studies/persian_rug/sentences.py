@@ -88,6 +88,22 @@ def plateaus(trained: pd.DataFrame, within: float = 0.05) -> list[str]:
     return said
 
 
+def readable_models(trained: pd.DataFrame) -> pd.DataFrame:
+    """Trained models as a table to read.
+
+    Args:
+        trained: Rows of `measure_trained`.
+
+    Returns:
+        The same rows by entries, r, p and step size, with the plateau in words.
+    """
+    table = trained.drop(columns=["model", "loss"]).set_index(["entries", "r", "p", "step size"])
+    steps = table["on the plateau, steps"]
+    words = ["{} to {}".format(*s) if isinstance(s, tuple) else "never" for s in steps]
+    names = {"diagonal_spread": "spread of the diagonal"}
+    return table.assign(**{steps.name: words}).rename(columns=names).round(3)
+
+
 def sparsity_pays(gain: pd.DataFrame) -> str:
     """Where the nonlinearity pays, and where linear algebra is nearly as good.
 
