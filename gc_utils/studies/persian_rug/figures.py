@@ -28,7 +28,7 @@ FUNCTIONS = {
     "any": (OKABE_ITO["black"], "o", "the best of all functions"),
 }
 BROKEN = {"diagonal": OKABE_ITO["blue"], "spectrum": OKABE_ITO["orange"]}
-ARMS = tuple(OKABE_ITO[c] for c in ("vermilion", "orange", "black", "sky", "green"))
+ARMS = tuple(OKABE_ITO[c] for c in ("vermilion", "orange", "sky", "green", "blue"))
 BAND = 3  # percent: what counts as near the closed form
 P_LABEL = "p, probability that an entry is on"
 
@@ -173,7 +173,7 @@ def rugs(matrices: Mapping[str, np.ndarray]) -> Figure:
     figure, axes = plt.subplots(
         lines,
         columns,
-        figsize=(1.0 + 3.2 * columns, 0.4 + 3.3 * lines),
+        figsize=(1.0 + 3.2 * columns, 0.4 + 3.0 * lines),
         squeeze=False,
         layout="constrained",
     )

@@ -104,6 +104,39 @@ def readable_models(trained: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{steps.name: words}).rename(columns=names).round(3)
 
 
+def falling_loss(sparse: pd.DataFrame) -> str:
+    """How fast losses fall where entries are rarely on.
+
+    Args:
+        sparse: Rows of `sparse_limit`.
+
+    Returns:
+        A sentence about the least p.
+    """
+    rare = sparse[sparse.p == sparse.p.min()]
+    return (
+        f"At p = {sparse.p.min():.0e} the closed form falls as p to the power "
+        f"{rare['local power of p'].mean():.2f}, the best linear model as p to the power "
+        f"{rare['linear power of p'].mean():.2f} (means over r)."
+    )
+
+
+def price_of_relu(gains: pd.DataFrame) -> str:
+    """By what factor the best function beats ReLU, where entries are rarely and often on.
+
+    Args:
+        gains: From `claims.function_gains`: a row a p, a column an r.
+
+    Returns:
+        A sentence.
+    """
+    said = [
+        f"at p = {p:.1g} {gains.loc[p].min():.2f} to {gains.loc[p].max():.2f} times"
+        for p in (gains.index.min(), gains.index.max())
+    ]
+    return f"ReLU's loss over that of the best function of the same numbers: {', '.join(said)}."
+
+
 def sparsity_pays(gain: pd.DataFrame) -> str:
     """Where the nonlinearity pays, and where linear algebra is nearly as good.
 
