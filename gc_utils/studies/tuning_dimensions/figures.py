@@ -47,13 +47,13 @@ def recovered(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         1,
         len(attributes),
-        figsize=(WIDTH, 1.2 + 0.42 * len(methods)),
+        figsize=(WIDTH, 1.2 + 0.36 * len(methods)),
         sharey=True,
         sharex=True,
         squeeze=False,
         layout="constrained",
     )
-    high = 1.1 * max(0.05, float(table.share.max()))
+    high = 1.5 * max(0.05, float(table.share.max()))  # with room for numbers at the right
     for ax, attribute in zip(axes[0], attributes, strict=True):
         for y, method in enumerate(methods):
             here = table[(table.attribute == attribute) & (table.method == method)]
@@ -62,13 +62,14 @@ def recovered(table: pd.DataFrame) -> Figure:
             face = look.colour if here.significant.all() else "white"
             ax.plot(mean, y, look.marker, ms=7.5, mec=look.colour, mfc=face, clip_on=False)
             number = {"ha": "right", "va": "center", "fontsize": SMALL}
-            ax.text(high, y - 0.36, f"{100 * mean:.0f} %", **number)
+            ax.text(high, y, f"{100 * mean:.0f} %", **number)
             if method == BASELINE:
                 ax.axvline(mean, color=GREY, lw=1.2, ls=DASHED, zorder=0)
         ax.set_title(f"“{attribute}”" if attribute == "nothing" else attribute)
-        ax.set(ylim=(len(methods) - 0.5, -0.7), yticks=range(len(methods)), xlim=(0, high))
+        ax.set(ylim=(len(methods) - 0.5, -0.5), yticks=range(len(methods)), xlim=(0, high))
         ax.set_yticklabels(methods)
         ax.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.0f} %")
+        ax.xaxis.set_major_locator(plt.MaxNLocator(2))
         ax.grid(axis="x")
     figure.supxlabel("share of the attribute's entropy that the best dimension carries", fontsize=9)
     return figure
@@ -126,12 +127,13 @@ def walks(
             names = [f"optimised\ncontrast × {factor:.1f}", *names]
         centres = thumbnails(ax, shown, len(labels), gap=0.06)
         ax.set_anchor("NW")
-        ax.text(0, -0.13, row["title"], weight="bold", fontsize=NOTE)
+        title = row["title"] if tall > 1 else row["title"].replace("dimension", "dim.")
+        ax.text(0, -0.13, title, weight="bold", fontsize=NOTE)
         note = row["note"].replace("\n", ", ") or "none of the attributes"
         ax.annotate(
             note,
             (0, -0.13),
-            (5 + 5.4 * len(row["title"]), 0),
+            (5 + 5.4 * len(title), 0),
             textcoords="offset points",
             fontsize=NOTE,
             color=GREY if not row["note"] else "black",
