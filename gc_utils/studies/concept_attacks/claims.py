@@ -377,6 +377,23 @@ def transfer_sentence(attempts: pd.DataFrame, condition: str) -> str:
     return f"{condition.capitalize()}, the attack succeeds for {' and '.join(counts)}."
 
 
+def knowing_sentence(knowing: pd.DataFrame) -> str:
+    """How often attackers who know the defence succeed, in words.
+
+    Args:
+        knowing: From `try_knowing_attackers`, one row an attempt.
+
+    Returns:
+        The sentence.
+    """
+    by = knowing.groupby("defence", sort=False)["success"]
+    parts = ", ".join(f"{name} {part.sum():.0f} of {len(part)}" for name, part in by)
+    return (
+        f"Attackers who know the defence succeed in {knowing['success'].sum():.0f} of "
+        f"{len(knowing)} attempts ({parts})."
+    )
+
+
 def steering_sentence(attack: Steering, noise: Steering) -> str:
     """How far what the detectors see moved towards the other texture, in a sentence."""
     if not (_defined(attack) and _defined(noise)):

@@ -9,26 +9,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gc_utils.figures.style import GREY, OKABE_ITO, styled
+from gc_utils.figures.style import DASHED, GREY, NOTE, OKABE_ITO, SMALL, WIDTH, styled
 from gc_utils.statistics import interval
 from gc_utils.studies.intertwiners.networks import HIDDEN
 
+# One colour a kind of matrix: none, a member of ReLU's group, a rotation, any at all.
+NONE, MEMBER, ROTATION = GREY, OKABE_ITO["vermilion"], OKABE_ITO["green"]
+ANY, FEW, UNCHANGED = OKABE_ITO["blue"], OKABE_ITO["purple"], 1e-5
 MAPS = {
-    "identity": (GREY, "s"),
-    "assignment": (OKABE_ITO["orange"], "D"),
-    "G_ReLU": (OKABE_ITO["vermilion"], "o"),
-    "full": (OKABE_ITO["blue"], "^"),
+    "identity": (NONE, "s", "no map"),
+    "assignment": (OKABE_ITO["orange"], "D", "member of the group,\nmatched (assignment)"),
+    "G_ReLU": (MEMBER, "o", "member of the group,\nlearnt (G_ReLU)"),
+    "full": (ANY, "^", "any linear map (full)"),
 }
-ACTIONS = {
-    "unchanged": GREY,
-    "permutation": OKABE_ITO["vermilion"],
-    "orthogonal": OKABE_ITO["green"],
-    "linear": OKABE_ITO["blue"],
-}
+ACTIONS = {"unchanged": NONE, "permutation": MEMBER, "orthogonal": ROTATION, "linear": ANY}
 BASES = {
-    "units": OKABE_ITO["black"],
-    "permuted and scaled": OKABE_ITO["vermilion"],
-    "rotated": OKABE_ITO["blue"],
+    "units": (OKABE_ITO["black"], "|"),
+    "permuted and scaled": (MEMBER, "o"),
+    "rotated": (ROTATION, "D"),
 }
 
 
@@ -47,24 +45,23 @@ def passing(errors: pd.DataFrame) -> Figure:
             kind of matrix.
     """
     figure, ax = plt.subplots(
-        figsize=(2.4 + 0.62 * errors.shape[1], 0.9 + 0.26 * len(errors)), layout="constrained"
+        figsize=(2.4 + 0.82 * errors.shape[1], 1.1 + 0.3 * len(errors)), layout="constrained"
     )
     shown = np.log10(errors.to_numpy().clip(1e-16, None))
-    image = ax.imshow(shown, cmap="cividis", vmin=-16, vmax=1, aspect="auto")
-    ax.set_xticks(range(errors.shape[1]), errors.columns, rotation=35, ha="right")
+    image = ax.imshow(shown, vmin=-16, vmax=1, aspect="auto")
+    ax.set_xticks(range(errors.shape[1]), errors.columns, rotation=25, ha="right")
     ax.set_yticks(range(len(errors)), errors.index)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     for (i, j), value in np.ndenumerate(shown):
-        ax.text(
-            j,
-            i,
-            "yes" if value < -6 else "no",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if value < -6 else "black",
-        )
-    bar = figure.colorbar(image, ax=ax, label="relative error", ticks=[-15, -10, -5, 0])
-    bar.ax.set_yticklabels(["1e-15", "1e-10", "1e-5", "1"])
+        passes = value < -6
+        colour = "white" if passes else "black"
+        words = {"ha": "center", "va": "center", "fontsize": NOTE, "color": colour}
+        ax.text(j, i, "yes" if passes else "no", weight="bold" if passes else None, **words)
+    bar = figure.colorbar(image, ax=ax, ticks=[-15, -10, -5, 0])
+    bar.set_label("relative error\n(yes: below 10⁻⁶)")
+    bar.ax.set_yticklabels(["10⁻¹⁵", "10⁻¹⁰", "10⁻⁵", "1"])
+    ax.set(xlabel="a matrix of this kind passes through", ylabel="function")
     return figure
 
 
@@ -78,44 +75,41 @@ def function_changes(tables: Mapping[str, pd.DataFrame]) -> Figure:
     figure, axes = plt.subplots(
         1,
         len(tables),
-        figsize=(3.6 * len(tables), 2.9),
+        figsize=(min(WIDTH, 1.0 + 3.6 * len(tables)), 3.3),
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
     for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
-        at = np.arange(len(table))
+        at = np.arange(1, len(table) + 1)
         bad = table.refused.astype(bool).to_numpy()
-        ax.plot(
-            at[~bad],
-            table.change[~bad].clip(1e-9),
-            "o",
-            color=OKABE_ITO["blue"],
-            ms=4,
-            label="member of the group",
-        )
+        member = table.change[~bad].clip(1e-9)
+        ax.plot(at[~bad], member, "o", color=MEMBER, ms=4.5, label="member of the group")
         if bad.any():
             ax.plot(
                 at[bad],
                 table.change[bad],
                 "X",
-                color=OKABE_ITO["vermilion"],
-                ms=6,
-                label="refused, permuted all the same",
+                color=OKABE_ITO["black"],
+                ms=7,
+                label="permutation of a layer that admits no member",
             )
-            for order, i in enumerate(at[bad]):
-                ax.annotate(
-                    table.layer.iloc[i],
-                    (i, table.change.iloc[i]),
-                    fontsize=7,
-                    xytext=(5, 3 if order % 2 == 0 else -9),
-                    textcoords="offset points",
-                )
-        ax.axhline(1e-5, color="black", lw=0.8, ls=":")
-        ax.set(title=name, yscale="log", xlabel="hidden layer, from the input", ylim=(1e-8, 1))
+            for order, i in enumerate(np.flatnonzero(bad)):
+                place = (at[i], table.change.iloc[i])
+                beside = {"xytext": (8, 4 if order % 2 == 0 else -11), "fontsize": NOTE}
+                ax.annotate(table.layer.iloc[i], place, textcoords="offset points", **beside)
+        ax.axhline(UNCHANGED, color=GREY, lw=1.2, ls=DASHED)
+        ax.set(title=name, yscale="log", xlabel="hidden layer, counted from the input")
+        ax.set(ylim=(1e-8, 1))
         ax.grid(True, axis="y")
-    axes[0, 0].set_ylabel("change / largest output")
-    axes[0, 0].legend(loc="center left", bbox_to_anchor=(0, 0.62))
+    axes[0, 0].set_ylabel("change of the output\n(share of the largest)")
+    words = {"fontsize": NOTE, "color": GREY, "ha": "right", "va": "bottom"}
+    place = axes[0, -1].get_yaxis_transform()
+    axes[0, -1].text(1, 1.3 * UNCHANGED, "unchanged: below", transform=place, **words)
+    entries = {}
+    for ax in axes[0]:
+        entries |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(entries.values(), entries.keys(), loc="outside upper left", ncols=2)
     return figure
 
 
@@ -130,7 +124,7 @@ def similarity_maps(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         1,
         len(measures),
-        figsize=(0.7 + 1.75 * len(measures), 2.3),
+        figsize=(min(WIDTH, 0.9 + 1.85 * len(measures)), 2.6),
         sharey=True,
         squeeze=False,
         layout="constrained",
@@ -138,7 +132,7 @@ def similarity_maps(table: pd.DataFrame) -> Figure:
     for ax, measure in zip(axes[0], measures, strict=True):
         here = table[table.measure == measure].groupby(["first", "second"]).value.mean().unstack()
         here = here.loc[list(HIDDEN), list(HIDDEN)].to_numpy()
-        image = ax.imshow(here, cmap="cividis", vmin=0, vmax=1)
+        image = ax.imshow(here, vmin=0, vmax=1)
         for (i, j), value in np.ndenumerate(here):
             ax.text(
                 j,
@@ -146,13 +140,15 @@ def similarity_maps(table: pd.DataFrame) -> Figure:
                 f"{value:.2f}",
                 ha="center",
                 va="center",
-                fontsize=6.5,
+                fontsize=SMALL,
                 color="white" if value < 0.55 else "black",
             )
         ax.set_xticks(range(len(HIDDEN)), [name[-1] for name in HIDDEN])
         ax.set_yticks(range(len(HIDDEN)), [name[-1] for name in HIDDEN])
-        ax.set_title(measure, loc="center", fontsize=8.5)
-        ax.set_xlabel("layer of the second")
+        ax.set_title(measure, loc="center", fontsize=9.5)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    figure.supxlabel("layer of the second network", fontsize=9.5)
     axes[0, 0].set_ylabel("layer of the first")
     figure.colorbar(image, ax=axes[0].tolist(), label="similarity", shrink=0.85)
     return figure
@@ -169,37 +165,27 @@ def stitching_penalties(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         1,
         len(widths),
-        figsize=(1.2 + 2.1 * len(widths), 2.7),
+        figsize=(min(WIDTH, 2.4 + 2.0 * len(widths)), 3.4),
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
     for ax, width in zip(axes[0], widths, strict=True):
-        for shift, (name, (colour, marker)) in enumerate(MAPS.items()):
+        for shift, (name, (colour, marker, label)) in enumerate(MAPS.items()):
             rows = table[(table.width == width) & (table["map"] == name)]
             by_layer = [_of_pairs(rows[rows.layer == layer]) for layer in HIDDEN]
             mean, low, high = np.array([_mean_interval(v) for v in by_layer]).T
             at = np.arange(len(HIDDEN)) + 0.1 * (shift - 1.5)
-            ax.errorbar(
-                at,
-                100 * mean,
-                100 * np.array([low, high]),
-                fmt=f"{marker}-",
-                color=colour,
-                ms=4.5,
-                lw=1.2,
-                label=name,
-            )
+            error = 100 * np.array([low, high])
+            look = {"color": colour, "ms": 5, "lw": 1.3, "label": label.replace("\n", " ")}
+            ax.errorbar(at, 100 * mean, error, fmt=f"{marker}-", **look)
         ax.axhline(0, color="black", lw=0.8)
-        ax.set(
-            title=f"width {width}",
-            xlabel="layer",
-            xticks=range(len(HIDDEN)),
-            xticklabels=[name[-1] for name in HIDDEN],
-        )
+        ax.set(title=f"width {width}", xlabel="stitched after layer")
+        ax.set_xticks(range(len(HIDDEN)), [name[-1] for name in HIDDEN])
         ax.grid(True, axis="y")
-    axes[0, 0].set_ylabel("accuracy lost, points")
-    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+    axes[0, 0].set_ylabel("accuracy lost,\npercentage points")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=2)
     return figure
 
 
@@ -215,18 +201,32 @@ def budgets(table: pd.DataFrame) -> Figure:
         table: rows of `map` (`rank`, `sparse`, and the keys of the other figure), `budget`,
             `penalty`, `pair`.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.6), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharey=True, layout="constrained")
     for ax, kind, label in zip(
-        axes, ("rank", "sparse"), ("rank of the map", "entries a unit (lasso)"), strict=True
+        axes,
+        ("rank", "sparse"),
+        ("rank of the map", "entries a unit, chosen by the lasso"),
+        strict=True,
     ):
         here = table[table["map"] == kind]
         budgets = sorted(here.budget.unique())
         stats = np.array([_mean_interval(_of_pairs(here[here.budget == b])) for b in budgets])
         mean, low, high = 100 * stats.T
-        ax.errorbar(budgets, mean, [low, high], fmt="o-", color=OKABE_ITO["purple"], ms=4.5, lw=1.3)
+        ax.errorbar(budgets, mean, [low, high], fmt="o-", color=FEW, ms=5, lw=1.5)
         for name in ("identity", "G_ReLU", "full"):
             level = 100 * table[table["map"] == name].penalty.mean()
-            ax.axhline(level, color=MAPS[name][0], lw=1.2, ls="--", label=name)
+            ax.axhline(level, color=MAPS[name][0], lw=1.3, ls=DASHED)
+            if ax is axes[-1]:
+                ax.annotate(
+                    MAPS[name][2],
+                    (1, level),
+                    (6, 0),
+                    ("axes fraction", "data"),
+                    "offset points",
+                    color=MAPS[name][0],
+                    va="center",
+                    fontsize=NOTE,
+                )
         ax.set_yscale("symlog", linthresh=1, linscale=0.4)
         ax.set_yticks([0, 1, 3, 10, 30, 100], ["0", "1", "3", "10", "30", "100"])
         ax.minorticks_off()
@@ -235,8 +235,7 @@ def budgets(table: pd.DataFrame) -> Figure:
         ax.minorticks_off()
         ax.set(xlabel=label)
         ax.grid(True, axis="y")
-    axes[0].set_ylabel("accuracy lost, points")
-    axes[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+    axes[0].set_ylabel("accuracy lost,\npercentage points")
     return figure
 
 
@@ -250,44 +249,53 @@ def bases(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
         measures: columns to draw, a panel each.
     """
     places = list(dict.fromkeys(zip(table.network, table.layer, strict=True)))
+    networks = [n for n, _ in places]
     figure, axes = plt.subplots(
         1,
         len(measures),
-        figsize=(1.9 + 1.9 * len(measures), 0.8 + 0.3 * len(places)),
+        figsize=(WIDTH, 1.2 + 0.33 * len(places)),
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
     for ax, measure in zip(axes[0], measures, strict=True):
-        for shift, (basis, colour) in enumerate(BASES.items()):
+        for basis, (colour, marker) in BASES.items():
             for at, (network, layer) in enumerate(places):
                 here = table[
                     (table.network == network) & (table.layer == layer) & (table.basis == basis)
                 ][measure]
-                y = at + 0.2 * (shift - 1)
-                ax.plot([here.min(), here.max()], [y, y], color=colour, lw=2.5, alpha=0.5)
-                ax.plot(here.mean(), y, "o", color=colour, ms=4.5, label=basis if not at else None)
+                ax.plot([here.min(), here.max()], [at, at], color=colour, lw=3, alpha=0.4)
+                # A member of the group changes nothing: its mark lies within that of the units.
+                size = {"|": 15, "o": 5}.get(marker, 5.5)
+                mark = {"color": colour, "ms": size, "mew": 2 if marker == "|" else 0}
+                ax.plot(here.mean(), at, marker, label=None if at else basis, ls="", **mark)
+        for at in range(1, len(places)):
+            if networks[at] != networks[at - 1]:
+                ax.axhline(at - 0.5, color="#D0D0D0", lw=0.8)
         ax.set_title(measure, loc="center")
         ax.grid(True, axis="x")
+        ax.tick_params(axis="y", length=0)
     axes[0, 0].set_yticks(range(len(places)), [f"{n}, {x}" for n, x in places])
-    axes[0, 0].invert_yaxis()
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    axes[0, 0].set_ylim(len(places) - 0.5, -0.5)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
 
 
 @styled
-def rotated_units(tables: Mapping[str, pd.DataFrame]) -> Figure:
+def rotated_units(tables: Mapping[str, pd.DataFrame], least: float = -1.0) -> Figure:
     """How much of the activations of rotated images maps of units explain, by the angle.
 
     Args:
         tables: title → table of `unit_actions`; rotations are drawn.
+        least: where the axis of explained variance ends; a curve that goes below it is named with
+            its lowest value.
     """
     columns = min(4, len(tables))
     lines = -(-len(tables) // columns)
     figure, axes = plt.subplots(
         lines,
         columns,
-        figsize=(0.9 + 2.0 * columns, 0.5 + 2.1 * lines),
+        figsize=(min(WIDTH, 1.0 + 1.9 * columns), 0.9 + 2.0 * lines),
         sharey=True,
         sharex=True,
         squeeze=False,
@@ -296,16 +304,21 @@ def rotated_units(tables: Mapping[str, pd.DataFrame]) -> Figure:
     for ax in axes.flat[len(tables) :]:
         ax.set_visible(False)
     for ax, (title, table) in zip(axes.flat, tables.items(), strict=False):
-        for name, colour in ACTIONS.items():
+        for width, (name, colour) in zip((1.5, 3.4, 2.3, 1.2), ACTIONS.items(), strict=True):
             here = table[(table["map"] == name) & ~table.mirrored].sort_values("angle")
-            ax.plot(here.angle, here.explained, "o-", ms=2.5, lw=1.3, color=colour, label=name)
+            ax.plot(here.angle, here.explained, lw=width, color=colour, label=name)
+            lowest = here.explained.min()
+            if lowest < least:
+                words = {"fontsize": SMALL, "color": colour, "ha": "center", "va": "bottom"}
+                ax.text(180, least + 0.04, f"down to {lowest:.1f}", **words)
         ax.axhline(0, color="black", lw=0.8)
-        ax.set_title(title, loc="center", fontsize=8.5)
-        ax.set(ylim=(-1.05, 1.05), xticks=[0, 90, 180, 270, 360])
+        ax.set_title(title, loc="center", fontsize=NOTE)
+        ax.set(ylim=(least, 1.05), xlim=(0, 360))
+        ax.set_xticks([0, 90, 180, 270, 360], ["0°", "90°", "180°", "270°", ""])
         ax.grid(True)
-    for ax in axes[-1]:
-        ax.set_xlabel("rotation, degrees")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("variance explained")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    for ax in axes.flat[max(0, len(tables) - columns) : len(tables)]:
+        ax.tick_params(labelbottom=True)
+    figure.supxlabel("rotation of the image", fontsize=9.5)
+    figure.supylabel("variance explained, held out", fontsize=9.5)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure

@@ -10,6 +10,60 @@ from gc_utils.studies.intertwiners.similarity import PlantedSimilarity
 from gc_utils.studies.intertwiners.summaries import basis_losses
 
 SAME = 0.999  # a similarity from which on two representations count as the same
+ROUNDING = 1e-6  # a relative error that rounding may make
+
+
+def table_checked(table: pd.DataFrame) -> str:
+    """Whether the table of groups stood the test in both directions.
+
+    Args:
+        table: From `check_table`, the identity among its functions.
+
+    Returns:
+        A sentence. The identity has no near-members, as every matrix is a member of its group.
+    """
+    right = (table["the solver says"] == table["the table says"]).sum()
+    near = table.drop(index="identity", errors="ignore")["near-members miss by"]
+    return (
+        f"The solver names {right} of {len(table)} groups as the table has them. Members miss by "
+        f"{table['members miss by'].max():.0e} at most, matrices near them by {near.min():.2f} at "
+        "least (relative errors)."
+    )
+
+
+def refused_functions(refused: pd.DataFrame) -> list[str]:
+    """Which functions the solver refuses, why, and what a permutation does to them.
+
+    Args:
+        refused: From `refusals`.
+
+    Returns:
+        One sentence for each function.
+    """
+    return [
+        f"{name}: a permutation misses by {row['a permutation misses by']:.1g}"
+        f"{', which is rounding' if row['a permutation misses by'] < ROUNDING else ''}. The solver "
+        f"says: {row['the solver says']}"
+        for name, row in refused.iterrows()
+    ]
+
+
+def planted_stitch(table: pd.DataFrame) -> str:
+    """Whether stitching finds a planted member of the group.
+
+    Args:
+        table: From `stitch_planted`, one row a layer.
+
+    Returns:
+        A sentence.
+    """
+    found = (table["penalty"].abs() < ROUNDING).all()
+    where = "found at every layer" if found else "not found at every layer"
+    return (
+        f"The planted member of the group is {where}: stitching with the matrix found costs "
+        f"at most {table['penalty'].max():.1%} of accuracy, without a map at least "
+        f"{table['penalty without a map'].min():.0%}."
+    )
 
 
 def change_sentences(changes: Mapping[str, pd.DataFrame]) -> list[str]:

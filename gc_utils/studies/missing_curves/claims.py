@@ -36,6 +36,8 @@ NEURONS_SPLIT = Claim(
 KNOWN = 0.9  # share of the hidden banks that the method has to solve
 MORE = 1.5  # times as many detectors as among random directions are clearly more
 SIMILAR = 0.1  # shares that differ by less are called similar
+ECHO = 0.05  # of the preferred response: the least that is called an echo
+RISE = 0.1  # of a block profile at 180°, over its lowest: the least that is called an echo
 
 
 @dataclass(frozen=True)
@@ -351,6 +353,56 @@ def dimensions_sentence(found: Mapping[str, float]) -> str:
         f"{found['any dimensions']} ({found['any ratio']:.1f}). Curve features share "
         + ("a smaller subspace." if fewer else "no smaller subspace.")
     )
+
+
+def echo_sentence(echo: pd.DataFrame) -> str:
+    """Whether curve detectors respond to the arc rotated by 180 degrees, in words.
+
+    Args:
+        echo: From `echoes`, one row a curve detector.
+
+    Returns:
+        The sentence.
+    """
+    if not len(echo):
+        return "No layer has a curve detector: there are no echoes to look for."
+    medians = echo.groupby(["layer", "units"], sort=False)["echo"].median()
+    heard = [f"{units} of {layer}" for (layer, units), m in medians.items() if m >= ECHO]
+    return (
+        f"{(echo['echo'] >= ECHO).sum()} of {len(echo)} curve detectors respond to the rotated arc "
+        f"with {ECHO:.0%} or more of their preferred response. The median does among "
+        f"{' and '.join(heard) or 'none of these sets'}."
+    )
+
+
+def crosscoder_sentence(values: Mapping[str, float]) -> str:
+    """How a group crosscoder's curve features lie to each other, in words.
+
+    Args:
+        values: Those of `CrosscoderCurves`, not empty.
+
+    Returns:
+        Two or three sentences.
+    """
+    families = int(values["families of curves"])
+    parts = {0: "in no family", 1: "in one family"}.get(families, f"in {families} families")
+    words = [
+        f"The crosscoder's {values['crosscoder, count']:.0f} curve features leave no gap over "
+        f"{values['crosscoder, gap']:.0f}° and are {parts}, the largest of which holds "
+        f"{values['share in the largest']:.0%} of them."
+    ]
+    if "pairs" in values:
+        words.append(
+            "Two of one family are rotated against each other by the angle between their preferred "
+            f"orientations, to {values['off by, median degrees']:.0f}° in the median of "
+            f"{values['pairs']:.0f} pairs."
+        )
+    at, least = values["block profile at 180°, median"], values["its lowest"]
+    words.append(
+        f"At 180° the median block profile is {at:.2f}, {at - least:.2f} above its lowest: "
+        + ("an echo." if at - least >= RISE else "no echo.")
+    )
+    return " ".join(words)
 
 
 def published_sentence(found: Mapping[str, float]) -> str:

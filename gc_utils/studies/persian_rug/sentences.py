@@ -88,6 +88,55 @@ def plateaus(trained: pd.DataFrame, within: float = 0.05) -> list[str]:
     return said
 
 
+def readable_models(trained: pd.DataFrame) -> pd.DataFrame:
+    """Trained models as a table to read.
+
+    Args:
+        trained: Rows of `measure_trained`.
+
+    Returns:
+        The same rows by entries, r, p and step size, with the plateau in words.
+    """
+    table = trained.drop(columns=["model", "loss"]).set_index(["entries", "r", "p", "step size"])
+    steps = table["on the plateau, steps"]
+    words = ["{} to {}".format(*s) if isinstance(s, tuple) else "never" for s in steps]
+    names = {"diagonal_spread": "spread of the diagonal"}
+    return table.assign(**{steps.name: words}).rename(columns=names).round(3)
+
+
+def falling_loss(sparse: pd.DataFrame) -> str:
+    """How fast losses fall where entries are rarely on.
+
+    Args:
+        sparse: Rows of `sparse_limit`.
+
+    Returns:
+        A sentence about the least p.
+    """
+    rare = sparse[sparse.p == sparse.p.min()]
+    return (
+        f"At p = {sparse.p.min():.0e} the closed form falls as p to the power "
+        f"{rare['local power of p'].mean():.2f}, the best linear model as p to the power "
+        f"{rare['linear power of p'].mean():.2f} (means over r)."
+    )
+
+
+def price_of_relu(gains: pd.DataFrame) -> str:
+    """By what factor the best function beats ReLU, where entries are rarely and often on.
+
+    Args:
+        gains: From `claims.function_gains`: a row a p, a column an r.
+
+    Returns:
+        A sentence.
+    """
+    said = [
+        f"at p = {p:.1g} {gains.loc[p].min():.2f} to {gains.loc[p].max():.2f} times"
+        for p in (gains.index.min(), gains.index.max())
+    ]
+    return f"ReLU's loss over that of the best function of the same numbers: {', '.join(said)}."
+
+
 def sparsity_pays(gain: pd.DataFrame) -> str:
     """Where the nonlinearity pays, and where linear algebra is nearly as good.
 

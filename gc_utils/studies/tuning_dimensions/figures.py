@@ -7,17 +7,33 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gc_utils.figures.methods import method_look
 from gc_utils.figures.parts import as_images, thumbnails
-from gc_utils.figures.style import GREY, OKABE_ITO, PALE, styled
+from gc_utils.figures.style import (
+    DASHED,
+    GREY,
+    NOTE,
+    OKABE_ITO,
+    PALE,
+    SMALL,
+    WIDTH,
+    styled,
+)
+from gc_utils.inspection.decompositions import BASELINE
+
+NAMED = 0.2  # R² from which a number is written into a cell
+GROUP_DIRECTION = 0.5  # share of a dimension's variance that rotation makes, at least
 
 
 @styled
 def recovered(table: pd.DataFrame) -> Figure:
     """How much of each attribute's entropy one dimension carries, by method.
 
-    A filled dot is above chance, an empty one is not; runs of other seeds are small.
+    A filled mark is above chance, a hollow one is not; other draws are small. The dashed line is
+    the mean of random directions.
 
     Args:
         table: Rows of `recovered_dimensions`, with `method`, `seed`, and `significant`, whether
@@ -28,36 +44,53 @@ def recovered(table: pd.DataFrame) -> Figure:
     """
     attributes = list(dict.fromkeys(table.attribute))
     methods = list(dict.fromkeys(table.method))
-    colours = [OKABE_ITO[c] for c in ("blue", "vermilion", "purple", "black")] + [GREY]
     figure, axes = plt.subplots(
         1,
         len(attributes),
-        figsize=(1.5 + 1.6 * len(attributes), 0.8 + 0.34 * len(methods)),
+        figsize=(WIDTH, 1.2 + 0.36 * len(methods)),
         sharey=True,
+        sharex=True,
         squeeze=False,
         layout="constrained",
     )
+    high = 1.5 * max(0.05, float(table.share.max()))  # with room for numbers at the right
     for ax, attribute in zip(axes[0], attributes, strict=True):
         for y, method in enumerate(methods):
             here = table[(table.attribute == attribute) & (table.method == method)]
-            colour = colours[y % len(colours)]
-            ax.plot(here.share, [y] * len(here), ".", ms=4, color=colour, alpha=0.5)
-            face = colour if here.significant.all() else "white"
-            ax.plot(here.share.mean(), y, "o", ms=7, mec=colour, mfc=face)
-        ax.axvline(0, color=GREY, lw=0.8)
-        ax.set_title(attribute)
-        ax.grid(axis="x")
-        ax.set(ylim=(len(methods) - 0.5, -0.5), yticks=range(len(methods)), xlabel="of its entropy")
+            look, mean = method_look(method, order=y), here.share.mean()
+            ax.plot(here.share, [y] * len(here), ".", ms=4, color=look.colour, alpha=0.5)
+            face = look.colour if here.significant.all() else "white"
+            ax.plot(mean, y, look.marker, ms=7.5, mec=look.colour, mfc=face, clip_on=False)
+            number = {"ha": "right", "va": "center", "fontsize": SMALL}
+            ax.text(high, y, f"{100 * mean:.0f} %", **number)
+            if method == BASELINE:
+                ax.axvline(mean, color=GREY, lw=1.2, ls=DASHED, zorder=0)
+        ax.set_title(f"“{attribute}”" if attribute == "nothing" else attribute)
+        ax.set(ylim=(len(methods) - 0.5, -0.5), yticks=range(len(methods)), xlim=(0, high))
         ax.set_yticklabels(methods)
-        ax.set_xlim(-0.02, max(0.05, 1.1 * float(table[table.attribute == attribute].share.max())))
+        ax.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.0f} %")
+        ax.xaxis.set_major_locator(plt.MaxNLocator(2))
+        ax.grid(axis="x")
+    figure.supxlabel("share of the attribute's entropy that the best dimension carries", fontsize=9)
     return figure
+
+
+# ------------------------------------------------------------------------------------------- walks
 
 
 @styled
 def walks(
-    rows: Sequence[dict], labels: Sequence[str], *, columns: int = 1, tile: float = 0.74
+    rows: Sequence[dict],
+    labels: Sequence[str],
+    *,
+    columns: int = 1,
+    tile: float = 0.74,
+    most_contrast: float = 4.0,
 ) -> Figure:
     """Walks along dimensions: optimised images above, the nearest real crops below.
+
+    Optimised images are faint, as smooth ones are preferred: the contrast of a walk's is raised by
+    one factor for all of its images, which is written beside them.
 
     Args:
         rows: For each dimension `title`, `note`, `images` `(K, 3, S, S)` or None, and `patches`
@@ -65,39 +98,67 @@ def walks(
         labels: The labels of the walk's points, `K` of them.
         columns: The number of walks side by side.
         tile: The side of an image in inches.
+        most_contrast: The largest factor of the contrast.
 
     Returns:
         The figure.
     """
-    tall = rows[0]["patches"].shape[1] + (rows[0]["images"] is not None)
-    lines = -(-len(rows) // columns)
-    side, step = 1.45, tile * 1.08  # inches for words and for an image with its gap
-    wide = side + step * len(labels)
-    width, height = columns * (wide + 0.15), lines * (tall * step + 0.16) + 0.3
+    count = rows[0]["patches"].shape[1]
+    optimised = rows[0]["images"] is not None
+    tall, lines = count + optimised, -(-len(rows) // columns)
+    step, heading = tile * 1.06, 0.38  # inches for an image with its gap, and for words above
+    side = 0.92 if tall > 1 else 0.05
+    wide, block = side + step * len(labels) + 0.18, tall * step + heading
+    top = 0.24
+    width, height = columns * wide, lines * block + top
     figure = plt.figure(figsize=(width, height))
     for n, row in enumerate(rows):
-        line, column = n % lines, n // lines
+        column, line = divmod(n, lines)
+        left, upper = column * wide + side, top + line * block + heading
+        rect = (left, height - upper - tall * step, step * len(labels), tall * step)
+        ax = figure.add_axes(np.divide(rect, (width, height, width, height)))
         shown = as_images(np.concatenate(list(row["patches"].swapaxes(0, 1))))
-        if row["images"] is not None:
-            above = as_images(row["images"])
+        names = _crop_names(count)
+        if optimised:
+            above, factor = _raised(as_images(row["images"]), most_contrast)
             if above.shape[1:] != shown.shape[1:]:  # the same side for both
                 above = np.stack([_resized(a, shown.shape[1]) for a in above])
             shown = np.concatenate([above, shown])
-        left = (column * (wide + 0.15) + side) / width
-        bottom = 1 - (0.3 + line * (tall * step + 0.16) + tall * step) / height
-        place = (left, bottom, step * len(labels) / width, tall * step / height)
-        ax = figure.add_axes(place)
-        centres = thumbnails(ax, shown, len(labels), gap=0.08)
+            names = [f"optimised\ncontrast × {factor:.1f}", *names]
+        centres = thumbnails(ax, shown, len(labels), gap=0.06)
         ax.set_anchor("NW")
-        middle = (centres[0][1] + centres[-1][1]) / 2
-        ax.text(
-            -0.15, middle - 0.14, row["title"], ha="right", va="center", weight="bold", fontsize=8.5
+        title = row["title"] if tall > 1 else row["title"].replace("dimension", "dim.")
+        ax.text(0, -0.13, title, weight="bold", fontsize=NOTE)
+        note = row["note"].replace("\n", ", ") or "none of the attributes"
+        ax.annotate(
+            note,
+            (0, -0.13),
+            (5 + 5.4 * len(title), 0),
+            textcoords="offset points",
+            fontsize=NOTE,
+            color=GREY if not row["note"] else "black",
+            annotation_clip=False,
         )
-        ax.text(-0.15, middle + 0.22, row["note"], ha="right", va="center", fontsize=7.5)
+        if tall > 1:
+            for i, name in enumerate(names):
+                y = centres[i * len(labels)][1]
+                ax.text(-0.1, y, name, ha="right", va="center", fontsize=SMALL)
         if line == 0:
             for (x, _), label in zip(centres, labels, strict=False):
-                ax.text(x, -0.12, label, ha="center", fontsize=7.5)
+                ax.text(x, -0.13 - 0.24 / tile, label, ha="center", fontsize=NOTE)
     return figure
+
+
+def _crop_names(count: int) -> list[str]:
+    """What the rows of crops are called."""
+    return ["nearest crop", "2nd nearest", *(f"{n}th nearest" for n in range(3, count + 1))][:count]
+
+
+def _raised(images: np.ndarray, most: float) -> tuple[np.ndarray, float]:
+    """Images with their contrast around mid-grey raised by one factor, and the factor."""
+    reach = float(np.quantile(np.abs(images - 0.5), 0.995))
+    factor = float(np.clip(0.5 / max(reach, 1e-6), 1.0, most))
+    return np.clip(0.5 + factor * (images - 0.5), 0, 1), factor
 
 
 def _resized(image: np.ndarray, side: int) -> np.ndarray:
@@ -107,9 +168,14 @@ def _resized(image: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)) / 255
 
 
+# --------------------------------------------------------------------------------- named dimensions
+
+
 @styled
 def compared_methods(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """How well each attribute predicts its best dimension, by method, layers below each other.
+
+    The highest R² of an attribute in a layer has a frame, random directions aside.
 
     Args:
         tables: The table of `LayerStudy.best` of each layer.
@@ -118,47 +184,44 @@ def compared_methods(tables: Mapping[str, pd.DataFrame]) -> Figure:
         The figure.
     """
     names = [*(c for c in next(iter(tables.values())) if c != "all"), "all"]
-    lines = [(layer, method) for layer, table in tables.items() for method in table.index]
-    shown = np.stack([tables[layer].loc[method, names] for layer, method in lines])
-    figure, ax = plt.subplots(
-        figsize=(2.3 + 0.5 * len(names), 1.0 + 0.24 * len(lines)), layout="constrained"
+    figure, axes = plt.subplots(
+        len(tables),
+        1,
+        figsize=(7.6, 1.1 + 0.27 * sum(map(len, tables.values())) + 0.12 * len(tables)),
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+        height_ratios=[len(table) for table in tables.values()],
     )
-    image = ax.imshow(shown, vmin=0, vmax=1, cmap="cividis", aspect="auto")
-    for y, values in enumerate(shown):
-        for x, value in enumerate(values):
-            shown_ = f"{max(value, 0):.2f}".lstrip("0")
-            ax.text(
-                x,
-                y,
-                shown_,
-                ha="center",
-                va="center",
-                fontsize=6.5,
-                color="black" if value > 0.6 else "white",
-            )
-    ax.set(xticks=range(len(names)), yticks=range(len(lines)))
-    ax.set_xticklabels(names, rotation=45, ha="right")
-    ax.set_yticklabels([method for _, method in lines])
-    ax.tick_params(length=0)
-    for y, (layer, _) in enumerate(lines):
-        if y and layer != lines[y - 1][0]:
-            ax.axhline(y - 0.5, color="white", lw=3)
-        if not y or layer != lines[y - 1][0]:
-            middle = y + (len(tables[layer]) - 1) / 2
-            ax.annotate(
-                layer,
-                (0, middle),
-                (-92, 0),
-                ("axes fraction", "data"),
-                "offset points",
-                rotation=90,
-                ha="center",
-                va="center",
-                weight="bold",
-                fontsize=8.5,
-            )
-    figure.colorbar(image, ax=ax, label="R², held-out images", shrink=0.6, aspect=18)
+    for ax, (layer, table) in zip(axes[:, 0], tables.items(), strict=True):
+        values = table[names]
+        image = ax.imshow(values, vmin=0, vmax=1, aspect="auto")
+        for (y, x), value in np.ndenumerate(values.to_numpy()):
+            _number(ax, x, y, value, f"{max(value, 0):.2f}")
+        own = values[[m != BASELINE for m in values.index]]
+        for x, name in enumerate(names):
+            if len(own) and own[name].max() >= 0.005:
+                y = list(values.index).index(own[name].idxmax())
+                frame = {"fill": False, "ec": OKABE_ITO["vermilion"], "lw": 1.8}
+                ax.add_patch(plt.Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, **frame))
+        ax.set(xticks=range(len(names)), yticks=range(len(table)))
+        ax.set_yticklabels(table.index)
+        ax.set_ylabel(layer, weight="bold")
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    axes[0, 0].tick_params(labeltop=True, labelbottom=False)
+    axes[0, 0].set_xticks(range(len(names)), names)
+    for ax in axes[1:, 0]:
+        ax.tick_params(labelbottom=False)
+    bar = figure.colorbar(image, ax=axes[:, 0], shrink=0.5, aspect=20)
+    bar.set_label("R² on held-out images (framed: the best method)")
     return figure
+
+
+def _number(ax: Axes, x: int, y: int, value: float, text: str) -> None:
+    """A number in a cell of a heat map, black or white, whichever is readable."""
+    colour = "black" if value > 0.55 else "white"
+    ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color=colour)
 
 
 @styled
@@ -171,47 +234,53 @@ def named_dimensions(tables: Mapping[str, pd.DataFrame]) -> Figure:
     Returns:
         The figure.
     """
-    names = [c for c in next(iter(tables.values())) if c != "all"]
-    rows = max(map(len, tables.values()))
+    names = [*(c for c in next(iter(tables.values())) if c != "all"), "all"]
+    columns = min(2, len(tables))
+    lines = -(-len(tables) // columns)
     figure, axes = plt.subplots(
-        1,
-        len(tables),
-        figsize=(0.9 + 2.0 * len(tables), 1.5 + 0.2 * rows),
+        lines,
+        columns,
+        figsize=(WIDTH if columns > 1 else 0.6 * WIDTH, 0.5 + lines * (0.5 + 0.22 * len(names))),
         squeeze=False,
         sharey=True,
         layout="constrained",
     )
-    for ax, (layer, table) in zip(axes[0], tables.items(), strict=True):
-        image = ax.imshow(table[[*names, "all"]], vmin=0, vmax=1, cmap="cividis", aspect="auto")
-        for y in range(len(table)):
-            for x, name in enumerate([*names, "all"]):
-                value = table[name].iloc[y]
-                if value >= 0.2:
-                    ax.text(
-                        x,
-                        y,
-                        f"{value:.1f}".lstrip("0"),
-                        ha="center",
-                        va="center",
-                        fontsize=6,
-                        color="black" if value > 0.6 else "white",
-                    )
-        ax.set_xticks(range(len(names) + 1))
-        ax.set_xticklabels([*names, "all"], rotation=60, ha="right")
-        ax.set_yticks(range(rows))
+    for ax in axes.flat[len(tables) :]:
+        ax.set_visible(False)
+    for ax, (layer, table) in zip(axes.flat, tables.items(), strict=False):
+        values = table[names].T.to_numpy()
+        image = ax.imshow(values, vmin=0, vmax=1, aspect="auto")
+        for (y, x), value in np.ndenumerate(values):
+            if value >= NAMED:
+                _number(ax, x, y, value, f"{value:.1f}".lstrip("0"))
+        ax.axhline(len(names) - 1.5, color="white", lw=2)
+        ax.set_xticks(range(len(table)))
+        ax.set_yticks(range(len(names)), names)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
         ax.set_title(layer)
-    axes[0, 0].set_ylabel("dimension")
-    figure.colorbar(image, ax=axes, label="R², held-out images", shrink=0.8, aspect=15)
+    for ax in axes[-1]:
+        ax.set_xlabel("dimension")
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=20)
+    bar.set_label(f"R² on held-out images (numbers: {NAMED:g} or more)")
     return figure
 
 
 @styled
-def rotation_shares(tables: Mapping[str, pd.DataFrame], most: int = 4) -> Figure:
+def rotation_shares(
+    tables: Mapping[str, pd.DataFrame],
+    most: int = 3,
+    *,
+    random: Mapping[str, pd.DataFrame] | None = None,
+) -> Figure:
     """How much of each dimension's variance rotating the image makes, by angular frequency.
+
+    A bar is a dimension, sorted by what rotation makes of it.
 
     Args:
         tables: The table of `group_directions` of each layer.
         most: The highest frequency with a colour of its own; the rest is one colour.
+        random: The same of random directions, whose mean is a dashed line.
 
     Returns:
         The figure.
@@ -219,41 +288,35 @@ def rotation_shares(tables: Mapping[str, pd.DataFrame], most: int = 4) -> Figure
     figure, axes = plt.subplots(
         1,
         len(tables),
-        figsize=(1.0 + 2.2 * len(tables), 2.7),
+        figsize=(min(WIDTH, 1.2 + 2.0 * len(tables)), 3.3),
         squeeze=False,
         sharey=True,
         layout="constrained",
     )
     colours = [PALE, *(OKABE_ITO[c] for c in ("vermilion", "blue", "orange", "green"))]
+    names = ["unchanged", *(f"frequency {m}" for m in range(1, 5))]
     for ax, (layer, table) in zip(axes[0], tables.items(), strict=True):
         order = np.argsort(-table.rotation.to_numpy(), kind="stable")
         share = table[[c for c in table if c.startswith("frequency")]].to_numpy()[order]
+        top = min(most, share.shape[1] - 1)
+        rest = share[:, top + 1 :].sum(1)  # what rotates fastest stands lowest
+        parts = [(rest, "#6E6E6E", "higher")]
+        parts += [(share[:, m], colours[m], names[m]) for m in range(top, -1, -1)]
         start = np.zeros(len(order))
-        for m in range(min(most, share.shape[1] - 1), -1, -1):  # what does not rotate goes on top
-            at = share[:, m]
-            ax.bar(
-                range(len(order)),
-                at,
-                bottom=start,
-                color=colours[m],
-                width=0.9,
-                label="unchanged" if m == 0 else f"frequency {m}",
-            )
-            start = start + at
-            if m == 1:
-                rest = 1 - share[:, : most + 1].sum(1)
-                ax.bar(
-                    range(len(order)),
-                    rest,
-                    bottom=start,
-                    color="#6E6E6E",
-                    width=0.9,
-                    label="higher",
-                )
-                start = start + rest
-        ax.set(title=layer, xlabel="dimension", ylim=(0, 1), xticks=range(len(order)))
-        ax.set_xticklabels(order, fontsize=6)
-        ax.tick_params(axis="x", length=0)
-    axes[0, 0].set_ylabel("share of variance")
-    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+        for height, colour, name in parts:
+            ax.bar(range(len(order)), height, bottom=start, color=colour, width=0.86, label=name)
+            start = start + height
+        ax.axhline(GROUP_DIRECTION, color="black", lw=1)
+        if random is not None:
+            mean = float(random[layer].rotation.mean())
+            ax.axhline(mean, color="black", lw=1.3, ls=DASHED)
+        ax.set(title=layer, xlabel=f"{len(order)} dimensions, sorted", ylim=(0, 1), xticks=[])
+    axes[0, 0].set_ylabel("share of a dimension's variance")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    line = plt.Line2D([], [], color="black", lw=1, label="a group direction from here")
+    handles, labels = [*handles[::-1], line], [*labels[::-1], line.get_label()]
+    if random is not None:
+        line = plt.Line2D([], [], color="black", lw=1.3, ls=DASHED)
+        handles, labels = [*handles, line], [*labels, f"mean of {BASELINE}"]
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure

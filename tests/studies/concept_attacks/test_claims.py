@@ -253,6 +253,10 @@ def test_sentences_say_what_the_numbers_say():
         "Explained at mixed3b, the attack succeeds for 3 of 4 pairs to induce and 0 of 2 pairs to "
         "hide."
     )
+    knowing = pd.DataFrame({"defence": ["a", "a", "b"], "success": [True, False, True]})
+    assert claims.knowing_sentence(knowing) == (
+        "Attackers who know the defence succeed in 2 of 3 attempts (a 1 of 2, b 1 of 1)."
+    )
     moved = claims.steering_sentence(
         Steering(np.array([-0.5]), 0.25), Steering(np.array([0.1]), 0.0)
     )

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
+from gc_utils.figures.style import SMALL, WIDTH
 from gc_utils.files import Ledger
 from gc_utils.models import load_model
 from gc_utils.statistics import rate, welch
@@ -490,7 +491,23 @@ def drawn(name):
 def test_figures_are_drawn_with_labels(name):
     figure = drawn(name)
     assert isinstance(figure, Figure)
-    assert any(ax.get_xlabel() for ax in figure.axes)
+    assert any(ax.get_xlabel() for ax in figure.axes) or figure.get_supxlabel()
+    assert figure.get_size_inches()[0] <= WIDTH
+    found = figure.findobj(lambda artist: hasattr(artist, "get_fontsize"))
+    assert min(t.get_fontsize() for t in found if t.get_text()) >= SMALL
+
+
+def test_every_share_of_a_defence_is_written_down_and_darker_is_worse():
+    attacks, clean, cost = drawn("defences").axes
+    said = [t.get_text() for t in attacks.texts]
+    assert said == ["100 %", "100 %", "0 %", "100 %", "50 %", "100 %", "0 %", "50 %"]
+    assert [t.get_text() for t in attacks.get_xticklabels()][:2] == [
+        "induced\n2/255",
+        "induced\n8/255",
+    ]
+    assert [t.get_text() for t in clean.texts] == ["0 %"] * 4  # nothing missed, no false alarm
+    assert sum(figures.WORSE(1.0)[:3]) < sum(figures.WORSE(0.0)[:3])
+    assert [t.get_text().strip() for t in cost.texts] == ["1", "4"]
 
 
 @pytest.mark.parametrize("name", ["rows", "perturbations"])

@@ -246,6 +246,38 @@ def test_sentences_about_planted_similarity_turn():
     assert "is not found exactly" in said and "do not see the rotation: none" in said
 
 
+def test_sentences_about_the_table_and_refusals_turn():
+    table = pd.DataFrame(
+        {
+            "members miss by": [0.0, 2e-15],
+            "near-members miss by": [3e-15, 0.14],
+            "the solver says": ["all", "signs"],
+            "the table says": ["all", "signs"],
+        },
+        index=["identity", "tanh"],
+    )
+    said = sentences.table_checked(table)
+    assert said.startswith("The solver names 2 of 2 groups") and "by 0.14 at least" in said
+    wrong = table.assign(**{"the solver says": ["all", "permutations"]})
+    assert sentences.table_checked(wrong).startswith("The solver names 1 of 2 groups")
+    refused = pd.DataFrame(
+        {"the solver says": "it mixes units.", "a permutation misses by": [1e-15, 0.65]},
+        index=["softmax", "norm"],
+    )
+    assert sentences.refused_functions(refused) == [
+        "softmax: a permutation misses by 1e-15, which is rounding. The solver says: it mixes "
+        "units.",
+        "norm: a permutation misses by 0.7. The solver says: it mixes units.",
+    ]
+
+
+def test_sentences_about_planted_stitching_turn():
+    table = pd.DataFrame({"penalty": [0.0, 0.0], "penalty without a map": [0.8, 0.9]})
+    assert "is found at every layer" in sentences.planted_stitch(table)
+    said = sentences.planted_stitch(table.assign(penalty=[0.0, 0.03]))
+    assert "is not found at every layer" in said and "at most 3.0% of accuracy" in said
+
+
 def test_sentences_about_maps_and_labels_turn():
     assert "10.0% of the test" in sentences.without_map(stitched(identity=0.8), 10)
     assert "about the accuracy of chance" in sentences.without_map(stitched(identity=0.8), 10)

@@ -178,3 +178,16 @@ def test_figures_of_units():
     assert [t.get_text() for t in figure.axes[0].texts] == ["yes", "no", "no", "no"]
     changes = pd.DataFrame({"layer": ["a", "b"], "change": [1e-7, 0.1], "refused": ["", "mixes"]})
     assert figures.function_changes({"net": changes}).axes[0].get_title(loc="left") == "net"
+
+
+def test_what_leaves_the_axis_of_explained_variance_is_named():
+    table = pd.DataFrame(
+        [
+            {"map": name, "angle": a, "explained": low, "mirrored": False}
+            for name, low in zip(figures.ACTIONS, (-2.2, 0.3, 0.5, 0.9), strict=True)
+            for a in (90, 180)
+        ]
+    )
+    ax = figures.rotated_units({"one": table}).axes[0]
+    assert [t.get_text() for t in ax.texts] == ["down to -2.2"]
+    assert ax.get_ylim()[0] == -1

@@ -218,3 +218,36 @@ def test_the_closing_sentence_follows_the_findings():
     assert "does not show convincingly" in text and "do not take" in text
     unasked = gaps(neurons=0), neurons(apart=())
     assert claims.closing_sentence("mixed3b", *unasked).count("could not be asked") == 2
+
+
+def test_sentence_about_echoes_turns():
+    echo = pd.DataFrame(
+        {
+            "layer": ["mixed3a"] * 3 + ["mixed3b"] * 2,
+            "units": "neurons",
+            "echo": [0.04, 0.2, 0.3, 0.0, 0.01],
+        }
+    )
+    said = claims.echo_sentence(echo)
+    assert said.startswith("2 of 5 curve detectors") and "among neurons of mixed3a." in said
+    assert "among none of these sets" in claims.echo_sentence(echo[echo.layer == "mixed3b"])
+    assert claims.echo_sentence(echo[:0]).startswith("No layer has a curve detector")
+
+
+def test_sentence_about_the_crosscoder_turns():
+    values = {
+        "crosscoder, count": 20.0,
+        "crosscoder, gap": 67.5,
+        "families of curves": 7,
+        "share in the largest": 0.35,
+        "block profile at 180°, median": 0.05,
+        "its lowest": 0.03,
+    }
+    said = claims.crosscoder_sentence(values)
+    assert "20 curve features" in said and "in 7 families" in said and said.endswith("no echo.")
+    assert "Two of one family" not in said
+    pairs = values | {"off by, median degrees": 2.0, "pairs": 31}
+    assert "to 2° in the median of 31 pairs" in claims.crosscoder_sentence(pairs)
+    loud = values | {"families of curves": 1, "block profile at 180°, median": 0.4}
+    assert "in one family" in claims.crosscoder_sentence(loud)
+    assert claims.crosscoder_sentence(loud).endswith("an echo.")

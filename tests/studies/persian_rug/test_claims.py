@@ -175,6 +175,32 @@ def test_sentences_about_projectors_and_rows_turn():
     assert "they predict it; kurtosis off the diagonal 0.0" in second
 
 
+def test_sentences_about_rare_entries_turn():
+    sparse = pd.DataFrame(
+        {
+            "p": [1e-5, 1e-5, 0.1],
+            "local power of p": [1.9, 1.94, 1.0],
+            "linear power of p": [1.0, 1.02, 0.9],
+        }
+    )
+    said = sentences.falling_loss(sparse)
+    assert "At p = 1e-05 the closed form falls as p to the power 1.92" in said
+    assert "to the power 1.01 (means over r)" in said
+    price = pd.DataFrame({0.25: [5.6, 1.0], 0.5: [6.0, 1.03]}, index=[1e-6, 0.5])
+    said = sentences.price_of_relu(price)
+    assert "at p = 1e-06 5.60 to 6.00 times, at p = 0.5 1.00 to 1.03 times." in said
+
+
+def test_trained_models_are_a_table_to_read():
+    rows = {"model": "trained", "loss": 0.1, "entries": 16, "r": 0.5, "p": [0.1, 0.2]}
+    rows |= {"step size": "3e-3", "gap": 0.12345, "diagonal_spread": 0.0}
+    table = pd.DataFrame(rows | {"on the plateau, steps": [(50, 300), None]})
+    table = sentences.readable_models(table)
+    assert list(table["on the plateau, steps"]) == ["50 to 300", "never"]
+    assert list(table["gap"]) == [0.123, 0.123] and "spread of the diagonal" in table
+    assert table.index.names == ["entries", "r", "p", "step size"]
+
+
 def test_sentences_about_pairs_plateaus_and_phases_turn():
     sparse, dense = sentences.antipodal_pairs(0.1, 64), sentences.antipodal_pairs(0.9, 64)
     assert "pairs is -" in sparse and "pairs is +" in dense

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from gc_utils.figures.style import SMALL, WIDTH
 from gc_utils.studies.persian_rug import best_functions
 from gc_utils.studies.persian_rug import figures as figures
 
@@ -42,3 +43,12 @@ def test_figures_are_drawn_with_labels(name):
     assert isinstance(figure, Figure)
     words = [ax.get_xlabel() + ax.get_ylabel() for ax in figure.axes]
     assert any(words)
+    assert figure.get_size_inches()[0] <= WIDTH
+    found = figure.findobj(lambda artist: hasattr(artist, "get_fontsize"))
+    assert min(t.get_fontsize() for t in found if t.get_text()) >= SMALL
+
+
+def test_rugs_share_one_scale_of_colours():
+    rugs = figures.rugs({"a": np.eye(8) + 0.1, "b": np.ones((8, 8))})
+    scales = {ax.images[0].get_clim() for ax in rugs.axes[:2]}
+    assert scales == {(-1.0, 1.0)} and "weight" in rugs.axes[-1].get_ylabel()
