@@ -4,6 +4,7 @@ from gc_utils.figures.cards import Card, feature_card, feature_cards
 from gc_utils.figures.equivariance import dictionary_growth, equivariance_by_layer
 from gc_utils.figures.extraction import image_sheet, orbit_figure, orbit_variance, spread
 from gc_utils.figures.families import embedding, family_rows, separation_table
+from gc_utils.figures.methods import METHODS, Look, method_look
 from gc_utils.figures.parts import (
     KINDS,
     OTHER,
@@ -23,7 +24,7 @@ from gc_utils.figures.planted import (
     recovery_scores,
 )
 from gc_utils.figures.saving import caption, save_figure
-from gc_utils.figures.style import GREY, OKABE_ITO, PALE, style, styled
+from gc_utils.figures.style import GREY, OKABE_ITO, PALE, SMALL, WIDTH, style, styled
 from gc_utils.figures.symmetry import half_turn, irrep_spectra, stabiliser_counts, stabiliser_table
 from gc_utils.figures.training import (
     PARTS,
@@ -37,10 +38,14 @@ __all__ = [
     "Card",
     "GREY",
     "KINDS",
+    "Look",
+    "METHODS",
     "OKABE_ITO",
     "OTHER",
     "PALE",
     "PARTS",
+    "SMALL",
+    "WIDTH",
     "calibration",
     "caption",
     "dictionary_growth",
@@ -55,6 +60,7 @@ __all__ = [
     "image_sheet",
     "irrep_spectra",
     "label_styles",
+    "method_look",
     "orbit_figure",
     "orbit_variance",
     "over_angle",

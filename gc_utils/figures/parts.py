@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
-from gc_utils.figures.style import DASHED, GREY, OKABE_ITO, PALE
+from gc_utils.figures.style import DASHED, GREY, OKABE_ITO, PALE, SMALL
 from gc_utils.groups import Group
 
 # Kinds outnumber the palette, so each has a marker of its own too.
@@ -145,7 +145,7 @@ def thumbnails(
         elif rim:
             ax.add_patch(plt.Rectangle((left, top), 1, 1, fill=False, ec=rim, lw=1.6))
         if captions is not None:
-            ax.text(left + 0.5, top + 1.04, captions[i], ha="center", va="top", fontsize=7)
+            ax.text(left + 0.5, top + 1.04, captions[i], ha="center", va="top", fontsize=SMALL)
         centres.append(centre)
     ax.set(xlim=(-0.03, columns * step - gap + 0.03), ylim=(rows * pitch - gap + 0.03, -0.03))
     ax.set_aspect("equal")
@@ -196,7 +196,7 @@ def polar_axes(ax: Axes) -> None:
     """Give polar axes a pale circle with labels every 90°."""
     ax.set_yticklabels([])
     ax.set_thetagrids(range(0, 360, 45), ["0°", "", "90°", "", "180°", "", "270°", ""])
-    ax.tick_params(pad=-1, labelsize=8)
+    ax.tick_params(pad=-1, labelsize=SMALL)
     ax.grid(color="#E0E0E0", lw=0.6)
     ax.spines["polar"].set(color=PALE, linewidth=0.8)
 
@@ -286,4 +286,4 @@ def dot_panels(
 def left_title(ax: Axes, text: str) -> None:
     """Put a plain heading over a block of thumbnails, and the block at the left of its cell."""
     ax.set_anchor("NW")
-    ax.set_title(text, fontsize=8, fontweight="normal", loc="left", pad=3)
+    ax.set_title(text, fontsize=SMALL, fontweight="normal", loc="left", pad=3)

@@ -1,4 +1,9 @@
-"""Colours and fonts of all figures."""
+"""The style sheet of all figures: sizes, fonts and colours.
+
+Sizes are meant for a notebook: a figure `WIDTH` inches wide is about 900 pixels wide there, and no
+text in it is smaller than `SMALL` points, about 12 pixels. Colours of methods are in
+`gc_utils.figures.methods`, those of kinds of stimuli in `gc_utils.figures.parts`.
+"""
 
 from __future__ import annotations
 
@@ -21,35 +26,54 @@ OKABE_ITO = {
     "vermilion": "#D55E00",
     "purple": "#CC79A7",
 }
-GREY = "#8A8A8A"
-PALE = "#C8C8C8"
+GREY = "#767676"  # of reference lines and text; 4.5 : 1 on white
+PALE = "#C8C8C8"  # of what is not the subject, such as points of other features
+INK = "#333333"  # of axes and notes
 DASHED = (0, (2.5, 1.5))
+DOTTED = (0, (1, 1.4))
+WIDTH = 8.2  # inches: the width of a notebook's cell at the figures' 110 dots an inch
+SMALL = 8  # points: the smallest text
+NOTE = 8.5  # points: text beside the axes
 STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 9.5,
+    "font.size": 9.5,
+    "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.labelsize": 9,
+    "axes.titlepad": 7,
+    "axes.labelsize": 9.5,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#444444",
+    "axes.edgecolor": INK,
     "axes.linewidth": 0.8,
     "axes.axisbelow": True,
-    "axes.prop_cycle": mpl.cycler(color=list(OKABE_ITO.values())),
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
+    "axes.prop_cycle": mpl.cycler(
+        color=[
+            OKABE_ITO[name]
+            for name in ("blue", "vermilion", "green", "purple", "orange", "sky", "black")
+        ]
+    ),
+    "xtick.labelsize": NOTE,
+    "ytick.labelsize": NOTE,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.7,
-    "lines.linewidth": 1.6,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 5.5,
     "legend.frameon": False,
-    "legend.fontsize": 8,
-    "figure.titlesize": 10.5,
+    "legend.fontsize": NOTE,
+    "legend.title_fontsize": NOTE,
+    "legend.handlelength": 2.2,
+    "figure.titlesize": 11,
     "figure.titleweight": "bold",
+    "figure.labelsize": 9.5,
     "figure.dpi": 110,
+    "figure.constrained_layout.w_pad": 0.06,
+    "figure.constrained_layout.h_pad": 0.05,
     "savefig.dpi": 180,
     "image.interpolation": "antialiased",
+    "image.cmap": "cividis",
 }
 
 
