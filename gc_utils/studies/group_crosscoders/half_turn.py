@@ -14,8 +14,7 @@ from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.groups import Group
 from gc_utils.inspection import label_crosscoder
 from gc_utils.inspection.responses import StimulusOrbits
-from gc_utils.symmetry import calibrated_report
-from gc_utils.symmetry.calibration import SYMMETRIC
+from gc_utils.symmetry import calibrated_report, repeats_after_half_turn
 
 LEAST = 3  # features of each kind that a fold needs to be asked
 
@@ -95,8 +94,7 @@ def half_turn_of_features(features: pd.DataFrame) -> HalfTurn:
 
 def _counted(features: pd.DataFrame) -> dict[str, int]:
     """Lines, those that repeat, curves, those that do not, of one dictionary."""
-    known = features.rho_180.notna()
-    repeats = (features.rho_180 >= SYMMETRIC).where(known, features.period_degrees <= 180)
+    repeats = repeats_after_half_turn(features)
     lines, curves = (repeats[features.label == kind] for kind in ("line", "curve"))
     return {
         "lines": len(lines),
