@@ -13,6 +13,8 @@ from gc_utils.studies.group_crosscoders.computed_sentences.planted import (
 )
 from gc_utils.studies.group_crosscoders.computed_sentences.symmetry import (
     closing_symmetry,
+    confidence_sentence,
+    counterparts_sentence,
     half_turn_sentence,
     members_sentence,
     shrinkage_sentence,
@@ -29,7 +31,9 @@ __all__ = [
     "closing_ground_truth",
     "closing_symmetry",
     "closing_tied",
+    "confidence_sentence",
     "controls_sentence",
+    "counterparts_sentence",
     "data_sentence",
     "encoders_sentence",
     "growth_sentence",
