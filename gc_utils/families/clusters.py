@@ -27,6 +27,9 @@ from gc_utils.families.labels import OTHER
 # --- clusters, embedding, separation -------------------------------------------------------------
 
 
+SHUFFLES = 20  # of labels, for the silhouette by chance
+
+
 class Clusters(NamedTuple):
     """Clusters of features.
 
@@ -222,7 +225,8 @@ def separation(
     Returns:
         Numbers by name, NaN where undefined, with the cause in `reasons`:
         `features`, `labelled`, `unlabelled`, `classes` counts;
-        `silhouette`, `silhouette_embedding` in [-1, 1];
+        `silhouette`, `silhouette_embedding` in [-1, 1]; `silhouette_chance` the mean of the first
+        over labels shuffled among the labelled features;
         `knn_purity` mean share of a feature's neighbours with its label, `knn_chance` the same
         over all features that could have been neighbours, `knn_features` the number averaged over;
         `adjusted_rand`, `adjusted_mutual_information`, `normalised_mutual_information` of clusters
@@ -257,6 +261,13 @@ def separation(
             reasons[name] = missing
 
     put("silhouette", few, lambda: silhouette_score(D, names, metric="precomputed"))
+    rng = np.random.default_rng(0)
+    shuffled = [rng.permutation(names) for _ in range(SHUFFLES)]
+    put(
+        "silhouette_chance",
+        few,
+        lambda: np.mean([silhouette_score(D, some, metric="precomputed") for some in shuffled]),
+    )
     no_points = "no embedding was given" if embedding is None else few
     put(
         "silhouette_embedding",

@@ -1,10 +1,12 @@
 """Figures of the notebooks, one module a topic."""
 
+from gc_utils.figures.autocorrelations import Autocorrelation, autocorrelation_panels
 from gc_utils.figures.cards import Card, feature_card, feature_cards
 from gc_utils.figures.equivariance import dictionary_growth, equivariance_by_layer
 from gc_utils.figures.extraction import image_sheet, orbit_figure, orbit_variance, spread
-from gc_utils.figures.families import embedding, family_rows, separation_table
+from gc_utils.figures.families import FamilyStrip, embedding, family_rows, separation_table
 from gc_utils.figures.methods import METHODS, Look, method_look
+from gc_utils.figures.motifs import STABILISERS, draw_motif, symmetry_table
 from gc_utils.figures.parts import (
     KINDS,
     OTHER,
@@ -24,6 +26,7 @@ from gc_utils.figures.planted import (
     recovery_curves,
     recovery_scores,
 )
+from gc_utils.figures.quantities import Quantities, symmetry_quantities
 from gc_utils.figures.saving import caption, save_figure
 from gc_utils.figures.style import GREY, OKABE_ITO, PALE, SMALL, WIDTH, style, styled
 from gc_utils.figures.symmetry import half_turn, irrep_spectra, stabiliser_counts, stabiliser_table
@@ -42,8 +45,10 @@ from gc_utils.figures.walkthrough import (
 )
 
 __all__ = [
+    "Autocorrelation",
     "Card",
     "CodeExample",
+    "FamilyStrip",
     "GREY",
     "KINDS",
     "Look",
@@ -53,13 +58,18 @@ __all__ = [
     "OrbitExample",
     "PALE",
     "PARTS",
+    "Quantities",
     "RECOVERY",
     "SMALL",
+    "STABILISERS",
     "WIDTH",
+    "as_images",
+    "autocorrelation_panels",
     "calibration",
     "caption",
     "code_walkthrough",
     "dictionary_growth",
+    "draw_motif",
     "embedding",
     "equivariance_by_layer",
     "family_rows",
@@ -76,7 +86,6 @@ __all__ = [
     "orbit_variance",
     "orbit_walkthrough",
     "over_angle",
-    "as_images",
     "planted_profiles",
     "polar_axes",
     "polar_profile",
@@ -92,6 +101,8 @@ __all__ = [
     "stabiliser_table",
     "style",
     "styled",
+    "symmetry_quantities",
+    "symmetry_table",
     "thumbnails",
     "training_curves",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from gc_utils.figures.parts import (
     radial_floor,
     thumbnails,
 )
-from gc_utils.figures.style import DASHED, GREY, OKABE_ITO, styled
+from gc_utils.figures.style import DASHED, GREY, INK, NOTE, OKABE_ITO, SMALL, styled
 from gc_utils.groups import Group
 
 
@@ -75,38 +76,38 @@ def feature_cards(cards: Sequence[Card], group: Group) -> Figure:
     floor = radial_floor([card.profile for card in cards])
     patches = max((0 if c.patches is None else len(c.patches) for c in cards), default=0)
     rotated = max((len(row) for c in cards if c.blocks for row in _rows(c, group)), default=0)
-    # Inches: what a square profile, two rows of patches and the rows of blocks take.
+    # Inches: a square profile with its angles, two rows of patches, the rows of blocks.
     columns = -(-patches // 2)
-    widths = (
-        [1.75] + [0.77 * columns + 0.1] * (columns > 0) + [0.66 * rotated + 0.2] * (rotated > 0)
-    )
-    shown = any(card.facts for card in cards)
-    height, foot = 2.3 if shown else 1.95, 0.46
-    figure = plt.figure(figsize=(sum(widths) + 0.3, height * len(cards) + foot))
-    ratios = [height] * len(cards) + [foot]
-    *rows, last = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
-    for row, card in zip(rows, cards, strict=True):
-        grid = row.add_gridspec(
-            1,
-            len(widths),
-            width_ratios=widths,
-            left=0.03,
-            right=0.995,
-            top=0.7 if shown else 0.78,
-            bottom=0.09,
-        )
-        grid.update(wspace=0.08)
-        row.suptitle(card.title, x=0.01, y=0.985, ha="left", va="top", fontsize=9.5)
-        facts = " · ".join(card.facts)
-        row.text(0.01, 0.9, facts, ha="left", va="top", fontsize=8, color="#444444")
-        polar = row.add_subplot(grid[0], projection="polar")
+    gap, tall, foot = 0.3, 1.5, 0.5
+    widths = [tall, 0.78 * columns, 0.78 * rotated]
+    width = max(5.2, 0.4 + sum(w + gap for w in widths if w))
+    lasting = [[fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in card.facts] for card in cards]
+    facts = [_wrapped(" · ".join(found), int(15 * width)) for found in lasting]
+    # A card: title, facts, room for the label at 90°, the profile, room for the one at 270°.
+    heads = [0.36 + 0.17 * len(lines) for lines in facts]
+    heights = [head + 0.2 + tall + 0.34 for head in heads]
+    height = sum(heights) + foot
+    figure = plt.figure(figsize=(width, height))
+    top = height
+    for card, head, lines, whole in zip(cards, heads, facts, heights, strict=True):
+        figure.text(0.1 / width, (top - 0.08) / height, card.title, va="top", weight="bold",
+                    fontsize=11)  # fmt: skip
+        figure.text(0.1 / width, (top - 0.33) / height, "\n".join(lines), va="top", fontsize=NOTE,
+                    color=INK, linespacing=1.25)  # fmt: skip
+        bottom, left = (top - head - 0.2 - tall) / height, 0.4
+        places = []
+        for wide in widths:
+            places.append((left / width, bottom, wide / width, tall / height))
+            left += wide + gap if wide else 0
+        polar = figure.add_axes(places[0], projection="polar")
         polar_profile(polar, card.profile, group, axis_degrees=card.axis_degrees, floor=floor)
         if card.patches is not None and len(card.patches):
-            ax = row.add_subplot(grid[1])
+            ax = figure.add_axes(places[1])
             thumbnails(ax, card.patches, columns)
             left_title(ax, "top patches")
         if card.blocks:
-            _block_rows(row.add_subplot(grid[-1]), card, group)
+            _block_rows(figure.add_axes(places[2]), card, group)
+        top -= whole
     handles = [Line2D([], [], color=OKABE_ITO["blue"], marker=".", label="rotated")]
     if group.dihedral:
         handles.append(
@@ -114,10 +115,18 @@ def feature_cards(cards: Sequence[Card], group: Group) -> Figure:
         )
     if any(np.isfinite(card.axis_degrees) for card in cards):
         handles.append(Line2D([], [], color=GREY, ls=":", label="mirror axis"))
+    last = figure.add_axes((0.0, 0.0, 1.0, foot / height))
+    last.set_axis_off()
     note = f"circle: cosine with the block at 0°, from {floor:g} (centre) to 1 (rim)"
-    last.text(0.012, 0.2, note, ha="left", va="center", fontsize=8)
+    last.text(0.1 / width, 0.2, note, ha="left", va="center", fontsize=NOTE, color=INK)
     last.legend(handles=handles, loc="upper left", ncols=3, borderaxespad=0.1)
     return figure
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of a text, broken at plain spaces only, which are all that is left at its breaks."""
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return [line.strip(" ·").replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _rows(card: Card, group: Group) -> list[list[int]]:
@@ -142,7 +151,7 @@ def _block_rows(ax: Axes, card: Card, group: Group) -> None:
     for i, row in enumerate(rows):
         name = "mirrored" if row[0] >= group.n else "rotated"
         y = centres[i * columns][1]
-        ax.text(-0.08, y, name, rotation=90, ha="right", va="center", fontsize=7, clip_on=False)
+        ax.text(-0.08, y, name, rotation=90, ha="right", va="center", fontsize=SMALL, clip_on=False)
     left_title(ax, "its blocks, visualised")
     if np.isfinite(card.axis_degrees) and 0 in card.blocks:
         x, y = centres[rows[0].index(0)]

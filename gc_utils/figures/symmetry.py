@@ -8,11 +8,12 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from gc_utils.figures.parts import OTHER, label_styles, label_text
-from gc_utils.figures.style import GREY, OKABE_ITO, PALE, styled
+from gc_utils.figures.motifs import draw_motif
+from gc_utils.figures.parts import KINDS, OTHER, label_styles, label_text
+from gc_utils.figures.style import GREY, INK, NOTE, OKABE_ITO, PALE, SMALL, WIDTH, styled
 
 
 def stabiliser_counts(report: pd.DataFrame, labels: Sequence[str] | None = None) -> pd.DataFrame:
@@ -41,43 +42,56 @@ def stabiliser_counts(report: pd.DataFrame, labels: Sequence[str] | None = None)
 
 @styled
 def stabiliser_table(counts: pd.DataFrame) -> Figure:
-    """How many features have each stabiliser, stacked by kind.
+    """Which share of each kind of feature has each stabiliser: a table, a row a kind.
 
     Args:
         counts: The counts from `stabiliser_counts`.
 
     Returns:
-        A bar chart, a bar a stabiliser.
+        The table: numbers of features, shaded by their share of the row, with a shape of each
+        stabiliser above its column.
     """
-    styles = label_styles(np.repeat(counts.columns, counts.sum()))
-    figure, ax = plt.subplots(figsize=(6.8, 0.9 + 0.34 * len(counts)), layout="constrained")
-    left = np.zeros(len(counts))
-    y = np.arange(len(counts))
-    labelled = len(counts.columns) > 1
-    for name in counts.columns:
-        colour = styles[name][0] if labelled else OKABE_ITO["blue"]
-        ax.barh(y, counts[name], 0.72, left=left, color=colour, ec="white", lw=0.6)
-        left += counts[name].to_numpy()
-    for i, total in enumerate(left):
-        ax.annotate(
-            f"{total:.0f}", (total, i), xytext=(4, 0), textcoords="offset points", va="center"
-        )
-    names = ["invariant (G)" if name == "G" else name for name in counts.index]
-    ax.set(yticks=y, ylim=(len(counts) - 0.4, -0.6), xlabel="features")
-    ax.set_yticklabels(names)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
-    ax.margins(x=0.08)
-    ax.set_title("Which rotations and mirrors leave a feature unchanged?")
-    if labelled:
-        handles = [
-            Patch(color=styles[name][0], label=label_text(name))
-            for name in counts.columns
-            if styles[name] != OTHER
-        ]
-        if any(styles[name] == OTHER for name in counts.columns):
-            handles.append(Patch(color=PALE, label="other"))
-        figure.legend(handles=handles, loc="outside right upper")
+    kinds = [kind for kind in KINDS if kind in counts] + [
+        kind for kind in counts if kind not in KINDS
+    ]
+    rows = counts[kinds].T
+    share = rows.div(rows.sum(axis=1).clip(lower=1), axis=0).to_numpy()
+    height = 1.55 + 0.36 * len(rows)
+    figure, ax = plt.subplots(figsize=(min(WIDTH, 3.2 + 0.78 * len(counts)), height))
+    figure.subplots_adjust(left=0.2, right=0.9, top=1 - 1.1 / height, bottom=0.4 / height)
+    shown = ax.imshow(share, aspect="auto", cmap="Blues", vmin=0, vmax=1)
+    for (y, x), number in np.ndenumerate(rows.to_numpy()):
+        colour = "white" if share[y, x] > 0.55 else INK if number else PALE
+        ax.text(x, y, number, ha="center", va="center", color=colour, fontsize=NOTE)
+    ax.set(yticks=range(len(rows)), xticks=range(len(counts)))
+    ax.set_yticklabels([f"{label_text(kind)} ({n})" for kind, n in rows.sum(axis=1).items()])
+    names = ["G, invariant" if name == "G" else name for name in counts.index]
+    ax.set_xticklabels(names)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xticks(np.arange(len(counts) - 1) + 0.5, minor=True)
+    ax.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
+    ax.grid(which="minor", color="white", lw=1.5)
+    ax.tick_params(which="minor", length=0)
+    box = ax.get_position()
+    each = box.width / len(counts)
+    for i, name in enumerate(counts.index):
+        top = figure.add_axes((box.x0 + i * each, box.y1, each, 0.5 / height))
+        top.set(xlim=(-0.62, 0.62), ylim=(-0.62, 0.62), aspect="equal")
+        top.set_axis_off()
+        if name != "none":
+            draw_motif(top, name)
+    figure.text(
+        0.01, 1 - 0.08 / height, "Which symmetry do features of each kind have?",
+        weight="bold", va="top", fontsize=10.5,
+    )  # fmt: skip
+    note = "number of features; the darker, the larger the share of the kind"
+    figure.text(0.01, 1 - 0.3 / height, note, va="top", fontsize=NOTE, color=INK)
+    bar = figure.colorbar(
+        shown, cax=figure.add_axes((0.915, box.y0, 0.016, box.height)), ticks=[0, 0.5, 1]
+    )
+    bar.outline.set_visible(False)
+    bar.ax.set_yticklabels(["0 %", "50 %", "100 %"])
     return figure
 
 
@@ -85,78 +99,106 @@ def stabiliser_table(counts: pd.DataFrame) -> Figure:
 def irrep_spectra(
     spectrum, frequencies: Sequence[int], labels: Sequence[str] | None = None, *, names=None
 ) -> Figure:
-    """Power of every feature in every irrep, features sorted by their dominant frequency.
+    """The mean power of each kind of feature at each frequency, and where every feature lies.
 
     Args:
         spectrum: The shares of power, `(m, irreps)`, rows summing to one.
         frequencies: The angular frequency of each irrep, cycles per full rotation.
-        labels: A kind for each feature, drawn as a strip beside the map.
+        labels: A kind for each feature; without, all are of one kind.
         names: The names of the irreps, drawn where two share a frequency.
 
     Returns:
-        A map with a row a feature and a column an irrep.
+        Left a table, a row a kind and a column an irrep, with a picture of the frequency above it.
+        Right every feature by the shares of its power that survive all rotations, those by 180°
+        only, and none.
     """
-    spectrum = np.asarray(spectrum, dtype=float)
-    frequencies = np.asarray(frequencies)
-    columns = np.argsort(frequencies, kind="stable")
-    best = spectrum[:, columns].argmax(1)
-    order = np.lexsort((-spectrum[:, columns].max(1), best))
-    names = (
-        [str(f) for f in frequencies]
-        if names is None
-        else [
-            f"{f}\n{name}" if (frequencies == f).sum() > 1 else str(f)
-            for f, name in zip(frequencies, names, strict=True)
-        ]
-    )
-    ratios = [0.013 * len(frequencies), 1] if labels is not None else [1]
-    figure, axes = plt.subplots(
-        1,
-        len(ratios),
-        figsize=(max(5.6, 3.2 + 0.36 * len(frequencies)), 4.2),
-        layout="constrained",
-        sharey=True,
-        squeeze=False,
-        gridspec_kw={"width_ratios": ratios},
-    )
-    strip, ax = axes[0, 0], axes[0, -1]
-    # The square root keeps weak harmonics visible beside the dominant one.
-    shown = ax.imshow(
-        spectrum[order][:, columns],
-        aspect="auto",
-        cmap="magma",
-        interpolation="nearest",
-        norm=mpl.colors.PowerNorm(0.5, 0, 1),
-    )
-    bar = figure.colorbar(shown, ax=ax, shrink=0.7, pad=0.02, ticks=[0, 0.1, 0.25, 0.5, 1])
-    bar.set_label("share of the feature's power")
-    bar.outline.set_visible(False)
-    ax.set(xticks=range(len(frequencies)), xlabel="cycles per full rotation")
-    ax.set_xticklabels([names[c] for c in columns])
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-    ax.set_yticks([])
-    for edge in np.flatnonzero(np.diff(best[order])) + 0.5:
-        ax.axhline(edge, color="white", lw=0.6)
-    ax.set_title("At which angular frequency is each feature?")
-    strip.set_ylabel(f"{len(spectrum)} features, by dominant frequency")
-    if labels is None:
-        return figure
-    strip.set(xticks=[], yticks=[])
-    strip.spines[:].set_visible(False)
-    labels = np.asarray(labels, dtype=object)
+    spectrum, frequencies = np.asarray(spectrum, dtype=float), np.asarray(frequencies)
+    labels = np.asarray(["features"] * len(spectrum) if labels is None else labels, dtype=object)
     styles = label_styles(labels)
-    colours = np.array([mpl.colors.to_rgb(styles[name][0]) for name in labels[order]])
-    strip.imshow(colours[:, None], aspect="auto", interpolation="nearest")
-    handles = [
-        Patch(color=colour, label=label_text(name))
-        for name, (colour, marker) in styles.items()
-        if (colour, marker) != OTHER
-    ]
-    if any(look == OTHER for look in styles.values()):
-        handles.append(Patch(color=PALE, label="other"))
-    figure.legend(handles=handles, loc="outside right center")
+    kinds = [kind for kind in KINDS if kind in styles] + [k for k in styles if k not in KINDS]
+    columns = np.argsort(frequencies, kind="stable")
+    height = max(4.6, 1.6 + 0.3 * len(kinds))
+    figure = plt.figure(figsize=(WIDTH + 1.4, height))
+    ax = figure.add_axes((0.135, 0.62 / height, 0.43, 1 - 1.75 / height))
+    mean = np.stack([spectrum[labels == kind].mean(0)[columns] for kind in kinds])
+    ax.imshow(mean, aspect="auto", cmap="Blues", norm=mpl.colors.PowerNorm(0.6, 0, 1))
+    for (y, x), share in np.ndenumerate(mean):
+        colour = "white" if share > 0.45 else INK if share >= 0.005 else PALE
+        ax.text(x, y, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=SMALL)
+    ax.set(yticks=range(len(kinds)), xticks=range(len(columns)))
+    counts = pd.Series(labels).value_counts()
+    ax.set_yticklabels([f"{label_text(kind)} ({counts[kind]})" for kind in kinds])
+    names = [""] * len(frequencies) if names is None else list(names)
+    twice = [(frequencies == f).sum() > 1 for f in frequencies]
+    ax.set_xticklabels(
+        [f"{frequencies[c]}\n{names[c]}" if twice[c] else str(frequencies[c]) for c in columns]
+    )
+    ax.set_xlabel("frequency: cycles in a full rotation")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    box = ax.get_position()
+    each = box.width / len(columns)
+    for i, c in enumerate(columns):
+        top = figure.add_axes((box.x0 + i * each, box.y1 + 0.02 / height, each, 0.42 / height))
+        _lobes(top, int(frequencies[c]))
+    _heading(figure, 0.01, height, "Mean share of power at each frequency, in %",
+             "above: what such a response looks like over a full rotation")  # fmt: skip
+    corner = figure.add_axes((0.615, 0.95 / height, 0.375, 1 - 1.5 / height))
+    _triangle(corner, spectrum, frequencies, labels, styles)
+    _heading(figure, 0.6, height, "Every feature in a triangle",
+             "the nearer a corner, the more of its power is there")  # fmt: skip
     return figure
+
+
+def _heading(figure: Figure, x: float, height: float, title: str, note: str) -> None:
+    figure.text(x, 1 - 0.08 / height, title, weight="bold", va="top", fontsize=10)
+    figure.text(x, 1 - 0.29 / height, note, va="top", fontsize=NOTE, color=INK)
+
+
+def _lobes(ax: Axes, frequency: int) -> None:
+    """A response over a full rotation that has one frequency: a curve around a circle."""
+    angle = np.linspace(0, 2 * np.pi, 181)
+    radius = 1 + 0.45 * np.cos(frequency * angle) * (frequency > 0)
+    ax.plot(np.cos(angle), np.sin(angle), color=PALE, lw=0.7)
+    ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=OKABE_ITO["blue"], lw=1.2)
+    ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
+    ax.set_axis_off()
+
+
+def _triangle(ax: Axes, spectrum, frequencies, labels, styles) -> None:
+    """Features in a triangle: bottom left even frequencies, bottom right odd ones, top zero."""
+    zero = spectrum[:, frequencies == 0].sum(1)
+    odd = spectrum[:, frequencies % 2 == 1].sum(1)
+    even = 1 - zero - odd
+    tall = np.sqrt(3) / 2
+
+    def place(even, odd, zero) -> tuple:
+        return odd + zero / 2, tall * zero + 0 * even
+
+    ax.plot([0, 1, 0.5, 0], [0, 0, tall, 0], color=GREY, lw=1)
+    for share in (0.25, 0.5, 0.75):
+        rest = 1 - share
+        for ends in (
+            [place(share, rest, 0), place(share, 0, rest)],
+            [place(rest, share, 0), place(0, share, rest)],
+            [place(rest, 0, share), place(0, rest, share)],
+        ):
+            ax.plot(*np.transpose(ends), color="#E4E4E4", lw=0.7, zorder=0)
+    for name in sorted(styles, key=lambda name: styles[name] != OTHER):
+        colour, marker = styles[name]
+        here = labels == name
+        size = 8 if (colour, marker) == OTHER else 26
+        ax.scatter(*place(even[here], odd[here], zero[here]), s=size, c=colour, marker=marker,
+                   ec="white", lw=0.4, label=label_text(name), clip_on=False)  # fmt: skip
+    ax.text(0.5, tall + 0.02, "0: invariant", ha="center", va="bottom", fontsize=NOTE)
+    ax.text(-0.02, -0.03, "even: repeats\nafter 180°", ha="left", va="top", fontsize=NOTE)
+    ax.text(1.02, -0.03, "odd: changes sign\nafter 180°", ha="right", va="top", fontsize=NOTE)
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.17, tall + 0.09), aspect="equal")
+    ax.set_axis_off()
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, fontsize=SMALL, handletextpad=0.1,
+        columnspacing=0.9, borderaxespad=0.0,
+    )  # fmt: skip
 
 
 @styled

@@ -6,7 +6,7 @@ from gc_utils.symmetry.equivariance import Equivariance, equivariance, fitted_ac
 from gc_utils.symmetry.latent_scaling import latent_scaling, refit_blocks
 from gc_utils.symmetry.noise_corrected import NoiseCorrected, noise_corrected
 from gc_utils.symmetry.null import null_features, unrelated_cut
-from gc_utils.symmetry.report import clearest, stabilisers, symmetry_report
+from gc_utils.symmetry.report import stabilisers, symmetry_report
 from gc_utils.symmetry.spectra import (
     autocorrelation,
     block_profile,
@@ -16,6 +16,7 @@ from gc_utils.symmetry.spectra import (
     irrep_spectrum,
     norm_profile,
 )
+from gc_utils.symmetry.telling import clearest, of_their_kind, repeats_after_half_turn
 from gc_utils.symmetry.variance import variance
 
 __all__ = [
@@ -39,7 +40,9 @@ __all__ = [
     "noise_corrected",
     "norm_profile",
     "null_features",
+    "of_their_kind",
     "refit_blocks",
+    "repeats_after_half_turn",
     "stabilisers",
     "symmetry_report",
     "unrelated_cut",

@@ -46,44 +46,6 @@ def stabilisers(
     return [None if i < 0 else subgroups[i] for i in chosen.tolist()]
 
 
-def clearest(report: pd.DataFrame) -> dict[str, int]:
-    """The telling features of a report: the most trustworthy of each kind that its symmetry suits.
-
-    Chosen by the product of what speaks for a feature: `reproducibility` and `confidence`, where
-    the report has them, and how clear its label is (`1 - 1 / margin`). A name that follows the
-    noise-corrected `ρ` is preferred to any that does not (`corrected_rho`).
-
-    Args:
-        report: from `symmetry_report` or `calibrated_report`, with `label`, `margin` (response to
-            that kind over that to the next) and `fires_on` (share of held-out samples).
-
-    Returns:
-        Feature numbers by description; a description without a feature is left out. An infinite
-        margin, of a feature that responds to one kind only, does not count as clear: such features
-        respond to few stimuli of any kind.
-    """
-    active = report[report.fires_on > 0.002]
-    score = (1 - 1 / active.margin.where(np.isfinite(active.margin), 1).clip(lower=1)).fillna(0)
-    score = score + 0.05  # an invariant feature may have no label
-    for name in ("reproducibility", "confidence"):
-        if name in active:
-            score = score * active[name].astype(float).fillna(0).clip(lower=0)
-    if "corrected_rho" in active:
-        score = score + score.max() * active.corrected_rho.notna()
-    half = active.period_degrees == 180
-    wanted = {
-        "invariant": active.stabiliser == "G",
-        "line, repeats after 180°": half & (active.label == "line"),
-        "grating, repeats after 180°": half & (active.label == "grating"),
-        "curve, repeats after 360°": (active.period_degrees == 360) & (active.label == "curve"),
-    }
-    return {
-        name: int(active.feature.loc[score[rows].idxmax()])
-        for name, rows in wanted.items()
-        if rows.any()
-    }
-
-
 # --- the report ----------------------------------------------------------------------------------
 
 

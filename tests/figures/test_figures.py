@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.legend import Legend
 
@@ -168,7 +167,8 @@ def separated(states):
     return pd.DataFrame(
         [
             {"competitor": c, "state": state, "fold": n, "silhouette": 0.1 + shift + n / 100}
-            | {"knn_purity": 0.5, "knn_chance": 0.2}
+            | {"knn_purity": 0.5, "knn_chance": 0.2, "silhouette_chance": -0.02}
+            | {"adjusted_rand": 0.3}
             for c in ("crosscoder", "SAE")
             for shift, state in enumerate(states)
             for n in range(3)
@@ -178,50 +178,75 @@ def separated(states):
 
 def test_separation_shows_raw_and_refined_side_by_side():
     figure = figures.separation_table(separated(["raw", "refined"]))
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["silhouette", "k-NN purity"]
-    means = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    titles = ["silhouette", "k-NN purity", "adjusted Rand"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == titles
+    marks = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    means = [line for line in marks if line.get_marker() != "|"]
     at = {round(float(line.get_xdata()[0]), 2): float(line.get_ydata()[0]) for line in means[:2]}
     assert set(at) == {0.11, 1.11} and at[0.11] < 0 < at[1.11]  # of the first competitor
-    assert len({line.get_marker() for line in means[:2]}) == 2
-    chance = [line for line in figure.axes[1].lines if line.get_marker() == "|"]
-    assert len(chance) == 4 and all(line.get_xdata()[0] == pytest.approx(0.2) for line in chance)
-    assert {"raw", "refined", "a fold", "chance"} == set(legend(figure))
+    assert len({line.get_markerfacecolor() for line in means[:2]}) == 2  # hollow and filled
+    for ax, value in zip(figure.axes, (-0.02, 0.2, 0.0), strict=True):  # every score has its own
+        chance = [line for line in ax.lines if line.get_marker() == "|"]
+        assert [line.get_xdata()[0] for line in chance] == pytest.approx([value] * 4)
+    assert {"as trained", "refined", "a fold", "by chance"} == set(legend(figure))
 
 
 def test_separation_of_raw_dictionaries_alone_is_centred():
     figure = figures.separation_table(separated(["raw"]))
     assert {float(line.get_ydata()[0]) for line in figure.axes[0].lines} == {0.0, 1.0}
-    assert "refined" not in legend(figure)
+    assert "refined" not in legend(figure)  # hollow alone
 
 
-def test_embedding_joins_thumbnails_to_their_features():
+def test_embedding_joins_all_members_of_a_family_to_the_first():
     labels = ["curve"] * 10 + ["line"] * 10 + ["other"] * 5
-    xy = rng.normal(size=(25, 2))
-    strips = {0: ([0, 1, 2], squares(3)), 4: ([10, 11], squares(2))}
+    xy = rng.uniform(size=(25, 2))
+    strips = {
+        "0 · 3 of 4 labelled: curve": ([2, 0, 1, 20], squares(3)),
+        "4 · no label": ([10, 11], squares(2)),
+    }
     figure = figures.embedding(xy, labels, xy[:8], labels[:8], strips)
     assert tiles(figure) == 5
-    assert {"0 · curve", "4 · line"} <= texts(figure)
+    assert {"0", "4", *strips} <= texts(figure)
     assert set(legend(figure)) == {"curve", "line", "other"}
-    drawn = [len(c.get_offsets()) for c in figure.axes[0].collections]
+    stars = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")]
+    assert [len(star.get_segments()) for star in stars] == [3, 1]
+    for star, first in zip(stars, (2, 10), strict=True):
+        inside = np.clip(xy, *(np.quantile(xy, q, axis=0) for q in (0, 1)))
+        np.testing.assert_allclose(star.get_segments()[0][0], inside[first], atol=0.1)
+    drawn = [len(c.get_offsets()) for c in figure.axes[0].collections if c not in stars]
     assert sum(drawn) == 25
-    rings = {tuple(line.get_xydata()[0]) for line in figure.axes[0].lines}
-    assert rings == {tuple(np.median(xy[[0, 1, 2]], 0)), tuple(np.median(xy[[10, 11]], 0))}
+
+
+def test_a_point_far_from_all_others_does_not_squeeze_the_map():
+    xy = np.concatenate([rng.uniform(size=(200, 2)), [[-50.0, 0.5]]])
+    figure = figures.embedding(xy, ["curve"] * 201, xy[:9], ["line"] * 9)
+    low, high = figure.axes[0].get_xlim()
+    assert high - low < 1.5
 
 
 def test_embedding_without_thumbnails_is_two_maps():
     xy = rng.normal(size=(5, 2))
     figure = figures.embedding(xy, ["a"] * 5, xy, ["b"] * 5)
-    assert len(figure.axes) == 2 and tiles(figure) == 0
+    assert sum(bool(ax.collections) for ax in figure.axes) == 2 and tiles(figure) == 0
+    assert set(legend(figure)) == {"a", "b"}
 
 
 def test_family_rows_number_their_features():
+    means = np.stack([np.full((8, 8), 0.2), np.eye(8)])
     rows = [
-        ("family 0", "3 features\n67% curve", [3, 14, 15], squares(3)),
-        ("family 1", "40 features\n50% centre_surround", list(range(40)), squares(40)),
+        figures.FamilyStrip("family 0", "3 features\n2 of 2: curve", [3, 14, 15], squares(3)),
+        figures.FamilyStrip(
+            "family 1",
+            "40 features\n20 of 30: centre_surround",
+            list(range(40)),
+            squares(40),
+            means,
+        ),
     ]
     figure = figures.family_rows(rows, most=6)
-    assert tiles(figure) == 3 + 6
-    assert {"3", "14", "15", "family 1", "40 features\n50% centre-surround"} <= texts(figure)
+    assert tiles(figure) == 3 + 6 + 2  # the second has its means, too
+    assert {"3", "14", "15", "family 1", "40 features\n20 of 30: centre-surround"} <= texts(figure)
+    assert not any("mean edge" in text for text in texts(figures.family_rows(rows[:1])))
 
 
 def test_radial_floor_holds_every_profile():
@@ -281,30 +306,48 @@ def test_stabilisers_are_counted_without_their_axes():
     assert list(figures.stabiliser_counts(report().drop(columns="label")).columns) == ["features"]
 
 
-def test_stabiliser_table_stacks_kinds():
+def test_stabiliser_table_has_a_row_a_kind_shaded_by_its_share():
     figure = figures.stabiliser_table(figures.stabiliser_counts(report()))
     ax = figure.axes[0]
-    assert sum(p.get_width() for p in ax.patches) == 6
-    assert "invariant (G)" in texts(figure)
-    assert set(legend(figure)) == {"circle", "curve", "line", "other"}
+    shares = np.asarray(ax.get_images()[0].get_array())
+    np.testing.assert_allclose(shares.sum(1), 1)
+    kinds = [t.get_text() for t in ax.get_yticklabels()]
+    assert kinds == ["curve (2)", "line (1)", "circle (1)", "other (2)"]
+    assert [t.get_text() for t in ax.get_xticklabels()][-2:] == ["G, invariant", "none"]
+    assert shares[0].tolist() == [0, 0, 1, 0, 0]  # both curves have one mirror
 
 
-def test_irrep_spectra_are_sorted_by_dominant_frequency():
+def test_irrep_spectra_are_means_of_each_kind_by_frequency():
     irreps = group("D4").irreps()
-    spectrum = np.eye(len(irreps))[[3, 0, 2, 0]] * 0.8 + 0.05
+    spectrum = np.eye(len(irreps))[[3, 0, 2, 0]] * 0.8 + 0.2 / len(irreps)
     labels = ["line", "circle", "curve", "circle"]
     frequencies = [i.frequency for i in irreps]
     figure = figures.irrep_spectra(spectrum, frequencies, labels, names=[i.name for i in irreps])
-    strip, heat = figure.axes[:2]
-    shown = np.asarray(heat.get_images()[0].get_array())
-    columns = [t.get_text().split("\n")[0] for t in heat.get_xticklabels()]
-    assert columns == sorted(columns)
-    best = [int(columns[i]) for i in shown.argmax(1)]
-    assert best == sorted(best) and best[:2] == [0, 0]
-    assert "0\nA1" in [t.get_text() for t in heat.get_xticklabels()]
-    assert strip.get_images() and set(legend(figure)) == {"line", "circle", "curve"}
+    table = figure.axes[0]
+    shown = np.asarray(table.get_images()[0].get_array())
+    columns = [t.get_text().split("\n")[0] for t in table.get_xticklabels()]
+    assert columns == sorted(columns) == [str(f) for f in sorted(frequencies)]
+    assert [t.get_text() for t in table.get_yticklabels()] == [
+        "curve (1)",
+        "line (1)",
+        "circle (2)",
+    ]
+    order = np.argsort(frequencies, kind="stable")
+    for row, i in zip(shown, (2, 0, 1), strict=True):
+        np.testing.assert_allclose(row, spectrum[i][order])
+    assert "0\nA1" in [t.get_text() for t in table.get_xticklabels()]
     plain = figures.irrep_spectra(spectrum, frequencies)
-    assert isinstance(plain, Figure) and not plain.legends
+    assert [t.get_text() for t in plain.axes[0].get_yticklabels()] == ["features (4)"]
+
+
+def test_a_feature_lies_in_the_corner_that_has_its_power():
+    frequencies = [0, 1, 2]
+    figure = figures.irrep_spectra(np.eye(3), frequencies, ["circle", "curve", "line"])
+    triangle = next(ax for ax in figure.axes if ax.get_legend())
+    where = {c.get_label(): c.get_offsets()[0] for c in triangle.collections}
+    np.testing.assert_allclose(where["circle"], [0.5, np.sqrt(0.75)])
+    np.testing.assert_allclose(where["curve"], [1, 0])
+    np.testing.assert_allclose(where["line"], [0, 0], atol=1e-12)
 
 
 def test_recovery_is_drawn_for_every_method_and_setting():

@@ -15,7 +15,6 @@ from gc_utils.symmetry import (
     autocorrelation,
     block_profile,
     chirality,
-    clearest,
     family_elements,
     frequency_spectrum,
     invariance,
@@ -363,49 +362,3 @@ def test_report_refuses_what_does_not_fit():
         symmetry_report(blocks(2, "D4"), "D3")
     with pytest.raises(UserError, match="1 labels for 2 features"):
         symmetry_report(blocks(2, "D4"), "D4", labels=["a"])
-
-
-def telling(**changes):
-    """Four active lines that repeat after 180°, all as good, but for the changes."""
-    columns = {
-        "feature": [0, 1, 2, 3],
-        "label": "line",
-        "stabiliser": "C2",
-        "period_degrees": 180.0,
-        "margin": 3.0,
-        "fires_on": 0.1,
-        "reproducibility": 0.8,
-        "confidence": 0.8,
-        "corrected_rho": [0.95] * 4,
-    }
-    return pd.DataFrame(columns | changes)
-
-
-LINE = "line, repeats after 180°"
-
-
-@pytest.mark.parametrize(
-    "changes, best",
-    [
-        ({"reproducibility": [0.7, 0.8, 0.9, 0.6]}, 2),
-        ({"confidence": [0.7, 0.8, 0.9, 0.95]}, 3),
-        ({"margin": [2.0, 5.0, 4.0, math.inf]}, 1),  # infinite: responds to hardly anything
-        ({"fires_on": [0.0, 0.0, 0.1, 0.001]}, 2),
-        # A name by the raw ρ gives way to any that follows the corrected one.
-        (
-            {
-                "reproducibility": [0.99, 0.5, 0.4, 0.99],
-                "corrected_rho": [math.nan, 1, 1, math.nan],
-            },
-            1,
-        ),
-        ({"corrected_rho": math.nan, "reproducibility": [0.7, 0.9, 0.8, 0.6]}, 1),
-    ],
-)
-def test_the_telling_features_are_those_that_most_speaks_for(changes, best):
-    assert clearest(telling(**changes)) == {LINE: best}
-
-
-def test_a_kind_without_a_feature_is_left_out():
-    assert clearest(telling(period_degrees=360.0)) == {}
-    assert clearest(telling(stabiliser="G", period_degrees=22.5))["invariant"] == 0

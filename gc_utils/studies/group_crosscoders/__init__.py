@@ -19,6 +19,7 @@ from gc_utils.studies.group_crosscoders.half_turn import (
     compare_half_turn,
     half_turn_of_features,
     kinds_of,
+    lines_and_curves,
 )
 from gc_utils.studies.group_crosscoders.layer_equivariance import (
     equivariance_table,
@@ -26,6 +27,7 @@ from gc_utils.studies.group_crosscoders.layer_equivariance import (
     measure_all_orbits,
     measure_layers,
 )
+from gc_utils.studies.group_crosscoders.one_feature import quantities_of
 from gc_utils.studies.group_crosscoders.planted_arms import (
     ARM_METHODS,
     arm_problem,
@@ -67,8 +69,10 @@ __all__ = [
     "kinds_of",
     "layers_to_measure",
     "learn_bank",
+    "lines_and_curves",
     "measure_all_orbits",
     "measure_layers",
+    "quantities_of",
     "right_by_kind",
     "run_arms",
     "with_columns",

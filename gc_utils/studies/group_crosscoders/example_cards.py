@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.figures import Card
 from gc_utils.inspection import top_patches, visualise_blocks
 from gc_utils.models.base import Model
-from gc_utils.symmetry import block_profile
+from gc_utils.symmetry import autocorrelation, block_profile
 
 
 def example_cards(
@@ -25,6 +25,7 @@ def example_cards(
     *,
     steps: int,
     seed: int = 0,
+    counted: Mapping[int, str] | None = None,
 ) -> list[Card]:
     """Make a card for each of some features.
 
@@ -36,6 +37,7 @@ def example_cards(
         network: The network whose layer the store holds; None (planted orbits) for no images.
         steps: The steps of each optimised image; 0 leaves these images out.
         seed: The seed of the optimised images.
+        counted: Of a feature, how many of its kind do what it does, from `of_their_kind`.
 
     Returns:
         One card a row, with optimised images of the blocks at multiples of 45° if the group has
@@ -52,19 +54,24 @@ def example_cards(
             blocks = visualise_blocks(network, layer, coder, i, eighths, steps=steps, seed=seed)
         top = top_patches(codes, patches, i, 8, photograph)
         symmetry = (row.stabiliser, row.axis_degrees, row.label)
-        cards.append(Card(i, profiles[i], top, blocks, *symmetry, trust(row)))
+        raw = float(autocorrelation(coder.V[i : i + 1].detach(), group)[0, group.n // 2])
+        facts = trust(row, raw if group.n % 2 == 0 else None)
+        facts += [counted[i]] if counted and i in counted else []
+        cards.append(Card(i, profiles[i], top, blocks, *symmetry, facts))
     return cards
 
 
-def trust(row: pd.Series) -> list[str]:
+def trust(row: pd.Series, raw: float | None = None) -> list[str]:
     """What a card says of how far a feature and its name can be trusted.
 
     Args:
-        row: The feature's row of `calibrated_report`; columns that are not there are left out.
+        row: The feature's row of `calibrated_report` and of the families; columns that are not
+            there are left out.
+        raw: Its `ρ(180°)` without correction, said where there is no corrected one.
 
     Returns:
-        Short phrases: the noise-corrected ρ of a half turn with its interval, the confidence of the
-        name, and the reproducibility of the feature.
+        Short phrases: `ρ` of a half turn with its interval, or that no other fold has the feature;
+        the reproducibility of the feature, the confidence and the p-value of its name, its family.
     """
 
     def there(name: str) -> bool:
@@ -75,8 +82,15 @@ def trust(row: pd.Series) -> list[str]:
         ends = (row.rho_180, row.rho_180_low, row.rho_180_high)
         rho, low, high = (min(value, 1.0) for value in ends)  # noise may take them beyond
         found.append(f"ρ(180°) {rho:.2f} [{low:.2f}, {high:.2f}], noise-corrected")
-    if there("confidence"):
-        found.append(f"confidence of the name {row.confidence:.2f}")
+    elif "rho_180" in row and raw is not None:
+        found.append(f"ρ(180°) {raw:.2f}, not noise-corrected: no other fold has this feature")
     if there("reproducibility"):
         found.append(f"reproducibility {row.reproducibility:.2f}")
+    if there("confidence"):
+        found.append(f"confidence of the name {row.confidence:.2f}")
+    if there("p_value"):
+        found.append(f"p {'<' if row.p_value < 0.001 else '='} {max(row.p_value, 0.001):.3f}")
+    if there("family"):
+        alone = "noise" in row and bool(row.noise)
+        found.append("in no family" if alone else f"family {row.family:.0f}")
     return found

@@ -85,7 +85,9 @@ def label_agreement(labels: pd.Series, others: pd.Series) -> str:
     agree = float((labels == others)[both].mean())
     return text + (
         f"of {int(both.sum())} that have one under both measures of contrast, "
-        f"{100 * agree:.0f} % keep it."
+        f"{100 * agree:.0f} % keep it: "
+        + ("labels hardly depend" if agree >= 0.9 else "many labels depend")
+        + " on that choice."
     )
 
 
@@ -311,6 +313,13 @@ def beyond_chance(families: Clusters, D: torch.Tensor | np.ndarray, cut: float) 
     if pairs.any():
         lines.append(f"Nearer than that are {near[pairs].mean():.0%} of the pairs within families")
         lines[-1] += f", and {near[~same].mean():.1%} across." if (~same).any() else "."
+        within, across = near[pairs].mean(), near[~same].mean() if (~same).any() else 0.0
+        lines.append(
+            "So members are mostly nearer to each other than unrelated features are, and features "
+            "of different families seldom are."
+            if within > 0.5 > 2 * across
+            else "So these families say little: members are hardly nearer than other features are."
+        )
     elif (~same).any():
         lines.append(f"Nearer than that are {near[~same].mean():.1%} of the pairs across families.")
     return "\n".join(lines)

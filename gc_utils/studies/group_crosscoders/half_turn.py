@@ -11,11 +11,18 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.figures import Autocorrelation
 from gc_utils.groups import Group
 from gc_utils.inspection import label_crosscoder
 from gc_utils.inspection.responses import StimulusOrbits
-from gc_utils.symmetry import calibrated_report
-from gc_utils.symmetry.calibration import SYMMETRIC
+from gc_utils.symmetry import (
+    NoiseCorrected,
+    autocorrelation,
+    calibrated_report,
+    of_their_kind,
+    repeats_after_half_turn,
+)
+from gc_utils.symmetry.telling import CURVE, LINE
 
 LEAST = 3  # features of each kind that a fold needs to be asked
 
@@ -95,8 +102,7 @@ def half_turn_of_features(features: pd.DataFrame) -> HalfTurn:
 
 def _counted(features: pd.DataFrame) -> dict[str, int]:
     """Lines, those that repeat, curves, those that do not, of one dictionary."""
-    known = features.rho_180.notna()
-    repeats = (features.rho_180 >= SYMMETRIC).where(known, features.period_degrees <= 180)
+    repeats = repeats_after_half_turn(features)
     lines, curves = (repeats[features.label == kind] for kind in ("line", "curve"))
     return {
         "lines": len(lines),
@@ -143,6 +149,46 @@ def compare_half_turn(
         )
         found.append(report.assign(fold=fold)[columns])
     return half_turn_of_features(pd.concat(found[1:] or found, ignore_index=True))
+
+
+def lines_and_curves(
+    report: pd.DataFrame, corrected: NoiseCorrected, V: torch.Tensor, group: Group
+) -> dict[str, list[Autocorrelation]]:
+    """The autocorrelations of all lines and all curves, those that behave as claimed first.
+
+    Args:
+        report: One row a feature, from `calibrated_report`, with `label`.
+        corrected: The noise-corrected autocorrelations, `(m, |G|)`.
+        V: Transform blocks `(m, |G|, C)`: features without a counterpart have the plain `ρ`.
+        group: The group, of even rotation order.
+
+    Returns:
+        Titles with counts, such as "3 of 11 lines repeat after 180°" → the features as
+        `figures.autocorrelation_panels` takes them; kinds without a feature are left out.
+    """
+    repeats, counted = repeats_after_half_turn(report), of_their_kind(report)
+    raw = autocorrelation(V, group)
+    found: dict[str, list[Autocorrelation]] = {}
+    for name, kind, does in ((LINE, "line", repeats), (CURVE, "curve", ~repeats)):
+        ones = []
+        for i in report.feature[report.label == kind]:
+            known = bool(corrected.pairs[i] > 0)
+            rho, low, high = (
+                (corrected.rho[i], corrected.low[i], corrected.high[i])
+                if known
+                else (
+                    raw[i],
+                    torch.full_like(raw[i], torch.nan),
+                    torch.full_like(raw[i], torch.nan),
+                )
+            )
+            curves = [x[: group.n].double().cpu().numpy() for x in (rho, low, high)]
+            sure = float(report.reproducibility[i])
+            ones.append(Autocorrelation(int(i), *curves, known, bool(does[i]), sure))
+        if ones:
+            ones.sort(key=lambda one: (not one.behaves, not one.corrected, -one.reproducibility))
+            found[counted[name]] = ones
+    return found
 
 
 def kinds_of(features: pd.DataFrame, most: int = 6) -> Sequence[str]:

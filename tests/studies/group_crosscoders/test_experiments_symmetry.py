@@ -21,6 +21,7 @@ from gc_utils.models import load_model
 from gc_utils.planted import planted_orbits, write_store
 from gc_utils.studies import group_crosscoders as study
 from gc_utils.studies.group_crosscoders.example_cards import trust
+from gc_utils.symmetry import NoiseCorrected, autocorrelation, calibrated_report, noise_corrected
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,62 @@ def test_cards_of_planted_features_have_no_optimised_images(planted, store):
     )
     assert card.facts[0] == "ρ(180°) 0.91 [0.84, 1.00], noise-corrected"
     assert card.facts[1:] == ["confidence of the name 0.80"]
+    (card,) = study.example_cards(
+        [row], coder, store, codes, None, steps=0, counted={2: "3 of 11 lines repeat"}
+    )
+    assert card.facts == ["3 of 11 lines repeat"]
     assert trust(pd.Series(known | {"rho_180": 1.02}))[0].startswith("ρ(180°) 1.00 [0.84, 1.00]")
+
+
+def test_a_card_says_that_no_other_fold_has_the_feature_and_how_sure_the_name_is():
+    row = pd.Series({"rho_180": math.nan, "p_value": 0.0005, "family": 4, "noise": False})
+    found = trust(row, 0.54)
+    assert found[0] == "ρ(180°) 0.54, not noise-corrected: no other fold has this feature"
+    assert found[1:] == ["p < 0.001", "family 4"]
+    assert trust(row)[0] == "p < 0.001"
+    assert trust(pd.Series({"family": 4, "noise": True, "p_value": 0.05})) == [
+        "p = 0.050",
+        "in no family",
+    ]
+
+
+def test_all_lines_and_curves_are_shown_those_that_behave_first():
+    g = group("D4")
+    report = pd.DataFrame(
+        {
+            "feature": range(5),
+            "label": ["line", "line", "curve", "other", "line"],
+            "stabiliser": ["D1@0", "C2", "D1@0", "G", "C2"],
+            "period_degrees": [360.0, 180.0, 360.0, 90.0, 180.0],
+            "rho_180": [0.2, 0.95, 0.1, 1.0, math.nan],
+            "reproducibility": [0.9, 0.7, 0.8, 0.9, 0.95],
+        }
+    )
+    rho = torch.rand(5, 8, dtype=torch.float64)
+    corrected = NoiseCorrected(rho, rho - 1, rho + 1, torch.tensor([1, 1, 1, 1, 0]), rho[..., None])
+    V = torch.randn(5, 8, 6)
+    found = study.lines_and_curves(report, corrected, V, g)
+    lines, curves = found.values()
+    assert list(found)[0] == "2 of 3 lines repeat after 180° (1 of 2 by noise-corrected values)"
+    assert [one.feature for one in lines] == [1, 4, 0] and [one.feature for one in curves] == [2]
+    assert [one.behaves for one in lines] == [True, True, False]
+    assert [one.corrected for one in lines] == [True, False, True]
+    np.testing.assert_array_equal(lines[0].rho, rho[1, :4])
+    np.testing.assert_allclose(lines[1].rho, autocorrelation(V, g)[4, :4], atol=1e-6)
+    assert np.isnan(lines[1].low).all()
+
+
+def test_the_quantities_of_a_feature_are_those_of_its_row_and_its_blocks():
+    g = group("D4")
+    V = torch.randn(3, 8, 5, generator=torch.Generator().manual_seed(0))
+    report = calibrated_report(V, g, replicates=[V + 0.01], labels=["line", "curve", "other"])
+    corrected = noise_corrected(V, [V + 0.01], g)
+    found = study.quantities_of(report.loc[1], V, corrected, g)
+    assert (found.feature, found.label, found.stabiliser) == (1, "curve", report.stabiliser[1])
+    np.testing.assert_allclose(found.raw, autocorrelation(V, g)[1], atol=1e-6)
+    np.testing.assert_allclose(found.rho, corrected.rho[1])
+    assert found.profile[0] == pytest.approx(1) and found.spectrum.sum() == pytest.approx(1)
+    assert found.chirality == pytest.approx(1 - found.raw[4:].max(), abs=1e-6)
 
 
 # --- ground truth ---------------------------------------------------------------------------------

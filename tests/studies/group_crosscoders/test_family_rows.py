@@ -143,10 +143,12 @@ def test_the_medoid_comes_first_and_members_that_never_fire_are_passed_over():
     patches = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     views = as_they_are(patches)
     first, second = family_rows.family_rows(families, V, group("C4"), labels, codes, views)
-    assert first[:3] == (0, 3, "line") and first.share == pytest.approx(2 / 3)
+    assert first[:4] == (0, 3, "line", 1.0) and first.labelled == 2  # one has no label
+    assert first.everyone == [1, 0, 2]
+    assert first.spread == pytest.approx(float(orbit_distance(V[:3], group("C4"))[1].max()))
     assert first.members == [1, 0, 2]
     assert first.patches[:, 0, 0, 0].tolist() == [1, 0, 2]
-    assert second[:5] == (1, 2, "other", 1.0, [3])
+    assert second[:5] == (1, 2, "other", 0.0, [3]) and second.labelled == 0
     chosen = family_rows.family_rows(
         families, V, group("C4"), labels, codes, views, numbers=[1], each=1
     )
@@ -183,13 +185,44 @@ def test_planted_patches_are_no_images_and_stay_as_they_are():
     np.testing.assert_array_equal(rotated[0], rotate_patch(store.patches[1], g, 1))
 
 
-def test_titles_say_number_size_label_and_share():
+def test_titles_say_number_size_label_and_how_many_have_it():
     patches = np.zeros((2, 2, 2, 3), np.uint8)
     rows = [
-        FamilyRow(0, 34, "curve", 0.617, [3, 4], patches),
-        FamilyRow(1, 5, "other", 1.0, [9], patches[:1]),
+        FamilyRow(0, 34, "curve", 0.8, [3, 4], patches, 10, [3, 4, 9], 0.412),
+        FamilyRow(1, 5, "other", 0.0, [9], patches[:1]),
     ]
-    title, note, members, _ = family_rows.titled(rows)[0]
-    assert (title, note, members) == ("family 0", "34 features\n62% curve", [3, 4])
-    assert list(family_rows.strips(rows, most=1, each=1)) == ["0 · curve"]
-    assert family_rows.strips(rows, each=1)["0 · curve"][0] == [3]
+    first, second = family_rows.titled(rows)
+    assert first.title == "family 0" and first.features == [3, 4]
+    assert first.note == "34 features\n8 of 10 labelled: curve\nspread 0.41"
+    assert "no label" in second.note
+    strips = family_rows.strips(rows, each=1)
+    assert list(strips) == ["0 · 8 of 10 labelled: curve", "1 · no label"]
+    members, shown = strips["0 · 8 of 10 labelled: curve"]
+    assert members == [3, 4, 9] and len(shown) == 1
+
+
+def test_families_that_reach_beyond_the_cut_are_left_out_and_counted():
+    D = np.full((7, 7), 0.9)
+    D[:3, :3] = 0.2  # near
+    D[3:6, 3:6] = 0.2
+    D[3, 5] = D[5, 3] = D[4, 5] = D[5, 4] = 0.7  # reaches beyond 0.5
+    np.fill_diagonal(D, 0)
+    families = Clusters(np.array([0, 0, 0, 1, 1, 1, 2]), np.array([False] * 6 + [True]))
+    near = family_rows.near_families(families, D, 0.5)
+    assert near == [0]
+    assert family_rows.near_families(families, D, 0.8) == [0, 1]
+    assert "In 1 of 2 families" in family_rows.near_sentence(near, families, 0.5)
+    assert "1 reach further and are left out" in family_rows.near_sentence(near, families, 0.5)
+    alone = Clusters(np.arange(3), np.ones(3, bool))
+    assert "no family" in family_rows.near_sentence([], alone, 0.5)
+
+
+@pytest.mark.parametrize("element", [1, 3, 5, 21])
+def test_the_mean_of_edges_rotates_patches_as_the_group_does(element):
+    g = group("D16")
+    patch = (255 * smooth_images(1)[0]).byte().permute(1, 2, 0).numpy()
+    rotated = np.stack([rotate_patch(patch, g, element), patch])
+    moved = family_rows.mean_edges(rotated, [(1, element)], g)[1]
+    expected = family_rows.mean_edges(rotated, [(0, 0)], g)[1]
+    plain = family_rows.mean_edges(rotated, [(1, 0)], g)[1]
+    assert np.abs(moved - expected).mean() < 0.3 * np.abs(plain - expected).mean()

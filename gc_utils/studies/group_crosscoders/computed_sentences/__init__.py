@@ -15,6 +15,8 @@ from gc_utils.studies.group_crosscoders.computed_sentences.planted import (
 )
 from gc_utils.studies.group_crosscoders.computed_sentences.symmetry import (
     closing_symmetry,
+    confidence_sentence,
+    counterparts_sentence,
     half_turn_sentence,
     members_sentence,
     shrinkage_sentence,
@@ -44,6 +46,7 @@ __all__ = [
     "closing_tied",
     "confidence_sentence",
     "controls_sentence",
+    "counterparts_sentence",
     "data_sentence",
     "encoders_sentence",
     "equivariance_sentence",

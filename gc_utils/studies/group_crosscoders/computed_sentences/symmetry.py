@@ -9,6 +9,54 @@ import pandas as pd
 from gc_utils.studies.group_crosscoders.half_turn import HalfTurn
 
 
+def counterparts_sentence(report: pd.DataFrame) -> str:
+    """Say how many features another dictionary has, and what that means for their names.
+
+    Args:
+        report: From `calibrated_report` with replicates.
+
+    Returns:
+        Two sentences.
+    """
+    there = int(report.corrected_rho.notna().sum())
+    without = len(report) - there
+    middle = float(report.reproducibility.median())
+    if not there:
+        return (
+            "No feature has a counterpart in another fold's dictionary, so nothing is corrected "
+            "for noise: all names are to be taken with caution."
+        )
+    text = f"{there} of {len(report)} features have a counterpart in another fold's dictionary"
+    if without:
+        text += (
+            f"; the names of the other {without} follow ρ as it is and may be too small a subgroup"
+        )
+    near = "most are found again nearly as they are" if middle >= 0.9 else (
+        "what is found again differs much from fold to fold, and one feature alone proves little"
+    )  # fmt: skip
+    return f"{text}. Reproducibility is {middle:.2f} in the median: {near}."
+
+
+def confidence_sentence(report: pd.DataFrame) -> str:
+    """Say how often a stabiliser's name can be expected to be right.
+
+    Args:
+        report: From `calibrated_report`.
+
+    Returns:
+        Two sentences, with the mean confidence of every stabiliser that three features have.
+    """
+    kinds = report.stabiliser.str.split("@").str[0]
+    found = report.groupby(kinds).confidence.agg(["mean", "size"])
+    found = found[found["size"] >= 3]["mean"].dropna()
+    if not len(found):
+        return "No stabiliser has three features, so no mean confidence is given."
+    by_name = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
+    sure = [name for name, value in found.items() if value >= 0.5]
+    said = f"names of {' and '.join(sure)} are" if sure else "no name is"
+    return f"Mean confidence by stabiliser: {by_name}. By that {said} more often right than wrong."
+
+
 def members_sentence(pairs: pd.DataFrame) -> str:
     """Say how near the members of a family are to being one feature, rotated.
 
@@ -16,7 +64,7 @@ def members_sentence(pairs: pd.DataFrame) -> str:
         pairs: One row a pair of members: `distance`, 0 for rotated copies, and `family`.
 
     Returns:
-        One sentence with the median distance over all pairs.
+        The median distance over all pairs, and what follows from it.
     """
     if not len(pairs):
         return "No family has two members, so no distances within families can be given."
@@ -24,7 +72,8 @@ def members_sentence(pairs: pd.DataFrame) -> str:
     return (
         f"The median orbit distance within {pairs.family.nunique()} families is "
         f"{pairs.distance.median():.2f}; {100 * share:.0f} % of {len(pairs)} pairs are rotated "
-        "copies of one feature (distance 0.1 or less)."
+        "copies of one feature (distance 0.1 or less). So the members of a family are "
+        + ("mostly one feature, rotated." if share > 0.5 else "similar, not one feature, rotated.")
     )
 
 
