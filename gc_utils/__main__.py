@@ -1,4 +1,4 @@
-"""The command line: `python -m gc_utils run`, `list` and `weights`."""
+"""The command line: `python -m gc_utils run`, `list` and the rest."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=gc_utils.__version__)
     commands = top.add_subparsers(
-        dest="command", required=True, metavar="{run,list,gallery,weights,readme}"
+        dest="command",
+        required=True,
+        metavar="{run,list,gallery,weights,readme,publish,badges}",
     )
 
     run = commands.add_parser(
@@ -128,6 +130,17 @@ def parser() -> argparse.ArgumentParser:
     )
     gallery.add_argument("run", nargs="?", metavar="RUN", help="the run folder (default runs/demo)")
     gallery.add_argument("--output", metavar="DIR", help="where it goes (default RUN/gallery)")
+    badges = commands.add_parser(
+        "badges",
+        help="write where the repository is on GitHub",
+        description="Write Colab badges into README.md and the notebooks, and the repository's "
+        "address into\nthe notebooks' first cell, which installs the package from there.\nWithout "
+        "an address: give every notebook the first cell that notebooks/_first_cell.py has.",
+        formatter_class=plain,
+    )
+    badges.add_argument("repository", nargs="?", metavar="OWNER/REPO", help="as on GitHub")
+    badges.add_argument("--branch", default="main", metavar="NAME", help="default main")
+    badges.add_argument("--root", metavar="DIR", default=".", help="the repository (default: here)")
     commands.add_parser("weights", help="show which weights there are and where they are kept")
     return top
 
@@ -149,7 +162,7 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
     chapters = list(RECORDS if records is None else records)
     try:
         commands = {"run": _run, "list": _list, "gallery": _gallery}
-        commands |= {"weights": _weights, "readme": _readme}
+        commands |= {"weights": _weights, "readme": _readme, "badges": _badges}
         commands[options.command](options, chapters)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
@@ -194,6 +207,13 @@ def _gallery(options: argparse.Namespace, records: list[Record]) -> None:
     asked = options.run or default_output(DEFAULT_PRESET)
     page = write_gallery(find_run(asked, remedy="name a run that exists"), options.output)
     print(f"Gallery: {page}")
+
+
+def _badges(options: argparse.Namespace, records: list[Record]) -> None:
+    from gc_utils.reporting import write_badges
+
+    for path in write_badges(options.root, options.repository, options.branch):
+        print(path)
 
 
 def _readme(options: argparse.Namespace, records: list[Record]) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
+import gc_utils
 from gc_utils.evidence import VERDICTS
 from gc_utils.pipeline import PRESETS, RECORDS, papers, preset_values
 from gc_utils.pipeline.notebooks import read_notebook
@@ -24,6 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = (ROOT / "README.md").read_text()
 CLAIMS = (ROOT / "docs" / "claims.md").read_text()
 FIRST_CELL = (ROOT / "notebooks" / "_first_cell.py").read_text().strip()
+SOURCE = "GC_UTILS_SOURCE"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -35,7 +38,10 @@ def pins(file: str) -> list[str]:
 
 
 def test_the_three_lists_of_packages_agree():
-    wanted = {r.name: r for r in map(Requirement, PROJECT["project"]["dependencies"])}
+    needed = PROJECT["project"]["dependencies"]
+    assert needed == sorted(needed)
+    lab = PROJECT["project"]["optional-dependencies"]["lab"]  # what Colab does without
+    wanted = {r.name: r for r in map(Requirement, sorted([*needed, *lab]))}
     pinned = pins("requirements.txt")
     assert pinned == pins("environment.yml")
     assert pinned[-1] == "-e ."
@@ -70,8 +76,45 @@ def test_coverage_has_a_floor():
     assert "--cov" in readme_command("test")
 
 
-def test_the_first_cell_installs_from_the_projects_repository():
-    assert f'"git+{PROJECT["project"]["urls"]["Repository"]}"' in FIRST_CELL
+def test_colab_keeps_its_front_end():
+    """Its sliders are those of ipywidgets 7, and it has no use for JupyterLab."""
+    floors = {r.name: r.specifier for r in map(Requirement, PROJECT["project"]["dependencies"])}
+    assert "7.7.1" in floors["ipywidgets"] and "jupyterlab" not in floors
+    assert [name for name in pins("requirements.txt") if name.startswith("jupyterlab==")]
+
+
+def test_no_address_is_made_up():
+    """The project is nowhere on GitHub until somebody says where (`python -m gc_utils badges`)."""
+    (address,) = re.findall(r'GC_UTILS_SOURCE = "(.*)"$', FIRST_CELL, re.MULTILINE)
+    badges = re.search(r"<!-- badges -->\n(.*?)<!-- /badges -->", README, re.DOTALL)[1]
+    assert bool(address) == bool(badges)
+    assert "urls" not in PROJECT["project"] or address
+
+
+def test_the_citation_is_of_this_version_and_of_the_papers():
+    told = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert told["cff-version"] == "1.2.0" and {"message", "title", "authors"} <= set(told)
+    assert told["version"] == gc_utils.__version__ and told["license"] == "MIT"
+    cited = " ".join(reference["url"] for reference in told["references"])
+    assert all(f"arxiv.org/abs/{paper.arxiv}" in cited for paper in papers(RECORDS))
+    assert "CITATION.cff" in README
+
+
+def test_the_first_cell_asks_where_the_package_is(tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "v"], check=True)
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", SOURCE)}
+    asked = re.sub(rf"^(\s+{SOURCE} = ).*$", r'\1""', FIRST_CELL, flags=re.MULTILINE)
+    told = subprocess.run(
+        [tmp_path / "v" / "bin" / "python", "-c", asked],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 1
+    said = told.stderr.splitlines()[-1]
+    assert said.startswith("ModuleNotFoundError: gc_utils is not installed here")
+    assert all(word in said for word in (SOURCE, "wheel", "copy of the repository", "git+https"))
 
 
 @pytest.mark.slow

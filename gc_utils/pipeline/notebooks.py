@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ import gc_utils
 from gc_utils.errors import UserError
 from gc_utils.pipeline.record import Record, number_of, record_of
 from gc_utils.pipeline.records import RECORDS
+
+# The line that opens a notebook in Colab, below its heading: no part of what it says.
+BADGE = re.compile(r"^\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class Parameter:
 class Notebook:
     """A notebook of the story: `name` "03_cluster", `number` "03", `title` its first heading.
 
-    `lead` is the Markdown below that heading, to the end of the first cell; `record` is the one of
-    its number.
+    `lead` is the Markdown below that heading, to the end of the first cell, without a badge;
+    `record` is the one of its number.
     """
 
     path: Path
@@ -85,7 +89,7 @@ def read_notebook(path: Path, records: Iterable[Record] = RECORDS) -> Notebook:
         path=path,
         name=path.stem,
         title=heading.lstrip("# ").strip() or path.stem,
-        lead=rest.strip(),
+        lead=BADGE.sub("", rest).strip(),
         parameters=parameters,
         record=record_of(number_of(path.stem), records),
     )

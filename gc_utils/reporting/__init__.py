@@ -1,5 +1,6 @@
 """What a run leaves for readers: its report, the page of claims, the tables of the README."""
 
+from gc_utils.reporting.badges import write_badges
 from gc_utils.reporting.claims import write_claims
 from gc_utils.reporting.gallery import write_gallery
 from gc_utils.reporting.markdown import formula, markdown_to_html
@@ -11,6 +12,7 @@ __all__ = [
     "formula",
     "markdown_to_html",
     "update_readme",
+    "write_badges",
     "write_claims",
     "write_gallery",
     "write_report",
