@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-import sysconfig
 import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from nbconvert import HTMLExporter
 from packaging.requirements import Requirement
 
 import gc_utils
 from gc_utils.evidence import VERDICTS
+from gc_utils.images.photographs import ours_to_show
 from gc_utils.pipeline import PRESETS, RECORDS, papers, preset_values
 from gc_utils.pipeline.notebooks import read_notebook
+from gc_utils.reporting import published_state
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -117,40 +118,6 @@ def test_the_first_cell_asks_where_the_package_is(tmp_path):
     assert all(word in said for word in (SOURCE, "wheel", "copy of the repository", "git+https"))
 
 
-@pytest.mark.slow
-def test_the_first_cell_installs_the_package_and_keeps_torch(tmp_path):
-    """A new environment that has every package but ours, and the cell alone in an empty folder."""
-    source = tmp_path / "source"
-    shutil.copytree(ROOT / "gc_utils", source / "gc_utils")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "v"], check=True)
-    (site,) = (tmp_path / "v" / "lib").glob("python*/site-packages")
-    # Added this way, the packages are seen, but not the editable install of ours among them.
-    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    told = "import gc_utils, torch, json; print(gc_utils.__file__, torch.__file__)"
-    environment = os.environ | {"GC_UTILS_SOURCE": str(source)}
-    environment.pop("PYTHONPATH", None)
-    for _ in range(2):  # the second time there is nothing to do
-        result = subprocess.run(
-            [tmp_path / "v" / "bin" / "python", "-c", f"{FIRST_CELL}\n{told}"],
-            cwd=empty,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, result.stderr
-        ours, torch = result.stdout.split()
-        assert Path(ours).is_relative_to(site)
-        assert Path(torch).is_relative_to(sysconfig.get_path("purelib"))
-        environment["GC_UTILS_SOURCE"] = "/nowhere"
-    assert list(empty.iterdir()) == []
-    shipped = {p.name for p in (ROOT / "gc_utils" / "weights").iterdir() if p.is_file()}
-    assert shipped == {p.name for p in (Path(ours).parent / "weights").iterdir() if p.is_file()}
-
-
 def test_the_readme_lists_every_notebook():
     listed = re.findall(r"^\| `(\d\d\w*)` \|", README, re.MULTILINE)
     assert set(listed) >= {path.stem for path in NOTEBOOKS}
@@ -195,10 +162,28 @@ def test_a_notebook_can_be_read(path):
     assert code[0].metadata["jupyter"]["source_hidden"] is True
     for cell in code:
         assert len(cell.source.splitlines()) <= 30, cell.source
-        assert not cell.outputs and cell.execution_count is None
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert "$$" in prose
     assert prose.index("## What happens if …?") < prose.index("## What was found")
+
+
+@every_notebook
+def test_a_notebook_has_no_outputs_or_those_of_a_published_run(path):
+    """After a change of its code it is published again, or cleared; see their `--help`."""
+    state = published_state(nbformat.read(path, as_version=4))
+    assert state in ("none", "current"), "python -m gc_utils publish RUN, or publish --clear"
+
+
+@every_notebook
+def test_a_published_notebook_shows_its_figures_on_a_page(path):
+    notebook = nbformat.read(path, as_version=4)
+    kinds = [k for c in notebook.cells for o in c.get("outputs", []) for k in o.get("data", {})]
+    pictures = [kind for kind in kinds if kind in ("image/png", "image/jpeg")]
+    if published_state(notebook) != "none":
+        page, _ = HTMLExporter().from_notebook_node(notebook)
+        assert pictures and page.count('src="data:image/') >= len(pictures)
+        ran = notebook.metadata.gc_utils.published
+        assert not ran.images or ours_to_show(ran.images), "photographs that are not ours"
 
 
 @every_notebook
@@ -306,7 +291,6 @@ def test_every_figure_of_the_page_of_claims_is_there_and_no_other():
 
 def test_what_is_kept_of_the_real_network_may_be_passed_on():
     """No figure of photographs that are not ours, no folder of one machine."""
-    from gc_utils.images.photographs import ours_to_show
     from gc_utils.reporting.columns import kept
 
     column = kept(ROOT / "docs")
