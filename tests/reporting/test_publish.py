@@ -18,7 +18,7 @@ from PIL import Image
 
 from gc_utils.__main__ import main
 from gc_utils.errors import UserError
-from gc_utils.pipeline import find_notebooks
+from gc_utils.pipeline import find_notebooks, run
 from gc_utils.reporting import publish, published_state
 from gc_utils.reporting.pictures import LEVELS, reduced
 from gc_utils.reporting.publish import LIMIT, VIEW, clear
@@ -317,3 +317,33 @@ def test_a_notebook_that_the_run_lacks_is_left_as_it_is(repository):
     assert done.notes == ["02_second: not in this run, and left as it is"]
     with pytest.raises(UserError, match="02_second: not in"):
         repository.publish("02")
+
+
+@pytest.mark.slow
+def test_a_published_notebook_runs_as_before(make_notebook, tmp_path, monkeypatch):
+    path = make_notebook(
+        "01_first",
+        'run_dir = "runs/demo"  # of all',
+        "print(f'kept in {run_dir}')\n6 * 7",
+        "from IPython.display import Image\nfrom skimage import data, io\n"
+        'io.imsave(run_dir + "/a.png", data.astronaut())\nImage(run_dir + "/a.png")',
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def again(**options) -> str:
+        said = io.StringIO()
+        run("smoke", "out", notebooks="notebooks", stream=said, **options)
+        return said.getvalue()
+
+    again()
+    publish("out", find_notebooks("notebooks"))
+    text = path.read_text()
+    assert "kept in runs/smoke" in text and str(tmp_path) not in text and '"42"' in text
+    assert "up to date" in again(), "outputs are no part of what a run depends on"
+    assert "up to date" not in again(force=True)
+    fresh = nbformat.read(tmp_path / "out" / "01_first.ipynb", as_version=4)
+    assert not any("The outputs in this notebook" in o.get("text", "") for o in outputs(fresh))
+    publish("out", find_notebooks("notebooks"))
+    assert path.read_text() == text, "the same outputs give the same file"
+    page, _ = HTMLExporter().from_notebook_node(nbformat.read(path, as_version=4))
+    assert page.count('src="data:image/') == 1
