@@ -1,4 +1,4 @@
-"""The command line: `python -m gc_utils run`, `list` and `weights`."""
+"""The command line: `python -m gc_utils run`, `list` and the rest."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ examples:
   python -m gc_utils list                                presets, notebooks, their parameters
   python -m gc_utils weights                             weights and where they are kept
   python -m gc_utils readme                              README and docs/claims.md from runs/demo
+  python -m gc_utils publish runs/demo                   the run's outputs into the notebooks
 
 A run that was stopped goes on from there when the same command is given again; notebooks whose
 code, parameters and inputs have not changed are not run a second time.
@@ -48,6 +49,20 @@ Figures of images that are not ours to pass on are left out, and named.
 """
 
 
+PUBLISH_EXAMPLES = """\
+examples:
+  python -m gc_utils publish runs/demo                        what this run has, into notebooks/
+  python -m gc_utils publish runs/real --only 01 02 03 04 05  these from one run,
+  python -m gc_utils publish runs/demo --only 06 07           and others from another
+  python -m gc_utils publish --clear                          out with the outputs of old code
+  python -m gc_utils publish --clear --only 05                out with those of 05, old or not
+
+The notebooks keep their cells. A notebook whose code is not the one that ran, or that is not up to
+date in its run, is refused: `python -m gc_utils run` runs it again. So is a run on images that are
+not ours to pass on, because its notebooks show them.
+"""
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     plain = argparse.RawDescriptionHelpFormatter
@@ -59,7 +74,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=gc_utils.__version__)
     commands = top.add_subparsers(
-        dest="command", required=True, metavar="{run,list,gallery,weights,readme}"
+        dest="command",
+        required=True,
+        metavar="{run,list,gallery,weights,readme,publish,badges}",
     )
 
     run = commands.add_parser(
@@ -75,6 +92,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--output", metavar="DIR", help="the run folder (default runs/PRESET)")
     run.add_argument(
         "--only", nargs="+", default=[], metavar="NN", help="run only these notebooks, as 03 04"
+    )
+    run.add_argument(
+        "--with-needed", action="store_true", help="and those that the notebooks of --only need"
     )
     run.add_argument(
         *("-p", "--parameter"),
@@ -115,7 +135,24 @@ def parser() -> argparse.ArgumentParser:
         "scenes, which anybody may pass on (default: --real, if its images are)",
     )
     readme.add_argument("--root", metavar="DIR", default=".", help="the repository (default: here)")
-    for command in (run, listing, readme):
+    publish = commands.add_parser(
+        "publish",
+        help="write a run's outputs into the repository's notebooks",
+        description="Write the outputs of a run's notebooks into the repository's, so that they "
+        "are seen on GitHub.\nLeft out is what is only of one machine or one moment: the run's "
+        "parameters and folder, times,\nprogress bars, widgets. Figures get smaller until a "
+        "notebook has less than 1 MB.",
+        epilog=PUBLISH_EXAMPLES,
+        formatter_class=plain,
+    )
+    publish.add_argument("run", nargs="?", metavar="RUN", help="the run folder (default runs/demo)")
+    publish.add_argument(
+        "--only", nargs="+", default=[], metavar="NN", help="publish only these notebooks"
+    )
+    publish.add_argument(
+        "--clear", action="store_true", help="take out outputs that the code as it is did not make"
+    )
+    for command in (run, listing, readme, publish):
         command.add_argument(
             "--notebooks", metavar="DIR", help="where the notebooks are (default: the repository's)"
         )
@@ -128,6 +165,17 @@ def parser() -> argparse.ArgumentParser:
     )
     gallery.add_argument("run", nargs="?", metavar="RUN", help="the run folder (default runs/demo)")
     gallery.add_argument("--output", metavar="DIR", help="where it goes (default RUN/gallery)")
+    badges = commands.add_parser(
+        "badges",
+        help="write where the repository is on GitHub",
+        description="Write Colab badges into README.md and the notebooks, and the repository's "
+        "address into\nthe notebooks' first cell, which installs the package from there.\nWithout "
+        "an address: give every notebook the first cell that notebooks/_first_cell.py has.",
+        formatter_class=plain,
+    )
+    badges.add_argument("repository", nargs="?", metavar="OWNER/REPO", help="as on GitHub")
+    badges.add_argument("--branch", default="main", metavar="NAME", help="default main")
+    badges.add_argument("--root", metavar="DIR", default=".", help="the repository (default: here)")
     commands.add_parser("weights", help="show which weights there are and where they are kept")
     return top
 
@@ -149,7 +197,8 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
     chapters = list(RECORDS if records is None else records)
     try:
         commands = {"run": _run, "list": _list, "gallery": _gallery}
-        commands |= {"weights": _weights, "readme": _readme}
+        commands |= {"weights": _weights, "readme": _readme, "badges": _badges}
+        commands |= {"publish": _publish}
         commands[options.command](options, chapters)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
@@ -179,6 +228,7 @@ def _run(options: argparse.Namespace, records: list[Record]) -> None:
         options.only,
         parameters,
         options.force,
+        needed=options.with_needed,
         notebooks=options.notebooks,
         records=records,
         finish=write_report,
@@ -194,6 +244,44 @@ def _gallery(options: argparse.Namespace, records: list[Record]) -> None:
     asked = options.run or default_output(DEFAULT_PRESET)
     page = write_gallery(find_run(asked, remedy="name a run that exists"), options.output)
     print(f"Gallery: {page}")
+
+
+def _publish(options: argparse.Namespace, records: list[Record]) -> None:
+    from gc_utils.files import find_run
+    from gc_utils.pipeline import find_notebooks
+    from gc_utils.pipeline.notebooks import PACKAGED, default_output
+    from gc_utils.pipeline.presets import DEFAULT_PRESET
+    from gc_utils.reporting.publish import clear, publish
+
+    notebooks = find_notebooks(options.notebooks, records)
+    if notebooks[0].path.parent == PACKAGED:
+        raise UserError(
+            "no notebooks/ here to publish in: run this in a copy of the repository, or name its "
+            "notebooks with --notebooks DIR."
+        )
+    if options.clear:
+        if options.run is not None:
+            raise UserError("--clear takes outputs out, and no run: leave the run folder away.")
+        for path in clear(notebooks, options.only):
+            print(f"without outputs: {path}")
+        return
+    asked = default_output(DEFAULT_PRESET) if options.run is None else options.run
+    if asked == "":
+        raise UserError(
+            "the run folder's name is empty: name a run, or leave it out for runs/demo."
+        )
+    done = publish(find_run(asked, remedy="name a run that exists"), notebooks, options.only)
+    for path in done.written:
+        print(f"{path} ({path.stat().st_size // 1000} kB)")
+    for note in done.notes:
+        print(note)
+
+
+def _badges(options: argparse.Namespace, records: list[Record]) -> None:
+    from gc_utils.reporting import write_badges
+
+    for path in write_badges(options.root, options.repository, options.branch):
+        print(path)
 
 
 def _readme(options: argparse.Namespace, records: list[Record]) -> None:

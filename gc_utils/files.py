@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from gc_utils.errors import UserError
+from gc_utils.opened_alone import NAMED, make_up_to, named_run, small_run
 
 if TYPE_CHECKING:  # the command line reads and writes files without waiting for torch
     import torch
@@ -43,6 +44,10 @@ def find_run(
     `python -m gc_utils run` finds it too. A path that leads upwards (`../runs/demo`) counts from
     the current folder only.
 
+    In a notebook whose `run_dir` is left at "runs/demo", the environment variable `GC_UTILS_RUN`
+    names the folder instead; in Colab, where there is none, it is that of a small run, which
+    `product` then fills (see `gc_utils.opened_alone`).
+
     Args:
         run_dir: the path asked for, such as "runs/demo"; `~` is the home folder.
         create: make the folder if there is none, as a notebook does that reads no earlier product.
@@ -56,6 +61,10 @@ def find_run(
         UserError: there is no such folder (names the places looked at, and the runs that exist),
             it is a file, or it cannot be made.
     """
+    if named := named_run(run_dir):
+        folder = find_run(named, create=create, remedy=f"set {NAMED} to a run that exists")
+        print(f"Run folder: {folder} ({NAMED})")
+        return folder
     places = _places(run_dir)
     for place in places:
         if place.is_dir():
@@ -66,6 +75,8 @@ def find_run(
             named = f" that holds it, {str(folder)!r}" if folder else " of a run"
             raise UserError(f"{str(place)!r} is a file, not a run folder: name the folder{named}.")
     if not create:
+        if small := small_run(run_dir):
+            return small
         raise UserError(
             f"no run folder {str(run_dir)!r}: looked for {_and(places)}. Make one with "
             f"`python -m gc_utils run`, or {remedy}{_existing(places)}"
@@ -97,6 +108,8 @@ def product(run_dir: str | os.PathLike, name: str, made_by: str) -> Path:
     """
     folder = Path(os.path.abspath(Path(run_dir).expanduser()))
     path = folder / name
+    if not path.exists():
+        make_up_to(folder, made_by)
     if path.exists():
         return path
     raise UserError(

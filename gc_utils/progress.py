@@ -44,10 +44,11 @@ def progress_bar(*args: Any, **settings: Any) -> tqdm:
         >>> sum(progress_bar([1, 2, 3], disable=True))
         6
     """
-    return (_Line if _in_kernel() else tqdm)(*args, **settings)
+    return (_Line if in_kernel() else tqdm)(*args, **settings)
 
 
-def _in_kernel() -> bool:
+def in_kernel() -> bool:
+    """Whether this is a notebook's kernel, and no plain Python or IPython."""
     try:
         from IPython import get_ipython
     except ImportError:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-import sysconfig
 import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
+from nbconvert import HTMLExporter
 from packaging.requirements import Requirement
 
+import gc_utils
 from gc_utils.evidence import VERDICTS
+from gc_utils.images.photographs import ours_to_show
 from gc_utils.pipeline import PRESETS, RECORDS, papers, preset_values
 from gc_utils.pipeline.notebooks import read_notebook
+from gc_utils.reporting import published_state
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = (ROOT / "README.md").read_text()
 CLAIMS = (ROOT / "docs" / "claims.md").read_text()
 FIRST_CELL = (ROOT / "notebooks" / "_first_cell.py").read_text().strip()
+SOURCE = "GC_UTILS_SOURCE"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -35,7 +39,10 @@ def pins(file: str) -> list[str]:
 
 
 def test_the_three_lists_of_packages_agree():
-    wanted = {r.name: r for r in map(Requirement, PROJECT["project"]["dependencies"])}
+    needed = PROJECT["project"]["dependencies"]
+    assert needed == sorted(needed)
+    lab = PROJECT["project"]["optional-dependencies"]["lab"]  # what Colab does without
+    wanted = {r.name: r for r in map(Requirement, sorted([*needed, *lab]))}
     pinned = pins("requirements.txt")
     assert pinned == pins("environment.yml")
     assert pinned[-1] == "-e ."
@@ -70,42 +77,45 @@ def test_coverage_has_a_floor():
     assert "--cov" in readme_command("test")
 
 
-def test_the_first_cell_installs_from_the_projects_repository():
-    assert f'"git+{PROJECT["project"]["urls"]["Repository"]}"' in FIRST_CELL
+def test_colab_keeps_its_front_end():
+    """Its sliders are those of ipywidgets 7, and it has no use for JupyterLab."""
+    floors = {r.name: r.specifier for r in map(Requirement, PROJECT["project"]["dependencies"])}
+    assert "7.7.1" in floors["ipywidgets"] and "jupyterlab" not in floors
+    assert [name for name in pins("requirements.txt") if name.startswith("jupyterlab==")]
 
 
-@pytest.mark.slow
-def test_the_first_cell_installs_the_package_and_keeps_torch(tmp_path):
-    """A new environment that has every package but ours, and the cell alone in an empty folder."""
-    source = tmp_path / "source"
-    shutil.copytree(ROOT / "gc_utils", source / "gc_utils")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "v"], check=True)
-    (site,) = (tmp_path / "v" / "lib").glob("python*/site-packages")
-    # Added this way, the packages are seen, but not the editable install of ours among them.
-    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    told = "import gc_utils, torch, json; print(gc_utils.__file__, torch.__file__)"
-    environment = os.environ | {"GC_UTILS_SOURCE": str(source)}
-    environment.pop("PYTHONPATH", None)
-    for _ in range(2):  # the second time there is nothing to do
-        result = subprocess.run(
-            [tmp_path / "v" / "bin" / "python", "-c", f"{FIRST_CELL}\n{told}"],
-            cwd=empty,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, result.stderr
-        ours, torch = result.stdout.split()
-        assert Path(ours).is_relative_to(site)
-        assert Path(torch).is_relative_to(sysconfig.get_path("purelib"))
-        environment["GC_UTILS_SOURCE"] = "/nowhere"
-    assert list(empty.iterdir()) == []
-    shipped = {p.name for p in (ROOT / "gc_utils" / "weights").iterdir() if p.is_file()}
-    assert shipped == {p.name for p in (Path(ours).parent / "weights").iterdir() if p.is_file()}
+def test_no_address_is_made_up():
+    """The project is nowhere on GitHub until somebody says where (`python -m gc_utils badges`)."""
+    (address,) = re.findall(r'GC_UTILS_SOURCE = "(.*)"$', FIRST_CELL, re.MULTILINE)
+    badges = re.search(r"<!-- badges -->\n(.*?)<!-- /badges -->", README, re.DOTALL)[1]
+    assert bool(address) == bool(badges)
+    assert "urls" not in PROJECT["project"] or address
+
+
+def test_the_citation_is_of_this_version_and_of_the_papers():
+    told = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert told["cff-version"] == "1.2.0" and {"message", "title", "authors"} <= set(told)
+    assert told["version"] == gc_utils.__version__ and told["license"] == "MIT"
+    cited = " ".join(reference["url"] for reference in told["references"])
+    assert all(f"arxiv.org/abs/{paper.arxiv}" in cited for paper in papers(RECORDS))
+    assert "CITATION.cff" in README
+
+
+def test_the_first_cell_asks_where_the_package_is(tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "v"], check=True)
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", SOURCE)}
+    asked = re.sub(rf"^(\s+{SOURCE} = ).*$", r'\1""', FIRST_CELL, flags=re.MULTILINE)
+    told = subprocess.run(
+        [tmp_path / "v" / "bin" / "python", "-c", asked],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 1
+    said = told.stderr.splitlines()[-1]
+    assert said.startswith("ModuleNotFoundError: gc_utils is not installed here")
+    assert all(word in said for word in (SOURCE, "wheel", "copy of the repository", "git+https"))
 
 
 def test_the_readme_lists_every_notebook():
@@ -152,10 +162,28 @@ def test_a_notebook_can_be_read(path):
     assert code[0].metadata["jupyter"]["source_hidden"] is True
     for cell in code:
         assert len(cell.source.splitlines()) <= 30, cell.source
-        assert not cell.outputs and cell.execution_count is None
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert "$$" in prose
     assert prose.index("## What happens if …?") < prose.index("## What was found")
+
+
+@every_notebook
+def test_a_notebook_has_no_outputs_or_those_of_a_published_run(path):
+    """After a change of its code it is published again, or cleared; see their `--help`."""
+    state = published_state(nbformat.read(path, as_version=4))
+    assert state in ("none", "current"), "python -m gc_utils publish RUN, or publish --clear"
+
+
+@every_notebook
+def test_a_published_notebook_shows_its_figures_on_a_page(path):
+    notebook = nbformat.read(path, as_version=4)
+    kinds = [k for c in notebook.cells for o in c.get("outputs", []) for k in o.get("data", {})]
+    pictures = [kind for kind in kinds if kind in ("image/png", "image/jpeg")]
+    if published_state(notebook) != "none":
+        page, _ = HTMLExporter().from_notebook_node(notebook)
+        assert pictures and page.count('src="data:image/') >= len(pictures)
+        ran = notebook.metadata.gc_utils.published
+        assert not ran.images or ours_to_show(ran.images), "photographs that are not ours"
 
 
 @every_notebook
@@ -263,7 +291,6 @@ def test_every_figure_of_the_page_of_claims_is_there_and_no_other():
 
 def test_what_is_kept_of_the_real_network_may_be_passed_on():
     """No figure of photographs that are not ours, no folder of one machine."""
-    from gc_utils.images.photographs import ours_to_show
     from gc_utils.reporting.columns import kept
 
     column = kept(ROOT / "docs")

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gc_utils
-from gc_utils.errors import UserError
+from gc_utils.errors import UserError, choose
 from gc_utils.pipeline.record import Record, number_of, record_of
 from gc_utils.pipeline.records import RECORDS
+
+PACKAGED = Path(gc_utils.__file__).resolve().parent / "_notebooks"  # see setup.py
+# The line that opens a notebook in Colab, below its heading: no part of what it says.
+BADGE = re.compile(r"^\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,8 @@ class Parameter:
 class Notebook:
     """A notebook of the story: `name` "03_cluster", `number` "03", `title` its first heading.
 
-    `lead` is the Markdown below that heading, to the end of the first cell; `record` is the one of
-    its number.
+    `lead` is the Markdown below that heading, to the end of the first cell, without a badge;
+    `record` is the one of its number.
     """
 
     path: Path
@@ -49,7 +54,8 @@ def find_notebooks(
     """The notebooks of a folder, in order.
 
     Args:
-        folder: where they are; None for `notebooks/` beside the package or in the current folder.
+        folder: where they are; None for `notebooks/` beside the package or in the current folder,
+            or else those that an installed package carries.
         records: what is known about them, see `record_of`.
 
     Raises:
@@ -57,16 +63,52 @@ def find_notebooks(
     """
     records = list(records)
     beside = Path(gc_utils.__file__).resolve().parents[1] / "notebooks"
-    places = [Path(folder)] if folder else [beside, Path("notebooks")]
+    places = [Path(folder)] if folder else [beside, Path("notebooks"), PACKAGED]
     for place in places:
         found = sorted(place.glob("[0-9][0-9]*_*.ipynb"))
         if found:
             return [read_notebook(path.resolve(), records) for path in found]
     looked = " and ".join(repr(str(place)) for place in places)
     raise UserError(
-        f"no notebooks in {looked}. The installed package does not carry them: run this in a copy "
-        "of the repository, or name their folder with --notebooks DIR."
+        f"no notebooks in {looked}: run this in a copy of the repository, or name their folder "
+        "with --notebooks DIR."
     )
+
+
+def select(found: Sequence[Notebook], only: Iterable[str]) -> list[Notebook]:
+    """Some of the notebooks, in their order.
+
+    Args:
+        found: all of them.
+        only: which are meant, by number, name or file name; none for all.
+
+    Raises:
+        UserError: there is no such notebook.
+    """
+    wanted = set()
+    for text in only:
+        name = Path(text).name.removesuffix(".ipynb")
+        if name in {n.number for n in found}:
+            wanted |= {n.name for n in found if n.number == name}
+        elif name.isdecimal() and name.zfill(2) in {n.number for n in found}:
+            wanted |= {n.name for n in found if n.number == name.zfill(2)}
+        else:
+            wanted.add(choose(name, [n.name for n in found], "notebook"))
+    return [n for n in found if not wanted or n.name in wanted]
+
+
+def with_needed(chosen: Iterable[Notebook], found: Sequence[Notebook]) -> list[Notebook]:
+    """Notebooks behind those whose products they need, theirs among them.
+
+    Args:
+        chosen: some of the notebooks.
+        found: all of them, in their order.
+    """
+    wanted = {notebook.number for notebook in chosen}
+    for other in reversed(found):  # a notebook needs earlier ones only
+        if other.number in wanted:
+            wanted |= set(other.record.needs)
+    return [n for n in found if n.number in wanted]
 
 
 def read_notebook(path: Path, records: Iterable[Record] = RECORDS) -> Notebook:
@@ -85,7 +127,7 @@ def read_notebook(path: Path, records: Iterable[Record] = RECORDS) -> Notebook:
         path=path,
         name=path.stem,
         title=heading.lstrip("# ").strip() or path.stem,
-        lead=rest.strip(),
+        lead=BADGE.sub("", rest).strip(),
         parameters=parameters,
         record=record_of(number_of(path.stem), records),
     )

@@ -29,7 +29,13 @@ from gc_utils.pipeline.manifest import (
     short_path,
     upstream,
 )
-from gc_utils.pipeline.notebooks import Notebook, default_output, find_notebooks
+from gc_utils.pipeline.notebooks import (
+    Notebook,
+    default_output,
+    find_notebooks,
+    select,
+    with_needed,
+)
 from gc_utils.pipeline.parameters import check_values, defaults_of, parameter_values
 from gc_utils.pipeline.presets import DEFAULT_PRESET, PRESETS
 from gc_utils.pipeline.progress import Line, clock, say
@@ -49,6 +55,7 @@ def run(
     parameters: dict[str, Any] | None = None,
     force: bool = False,
     *,
+    needed: bool = False,
     notebooks: str | os.PathLike | None = None,
     stream: TextIO | None = None,
     records: Iterable[Record] = RECORDS,
@@ -62,6 +69,7 @@ def run(
         only: numbers or names of the notebooks to run; none for all.
         parameters: overrides of the preset, values or texts.
         force: run also what is up to date.
+        needed: run also the notebooks that those of `only` need.
         notebooks: the notebooks' folder; None to find it.
         stream: where progress is reported; None for standard output.
         records: what is known about the notebooks.
@@ -84,7 +92,9 @@ def run(
         )
     records = list(records)
     found = find_notebooks(notebooks, records)
-    chosen = _select(found, only)
+    chosen = select(found, only)
+    if needed:
+        chosen = with_needed(chosen, found)
     values = parameter_values(found, preset, parameters or {}, [n.name for n in chosen], records)
     used = {
         name: value
@@ -189,20 +199,6 @@ def _run_all(
                 f"The notebook as far as it got: {short_path(output)}"
                 + (f"\nNot run: {later}" if later else "")
             )
-
-
-def _select(found: list[Notebook], only: Iterable[str]) -> list[Notebook]:
-    """The notebooks named by number, name or file name, in the story's order."""
-    wanted = set()
-    for text in only:
-        name = Path(text).name.removesuffix(".ipynb")
-        if name in {n.number for n in found}:
-            wanted |= {n.name for n in found if n.number == name}
-        elif name.isdecimal() and name.zfill(2) in {n.number for n in found}:
-            wanted |= {n.name for n in found if n.number == name.zfill(2)}
-        else:
-            wanted.add(choose(name, [n.name for n in found], "notebook"))
-    return [n for n in found if not wanted or n.name in wanted]
 
 
 def _check_given(manifest: Manifest, chosen: list[Notebook], run_dir: Path) -> None:

@@ -21,6 +21,7 @@ from gc_utils.evidence.verdicts import Evidence, network_evidence
 from gc_utils.files import write_json
 from gc_utils.images.photographs import ours_to_show, without_paths
 from gc_utils.pipeline import PRESETS, preset_values
+from gc_utils.pipeline.notebooks import with_needed
 from gc_utils.pipeline.record import image_parameters, rules_of
 from gc_utils.pipeline.staleness import ran_with
 
@@ -81,15 +82,22 @@ def column_of(run_dir: str | os.PathLike, notebooks: Sequence[Notebook]) -> Colu
     findings = []
     for entry in found:
         notebook = by_name.get(entry["notebook"])
-        looked_at = _looked_at(manifest, notebook, notebooks) if notebook else {}
-        findings.append(entry | {"network": "", "images": "", "command": ""} | looked_at)
+        seen = looked_at(manifest, notebook, notebooks) if notebook else {}
+        findings.append(entry | {"network": "", "images": "", "command": ""} | seen)
     return Column(setting(manifest), findings)
 
 
-def _looked_at(
+def looked_at(
     manifest: Mapping[str, Any], notebook: Notebook, notebooks: Sequence[Notebook]
 ) -> dict[str, str]:
-    wanted = with_needed(notebook, notebooks)
+    """What a notebook looked at, `network` and `images`, and the `command` that repeats it.
+
+    Args:
+        manifest: The content of the run's `run.json`.
+        notebook: The notebook.
+        notebooks: All notebooks, in their order.
+    """
+    wanted = with_needed([notebook], notebooks)
     values: dict[str, Any] = {}
     for other in wanted:
         values |= _values(manifest, other)
@@ -118,15 +126,6 @@ def _values(manifest: Mapping[str, Any], notebook: Notebook) -> dict[str, Any]:
     return {n: v for n, v in manifest["parameters"].items() if n in notebook.parameters}
 
 
-def with_needed(notebook: Notebook, notebooks: Sequence[Notebook]) -> list[Notebook]:
-    """A notebook behind those whose products it needs, theirs among them."""
-    wanted = {notebook.number}
-    for other in reversed(notebooks):  # a notebook needs earlier ones only
-        if other.number in wanted:
-            wanted |= set(other.record.needs)
-    return [n for n in notebooks if n.number in wanted]
-
-
 def repeat(manifest: Mapping[str, Any], notebook: Notebook, notebooks: Sequence[Notebook]) -> str:
     """The command that makes a notebook's findings again, with the notebooks that it needs.
 
@@ -140,7 +139,7 @@ def repeat(manifest: Mapping[str, Any], notebook: Notebook, notebooks: Sequence[
         read from a copy at hand are those of their name, and are left out; where a folder of one's
         own has to be named it says PATH.
     """
-    wanted, preset = with_needed(notebook, notebooks), manifest["preset"]
+    wanted, preset = with_needed([notebook], notebooks), manifest["preset"]
     words = ["--preset", preset, "--only", *(n.number for n in wanted)]
     if preset in PRESETS:
         usual = preset_values(preset, [n.record for n in notebooks])

@@ -81,12 +81,12 @@ def test_methods_are_judged_by_what_they_name_and_not_by_fvu():
 
 
 def test_confidence_is_taken_at_its_word_up_to_the_bound():
-    text = sentences.confidence_sentence({"crosscoder": 0.08, "SAE, regressed blocks": 0.3})
+    text = sentences.calibration_sentence({"crosscoder": 0.08, "SAE, regressed blocks": 0.3})
     good, bad = text.split(" It cannot ")
     assert "crosscoder, orbit encoder (0.08)" in good and "SAE" not in good
     assert "(0.30)" in bad
-    assert "no method." in sentences.confidence_sentence({"PCA": 0.3})
-    assert sentences.confidence_sentence({}) == "No method states a confidence."
+    assert "no method." in sentences.calibration_sentence({"PCA": 0.3})
+    assert sentences.calibration_sentence({}) == "No method states a confidence."
 
 
 def test_equivariance_is_followed_through_the_layers():

@@ -3,9 +3,9 @@
 from gc_utils.studies.group_crosscoders.computed_sentences.planted import (
     arms_sentence,
     breaking_sentence,
+    calibration_sentence,
     chiral_sentence,
     closing_ground_truth,
-    confidence_sentence,
     controls_sentence,
     data_sentence,
     encoders_sentence,
@@ -40,6 +40,7 @@ __all__ = [
     "agreement_sentence",
     "arms_sentence",
     "breaking_sentence",
+    "calibration_sentence",
     "chiral_sentence",
     "closing_ground_truth",
     "closing_symmetry",

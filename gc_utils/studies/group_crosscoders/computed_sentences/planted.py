@@ -263,7 +263,7 @@ def methods_sentence(means: pd.DataFrame, oracle: float) -> str:
     )
 
 
-def confidence_sentence(errors: Mapping[str, float]) -> str:
+def calibration_sentence(errors: Mapping[str, float]) -> str:
     """Say of which methods the confidence can be taken at its word.
 
     Args:
