@@ -286,19 +286,11 @@ def _code(page: _Page, coded: CodeExample, x: float, width: float) -> None:
     strongest = coded.code[coded.feature]
     ax.vlines([coded.feature], 0, strongest, color=OKABE_ITO["vermilion"], lw=2.2)
     right = coded.feature > 0.6 * len(coded.code)
-    ax.annotate(
-        f"feature {coded.feature}",
-        (coded.feature, strongest),
-        xytext=(-4 if right else 4, 0),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        va="top",
-        fontsize=SMALL,
-        color=OKABE_ITO["vermilion"],
-        bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5},
-    )
     top = max(float(coded.code.max()), 1e-9)
-    ax.set(xlim=(-0.02 * len(coded.code), len(coded.code)), ylim=(0, 1.06 * top), yticks=[])
+    ax.set(xlim=(-0.02 * len(coded.code), len(coded.code)), ylim=(0, 1.14 * top), yticks=[])
+    where = {"ha": "right" if right else "left", "va": "top", "fontsize": SMALL}
+    text = f"feature {coded.feature}"
+    ax.text(coded.feature, 1.13 * top, text, color=OKABE_ITO["vermilion"], **where)
     ax.set_xticks([0, len(coded.code) - 1])
     ax.tick_params(labelsize=SMALL)
     ax.set_xlabel("feature number", fontsize=SMALL, labelpad=-6)

@@ -11,21 +11,23 @@ from gc_utils.figures import OrbitExample
 from gc_utils.images import ImageSet
 
 
-def contrasting(store: ActivationStore, fold: int | None = None) -> int:
+def contrasting(store: ActivationStore, among: np.ndarray | None = None) -> int:
     """The sample whose patch has most contrast, which is easily recognised when it is rotated.
 
     Args:
         store: The activation store.
-        fold: Choose among the samples of this fold only; None for all.
+        among: Choose among the samples where this is true, bool `(N,)`; None for all.
 
     Returns:
         Its row number. A sample of a photograph, if there is one, and not of a drawn scene.
     """
-    inside = np.arange(len(store)) if fold is None else np.flatnonzero(store.fold == fold)
+    inside = np.arange(len(store)) if among is None else np.flatnonzero(among)
     drawn = np.array([name.startswith("scene") for name in store.photograph_names])
     real = inside[~drawn[store.samples["photograph"][inside]]]
     inside = real if len(real) else inside
-    return int(inside[store.patches[inside].astype(float).std((1, 2, 3)).argmax()])
+    # Over pixels: a patch of one saturated colour has none.
+    contrast = store.patches[inside].astype(float).std((1, 2)).mean(1)
+    return int(inside[contrast.argmax()])
 
 
 def example_orbit(

@@ -36,9 +36,10 @@ def reproducibility_sentence(again: pd.DataFrame) -> str:
     best, share = ours.reproducibility.max(), ours.share.max()
     if best >= 0.9:
         return text + f"At {best:.2f} most features are found again from other images."
+    some = f"at most {100 * share:.1f} %" if share >= 0.0005 else "none"
     return text + (
-        f"At {best:.2f} most features are found again only roughly, and at most "
-        f"{100 * share:.1f} % of them with a cosine of 0.9: what follows trusts kinds of features, "
+        f"At {best:.2f} most features are found again only roughly, {some} of them with a cosine "
+        "of 0.9: what follows trusts kinds of features, "
         "and a single feature as far as its own reproducibility."
     )
 
@@ -64,15 +65,15 @@ def orbit_encoder_sentence(
         math.log(2)
     )
     if own < pca - SAME:
-        end = "less: the choice of features pays. The difference is no matter of who sees more"
+        end = "Less, so the choice of features pays: both see the same"
     else:
-        end = "no less: seeing all views, and choosing features, gains nothing here"
+        end = "No less, so choosing features gains nothing here, and seeing all views is no merit"
     return (
         f"An orbit has {order} × {channels} = {order * channels:,} numbers; its code has {k} on "
         f"average, {100 * k / (order * channels):.1f} % of them, and the choice of {k} out of "
         f"{features} features ({bits:.0f} bits at most). Of images never seen the orbit encoder "
         f"leaves {own:.3f} unexplained, PCA, which reads the same and passes on as many numbers, "
-        f"{pca:.3f}: {end}."
+        f"{pca:.3f}. {end}."
     )
 
 
