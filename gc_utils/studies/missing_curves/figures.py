@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gc_utils.errors import UserError
 from gc_utils.figures.methods import METHODS
 from gc_utils.figures.parts import over_angle, polar_axes, thumbnails
 from gc_utils.figures.style import DASHED, GREY, INK, NOTE, OKABE_ITO, PALE, SMALL, WIDTH, styled
@@ -169,9 +170,14 @@ def split_plots(
 
     Returns:
         The figure.
+
+    Raises:
+        UserError: No neuron of the table has a feature for each of its peaks.
     """
     shown = table[(table.feature1 >= 0) & (table.feature2 >= 0)].head(most)
-    columns = max(1, len(shown))
+    if not len(shown):
+        raise UserError("no neuron has a feature for each of its peaks: there is nothing to draw")
+    columns = len(shown)
     figure, axes = plt.subplots(
         3,
         columns,
@@ -301,7 +307,7 @@ def echoes(table: pd.DataFrame, *, reported: Sequence[str] = ("conv2d2", "mixed3
     layers = list(dict.fromkeys(table.layer))
     names = [name for name in UNITS if (table.units == name).any()]
     figure, ax = plt.subplots(
-        figsize=(min(WIDTH, 1.2 + 1.6 * len(layers)), 3.3), layout="constrained"
+        figsize=(min(WIDTH, max(6.8, 1.2 + 1.6 * len(layers))), 3.3), layout="constrained"
     )
     rng = np.random.default_rng(0)
     counts = dict.fromkeys(layers, "")

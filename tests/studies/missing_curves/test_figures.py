@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
+from gc_utils.errors import UserError
 from gc_utils.figures import METHODS
 from gc_utils.figures.style import SMALL, WIDTH
 from gc_utils.studies.missing_curves import figures as figures
@@ -89,6 +90,11 @@ def test_a_feature_that_does_not_respond_to_arcs_has_no_empty_plot():
     polar = [ax for ax in figure.axes if ax.name == "polar"]
     assert len(polar) == 1 and len(polar[0].lines) == 1
     assert "none" in [t.get_text() for ax in figure.axes for t in ax.texts]
+
+
+def test_neurons_without_features_are_no_figure():
+    with pytest.raises(UserError, match="nothing to draw"):
+        figures.split_plots(tuning(), tuning(), SPLIT.assign(feature2=-1))
 
 
 def test_only_features_that_find_a_missing_curve_are_marked():
