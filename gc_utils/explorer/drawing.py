@@ -22,10 +22,11 @@ DASHES = ("", "7 3", "2 3")
 FONT = "font-family='system-ui, sans-serif'"
 
 
-def _svg(width: float, height: float, label: str, body: str, most: int) -> str:
+def _svg(width: float, height: float, label: str, body: str, most: int, margin: float = 0) -> str:
     """A drawing with its text for those who do not see it; never wider than `most` pixels."""
+    box = f"{-margin:g} 0 {width + 2 * margin:g} {height:g}"
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:g} {height:g}' role='img' "
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='{box}' role='img' "
         f"aria-label='{escape(label, quote=True)}' style='width:100%;max-width:{most}px;"
         f"display:block;background:#fff' {FONT} font-size='12' fill='{INK}'>{body}</svg>"
     )
@@ -63,7 +64,7 @@ class ResponseDrawing:
     """
 
     WIDTH, HEIGHT = 520, 268
-    LEFT, RIGHT, TOP, BOTTOM = 44, 508, 14, 190
+    LEFT, RIGHT, TOP, BOTTOM = 44, 500, 14, 190
 
     def __init__(self, measured: np.ndarray, predicted: np.ndarray, fine: Group, g: Group) -> None:
         self.measured, self.predicted = np.asarray(measured), np.asarray(predicted)
@@ -234,7 +235,7 @@ class ProfileDrawing:
         mark = _dot(*self.polar.at(degrees, value), MIRRORED if mirror else ROTATED)
         label = f"Block profile: the block at {degrees:g} degrees has cosine {value:.2f} with the "
         label += "block at 0 degrees."
-        return _svg(240, 270, label, self._still + mark, 260)
+        return _svg(240, 270, label, self._still + mark, 250, margin=20)
 
 
 def tuning_drawing(curves: dict[str, np.ndarray]) -> str:
@@ -262,4 +263,4 @@ def tuning_drawing(curves: dict[str, np.ndarray]) -> str:
             legend.append(_text(292, y + 4, f"{name}: off at every angle"))
     label = f"Radial tuning; largest code: {', '.join(peaks) or 'none is on'}."
     height = max(240, 26 + 20 * len(curves))
-    return _svg(520, height, label, "".join(parts + legend), 620)
+    return _svg(520, height, label, "".join(parts + legend), 620, margin=20)

@@ -109,11 +109,10 @@ class Explorer(widgets.VBox):
         self.play = widgets.Play(min=0, max=exhibit.fine.n - 1, interval=TICK)
         named(self.play, "play: rotate the patch on and on")
         setattr(self.play, "repeat" if self.play.has_trait("repeat") else "_repeat", True)
-        self.play.observe(lambda _: self.step(1), "value")
+        self.play.observe(self._play, "value")
         self.image = widgets.Image(format="png", width=PICTURE, height=PICTURE)
         side = f"{PICTURE}px"  # fixed, whatever the window's width: the curves go below it
         self.image.layout = widgets.Layout(flex="0 0 auto", width=side, height=side)
-        named(self.image, "the patch as the network sees it")
         self.panel = html(flex="1 1 380px", min_width="300px", max_width="640px")
         self.profile = html(flex="0 1 260px", min_width="200px")
         self.said, self.card, self.status, self.exported = html(), html(), html(), html()
@@ -243,6 +242,11 @@ class Explorer(widgets.VBox):
             self.exported.value = text
 
     # --- what happens when a control moves
+
+    def _play(self, change: dict) -> None:
+        """A tick of the play; its stop button goes back to 0, which is none."""
+        if change["new"] != 0 or change["old"] == self.play.max:
+            self.step(1)
 
     def _beside(self, by: int) -> None:
         """The next or the previous feature of those that are offered."""

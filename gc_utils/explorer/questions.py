@@ -293,7 +293,7 @@ class HowSure:
         same = [r for f in self.view.features if (r := exhibit.row(f)).get("label") == label]
         rho = np.array([r.get("rho_180", np.nan) for r in same], dtype=float)
         known = rho[np.isfinite(rho)]
-        kind = f"Of {len(same)} features with the label {label_text(label)}"
+        kind = f"Of {len(same)} feature{'s' * (len(same) > 1)} with the label {label_text(label)}"
         if not len(known):
             return f"{kind} none has a known ρ(180°)."
         repeat = int((known >= 0.9).sum())
