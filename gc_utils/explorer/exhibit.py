@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
-from PIL import Image
 
 from gc_utils.activations.arrays import draw_orbits
+from gc_utils.activations.store import ActivationStore
 from gc_utils.errors import UserError
 from gc_utils.figures.cards import Card
-from gc_utils.figures.style import DASHED, OKABE_ITO
 from gc_utils.groups import Group, group, translate
-from gc_utils.images.orbits import image_orbit
+from gc_utils.images.orbits import BLUR, image_orbit, orbit
 from gc_utils.inspection.patches import top_patches, top_samples
+from gc_utils.inspection.relations import (
+    QUANTILES,
+    Relation,
+    certainty,
+    predicted_codes,
+    relations,
+    samples_at_quantiles,
+)
+from gc_utils.inspection.visualise import visualise_blocks
+from gc_utils.symmetry.null import unrelated_cut
+from gc_utils.symmetry.report import clearest
 from gc_utils.symmetry.spectra import block_profile
 
 if TYPE_CHECKING:
@@ -27,8 +36,9 @@ if TYPE_CHECKING:
     from gc_utils.models.base import Model
 
 
-ROTATED, MIRRORED = OKABE_ITO["blue"], OKABE_ITO["orange"]
 KEPT = 16  # patches whose rotations are kept; 2.6 MB each at D48 and 95 pixels
+OWN = -1  # the number of the patch cut from an image of one's own
+BEST = 24  # patches offered of a feature, the strongest first
 
 
 def finer_group(g: Group, least: int = 48) -> Group:
@@ -72,7 +82,7 @@ def turned_codes(
 
 @dataclass(eq=False)
 class Exhibit:
-    """The data that the explorer and the static figure draw from.
+    """The data that the explorer and the static figures draw from.
 
     Attributes:
         model, layer: the network and the layer whose responses are encoded; None for activations
@@ -86,6 +96,7 @@ class Exhibit:
         orbits: orbit activations of the patches, `(N, |G|, C)`, in place of a network: the angles
             are then those of the group.
         drawn: whether the patches are drawings of the orbits, not images.
+        blur, window: how patches were cut, for those of an image of one's own.
     """
 
     model: Model | None
@@ -98,7 +109,10 @@ class Exhibit:
     least: int = 48
     orbits: torch.Tensor | None = None
     drawn: bool = False
+    blur: float = BLUR
+    window: str = "none"
     _seen: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+    _relations: dict[int, list[Relation]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.model is None and self.orbits is None:
@@ -114,21 +128,25 @@ class Exhibit:
         """The crosscoder's group."""
         return self.crosscoder.group
 
+    # --- a patch and its rotations
+
     def rotations(self, patch: int) -> tuple[np.ndarray, np.ndarray]:
         """A patch under every element of the finer group, and its codes there.
 
         Args:
-            patch: The patch's number.
+            patch: The patch's number; `OWN` for the one from an image of one's own.
 
         Returns:
             The rotated patches, uint8 `(|fine|, S, S, 3)`, and their codes, `(|fine|, m)`.
         """
         if patch not in self._seen:
             while len(self._seen) >= KEPT:
-                del self._seen[next(iter(self._seen))]
+                del self._seen[next(p for p in self._seen if p != OWN)]
+            if patch == OWN:
+                raise UserError("there is no image of your own yet: choose a file first.")
             image = torch.from_numpy(self.patches[patch].copy()).permute(2, 0, 1).float() / 255
             crops = image_orbit(image, self.fine, blur=0.0)  # it was low-passed when it was cut
-            shown = (crops * 255).round().byte().permute(0, 2, 3, 1).numpy()
+            shown = _bytes(crops)
             if self.model is None:
                 moved, codes = self._translated(patch)
                 if self.drawn:
@@ -151,6 +169,49 @@ class Exhibit:
         values = self.orbits.float()
         return float(values.mean()), max(float(values.std()), 1e-12)
 
+    def place(self, image: torch.Tensor, x: float, y: float, width: float) -> np.ndarray:
+        """Cut a patch from an image of one's own, under every element; its number is `OWN`.
+
+        Args:
+            image: float `(3, H, W)` in [0, 1].
+            x, y: The centre of the patch in pixels of the image, x right and y down.
+            width: The width of the patch in pixels of the image.
+
+        Returns:
+            The codes of the patch as it is, `(m,)`.
+
+        Raises:
+            UserError: There is no network to look at images.
+        """
+        if self.model is None:
+            raise UserError(
+                "these activations came without their network, which an image of your own needs."
+            )
+        size = self.patches.shape[1]
+        point = torch.tensor([[float(x), float(y)]])
+        options = {"blur": self.blur, "window": self.window}
+        crops = orbit(image, point, width / size, self.fine, size, **options)[0]
+        codes = turned_codes(self.model, self.layer, self.crosscoder, crops, self.fine)
+        self._seen[OWN] = _bytes(crops), codes.numpy()
+        return self._seen[OWN][1][0]
+
+    def predicted(self, feature: int, patch: int) -> np.ndarray:
+        """What a feature's blocks predict of its code for a patch, at the group's own elements.
+
+        Args:
+            feature: The feature's number.
+            patch: The patch's number.
+
+        Returns:
+            The predicted codes, `(|G|,)`; the first is the code measured of the patch as it is.
+        """
+        code = float(self.rotations(patch)[1][0, feature])
+        return predicted_codes(code, self.crosscoder.V[feature], self.group)
+
+    def measured(self, feature: int, patch: int) -> np.ndarray:
+        """A feature's codes for a patch under the group's own elements, `(|G|,)`."""
+        return self.rotations(patch)[1][embed(self.group, self.fine).numpy(), feature]
+
     def element(self, angle: float, mirror: bool) -> int:
         """The finer group's element nearest to an angle in degrees."""
         return round(angle * self.fine.n / 360) % self.fine.n + self.fine.n * (
@@ -162,8 +223,8 @@ class Exhibit:
         if self.codes is None:
             return np.arange(len(self.patches))
         values = torch.as_tensor(self.codes)[:, feature].detach().float().numpy()
-        best = top_samples(values, 24, self.photograph, per_photograph=3)
-        return best if len(best) else np.arange(min(24, len(self.patches)))
+        best = top_samples(values, BEST, self.photograph, per_photograph=3)
+        return best if len(best) else np.arange(min(BEST, len(self.patches)))
 
     def top(self, feature: int, count: int = 8) -> np.ndarray:
         """Its top patches, uint8 `(≤ count, S, S, 3)`; none without codes."""
@@ -173,10 +234,7 @@ class Exhibit:
 
     def card(self, feature: int) -> Card:
         """Number, kind and symmetry of a feature."""
-        row = {}
-        if self.report is not None:
-            rows = self.report[self.report["feature"] == feature]
-            row = rows.iloc[0].to_dict() if len(rows) else {}
+        row = self.row(feature)
         stabiliser = row.get("stabiliser")
         return Card(
             feature,
@@ -186,41 +244,140 @@ class Exhibit:
             label=str(row.get("label", "")),
         )
 
+    # --- what is known of a feature
 
-def _over_angles(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Angles from -180 to 180 degrees and the values of one chirality over them."""
-    k = np.arange(-(n // 2), n - n // 2 + 1)
-    return k * 360 / n, values[k % n]
+    @cached_property
+    def _rows(self) -> dict[int, dict[str, Any]]:
+        if self.report is None:
+            return {}
+        return {int(row["feature"]): row for row in self.report.to_dict("records")}
+
+    def row(self, feature: int) -> dict[str, Any]:
+        """The feature's row of the report; empty without one."""
+        return self._rows.get(int(feature), {})
+
+    def trust(self, feature: int) -> dict[str, str]:
+        """How far the feature can be trusted, see `inspection.certainty`."""
+        return certainty(self.row(feature))
+
+    def quantiles(self, feature: int) -> dict[float, int]:
+        """Patches at quantiles of the feature's activation; empty where it is never on."""
+        if self.codes is None:
+            return {}
+        found = samples_at_quantiles(torch.as_tensor(self.codes)[:, feature].detach().numpy())
+        return dict(zip(QUANTILES, found, strict=False))
+
+    def optimised(self, feature: int, elements: Sequence[int], steps: int = 64) -> np.ndarray:
+        """Images optimised for some of the feature's blocks, uint8 `(k, S, S, 3)`."""
+        options = {"steps": steps, "seed": 0}
+        found = visualise_blocks(
+            self.model, self.layer, self.crosscoder, feature, elements, **options
+        )
+        return _bytes(torch.stack([found[element] for element in elements]))
+
+    def related(self, feature: int) -> list[Relation]:
+        """The other features, the most similar up to the group first."""
+        if feature not in self._relations:
+            self._relations[feature] = relations(self.crosscoder.V, self.group, feature)
+        return self._relations[feature]
+
+    def members(self, feature: int) -> list[Relation]:
+        """The other members of the feature's family, the most similar first."""
+        family = self.row(feature).get("family", -1)
+        if not family >= 0:
+            return []
+        same = {i for i, row in self._rows.items() if row.get("family") == family}
+        return [one for one in self.related(feature) if one.feature in same]
+
+    @cached_property
+    def cut(self) -> float:
+        """The similarity up to the group that one in a hundred unrelated pairs reaches."""
+        if self.group.order == 1 or len(self.crosscoder.V) < 2:
+            return float("nan")
+        return 1 - unrelated_cut(self.crosscoder.V.detach(), self.group)
+
+    def aligned(self, relation: Relation) -> np.ndarray:
+        """The strongest patch of another feature, under the element that maps it to this one.
+
+        Args:
+            relation: The other feature, from `related` or `members`.
+
+        Returns:
+            uint8 `(S, S, 3)`.
+        """
+        patch = self.patches[self.ranked(relation.feature)[0]]
+        if self.drawn:
+            return patch
+        image = torch.from_numpy(patch.copy()).permute(2, 0, 1).float() / 255
+        return _bytes(image_orbit(image, self.group, blur=0.0)[[relation.element]])[0]
+
+    def telling(self, features: Sequence[int], count: int = 6) -> list[int]:
+        """Features worth a look: the clearest of their kind, then the surest of other kinds.
+
+        Args:
+            features: The numbers to choose from.
+            count: How many.
+
+        Returns:
+            Their numbers, at most `count`.
+        """
+        features = [int(f) for f in features]
+        table = pd.DataFrame([self.row(f) for f in features if self.row(f)])
+        found = []
+        if {"margin", "fires_on", "period_degrees", "label"} <= set(table):
+            found = [int(i) for i in clearest(table.set_index("feature", drop=False)).values()]
+        found = list(dict.fromkeys(found))
+
+        def worth(feature: int) -> tuple[int, float]:
+            """Another kind of symmetry and another label first, then what is trustworthy."""
+            new = sum(self._is_new(feature, found, name) for name in ("stabiliser", "label"))
+            row = self.row(feature)
+            sure = row.get("reproducibility", 0) * row.get("confidence", 0)
+            return new, sure if sure == sure else 0.0
+
+        while len(found) < min(count, len(features)):
+            found.append(max((f for f in features if f not in found), key=worth))
+        return found[:count]
+
+    def _is_new(self, feature: int, found: Sequence[int], name: str) -> bool:
+        """Whether a feature's label or kind of symmetry is that of none that was found."""
+
+        def kind(one: int) -> str:
+            return str(self.row(one).get(name)).split("@")[0]
+
+        return kind(feature) not in {"other", *map(kind, found)}
 
 
-def draw_response(ax: Axes, response: np.ndarray, fine: Group, g: Group) -> None:
-    """A feature's code as the patch rotates: solid rotated, dashed mirrored; dots: the group.
+def _bytes(images: torch.Tensor) -> np.ndarray:
+    """Images `(k, 3, S, S)` in [0, 1] as uint8 `(k, S, S, 3)`."""
+    return (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
-    Args:
-        ax: The axes to draw on.
-        response: The code under every element of `fine`, `(|fine|,)`.
-        fine: The group whose elements are drawn.
-        g: The crosscoder's group.
+
+def make_exhibit(
+    model: Model | None,
+    layer: str,
+    data: ActivationStore | np.ndarray,
+    crosscoder: GroupCrosscoder,
+    report: pd.DataFrame | None = None,
+    *,
+    codes: torch.Tensor | None = None,
+    photograph: np.ndarray | None = None,
+    least: int = 48,
+) -> Exhibit:
+    """The data of an explorer from a store, or from patches alone; arguments as of `explore`.
+
+    Returns:
+        The exhibit, from which sliders and figures are drawn.
+
+    Raises:
+        UserError: The codes do not fit the patches, or there is neither network nor store.
     """
-    n, stride = fine.n, fine.n // g.n
-    ax.plot(*_over_angles(response[:n], n), color=ROTATED, label="rotated")
-    if fine.dihedral:
-        ax.plot(*_over_angles(response[n:], n), color=MIRRORED, ls=DASHED, lw=1.3, label="mirrored")
-    own = np.zeros(n)
-    own[::stride] = 1
-    angles, at = _over_angles(own, n)
-    ax.plot(angles[at > 0], _over_angles(response[:n], n)[1][at > 0], ".", color=ROTATED, ms=5)
-    ax.set(xlim=(-180, 180), xticks=range(-180, 181, 90), ylabel="code")
-    ax.set_xticklabels([f"{a}°" for a in range(-180, 181, 90)])
-    top = float(response.max()) or 1.0  # a feature that is off at every angle
-    ax.set_ylim(-0.04 * top, 1.15 * top)
-    ax.grid(True)
-    ax.set_title("The feature's code as the input rotates")
-
-
-def png_bytes(image: np.ndarray) -> bytes:
-    """An image, uint8 `(H, W, 3)`, as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    # Speed matters here, size does not: the image travels from kernel to browser.
-    Image.fromarray(image).save(buffer, "png", compress_level=1)
-    return buffer.getvalue()
+    options = {}
+    if isinstance(data, ActivationStore):
+        photograph = data.samples["photograph"] if photograph is None else photograph
+        made = data.root.attrs.get("settings", {})
+        options = {name: made[name] for name in ("blur", "window") if name in made}
+        if model is None:
+            options |= {"orbits": data.read(), "drawn": made["pictures"] == "drawn"}
+        data = data.patches
+    return Exhibit(model, layer, crosscoder, data, report, codes, photograph, least, **options)

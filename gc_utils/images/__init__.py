@@ -7,6 +7,7 @@ from gc_utils.images.photographs import (
     LARGEST_SHORT_SIDE,
     ImageSet,
     Photograph,
+    decode_image,
     image_files,
     load_images,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "assign_folds",
     "check_task",
     "complete",
+    "decode_image",
     "disc",
     "draw",
     "image_files",

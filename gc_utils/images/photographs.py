@@ -18,6 +18,7 @@ but `imagenet_samples`.
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -202,6 +203,29 @@ def image_files(spec: str) -> list[Path]:
     return [path for source in listed for _, path in source]
 
 
+def decode_image(data: bytes, name: str) -> torch.Tensor:
+    """An image from the bytes of a file, as a person may choose one in a browser.
+
+    Args:
+        data: The file's content.
+        name: The file's name, for messages.
+
+    Returns:
+        float32 `(3, height, width)`, RGB in [0, 1]; the shorter side has 1,024 pixels at most.
+
+    Raises:
+        UserError: The file is no image, damaged or far too large.
+    """
+    try:
+        height, width = _check(io.BytesIO(data), LARGEST_SHORT_SIDE)
+        return _decode(io.BytesIO(data), height, width)
+    except _BROKEN as error:
+        raise UserError(
+            f"{name!r} cannot be read ({_reason(error)}): choose a photograph, such as a JPEG or "
+            "PNG file."
+        ) from error
+
+
 def ours_to_show(spec: str) -> bool:
     """Whether all images of a spec are bundled or made here, so that anybody may show them.
 
@@ -350,7 +374,7 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _check(path: Path, largest: int) -> tuple[int, int]:
+def _check(path: Path | io.BytesIO, largest: int) -> tuple[int, int]:
     """(height, width) that `Photograph.load` shall deliver; raises if pixels cannot be decoded."""
     with Image.open(path) as image:
         width, height = image.size
@@ -362,7 +386,7 @@ def _check(path: Path, largest: int) -> tuple[int, int]:
     return round(height / shrink), round(width / shrink)
 
 
-def _decode(path: Path, height: int, width: int) -> torch.Tensor:
+def _decode(path: Path | io.BytesIO, height: int, width: int) -> torch.Tensor:
     with Image.open(path) as image:
         image.draft("RGB", (min(height, width),) * 2)  # JPEG only: never below the size asked for
         rgb = ImageOps.exif_transpose(_to_rgb(image))

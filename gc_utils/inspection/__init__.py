@@ -8,6 +8,16 @@ from gc_utils.inspection.decompositions import (
     rotated_basis,
 )
 from gc_utils.inspection.patches import rotate_patch, top_patches, top_samples
+from gc_utils.inspection.relations import (
+    QUANTILES,
+    Relation,
+    agreement,
+    certainty,
+    codes_over_group,
+    predicted_codes,
+    relations,
+    samples_at_quantiles,
+)
 from gc_utils.inspection.responses import (
     label_crosscoder,
     stimuli_for,
@@ -27,10 +37,18 @@ __all__ = [
     "Decomposition",
     "METHODS",
     "Objective",
+    "QUANTILES",
+    "Relation",
+    "agreement",
+    "certainty",
+    "codes_over_group",
     "decompose",
     "label_crosscoder",
     "optimise",
+    "predicted_codes",
+    "relations",
     "rotated_basis",
+    "samples_at_quantiles",
     "stimuli_for",
     "stimulus_orbits",
     "stimulus_responses",
