@@ -17,6 +17,7 @@ from gc_utils.files import write_whole
 from gc_utils.pipeline.presets import PRESETS
 from gc_utils.pipeline.staleness import CODE, ran_with
 from gc_utils.reporting.claims import is_long, plain_numbers
+from gc_utils.reporting.gallery import gallery_of
 from gc_utils.reporting.markdown import markdown_to_html
 from gc_utils.reporting.rendering import render
 
@@ -45,6 +46,7 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
     known = [n for n in notebooks if n.name in records]
     values = _values(manifest["parameters"], {n.name: ran_with(n, records[n.name]) for n in known})
     preset = PRESETS.get(manifest["preset"])
+    gallery, current = gallery_of(run_dir)
     page = render(
         "report.html",
         setting=_setting(manifest["preset"], values),
@@ -59,6 +61,8 @@ def write_report(run_dir: Path, notebooks: Iterable[Notebook]) -> Path:
             if (number := sum(entry["verdict"] == word for entry in findings))
         ],
         damaged=damaged,
+        gallery=gallery,
+        gallery_current=current,
         records={name: _times(record) for name, record in records.items()},
         parameters={name: _say(found) for name, found in values.items()},
         versions=manifest["versions"],
