@@ -197,7 +197,12 @@ def _run(options: argparse.Namespace, records: list[Record]) -> None:
         records=records,
         finish=write_report,
     )
-    if page := refresh_gallery(run_dir):
+    try:
+        page = refresh_gallery(run_dir)
+    except UserError as mistake:  # the notebooks are done all the same
+        print(f"no gallery: {mistake}", file=sys.stderr)
+        return
+    if page:
         write_report(run_dir, find_notebooks(options.notebooks, records))  # with a link to it
         print(f"Gallery: {page}")
 

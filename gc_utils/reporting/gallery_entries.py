@@ -101,8 +101,9 @@ def feature_entries(
         quartiles over the strongest patches of the code in units of each patch's own at the
         identity (`low`, `high`), what the blocks predict (`predicted`, the code at the identity
         times the autocorrelation `ρ`), and the cosine of each block with the first (`profile`);
-        `pose`, the element that brings it to the pose of its family, if they are alike; `relatives`
-        and `members`, features with the similarity and the element that maps each to this one.
+        `pose`, the element that brings it to the pose of its family, if they are alike; `members`
+        of its family and `relatives` outside of it, the most similar first, with the similarity and
+        the element that maps each to this one.
     """
     g, V = store.group, coder.V.detach()
     wanted = list(range(len(V))) if features is None else sorted(features)
@@ -141,10 +142,8 @@ def feature_entries(
                     "profile": _rounded(profile[i]),
                 },
                 "pose": _pose(i, members[0], similarity, element, related),
-                "relatives": _related(i, similarity, element),
-                "members": [_relation(i, j, similarity, element) for j in members if j != i][
-                    :RELATIVES
-                ],
+                "relatives": _nearest(i, set(range(len(V))) - {*members}, similarity, element),
+                "members": _nearest(i, {*members}, similarity, element),
             }
         )
     return found
@@ -228,9 +227,13 @@ def _pose(
     return int(element[medoid, i]) if alike else 0
 
 
-def _related(i: int, similarity: np.ndarray, element: np.ndarray) -> list[dict[str, Any]]:
-    nearest = np.argsort(-similarity[i], kind="stable")[:RELATIVES]
-    return [_relation(i, int(j), similarity, element) for j in nearest if similarity[i, j] > 0]
+def _nearest(
+    i: int, among: set[int], similarity: np.ndarray, element: np.ndarray
+) -> list[dict[str, Any]]:
+    """The features most like one among some, the most similar first."""
+    ranked = np.argsort(-similarity[i], kind="stable")
+    near = [int(j) for j in ranked if similarity[i, j] > 0 and int(j) in among and j != i]
+    return [_relation(i, j, similarity, element) for j in near[:RELATIVES]]
 
 
 def _relation(i: int, j: int, similarity: np.ndarray, element: np.ndarray) -> dict[str, Any]:

@@ -57,10 +57,13 @@ function card(f, pose, ...children) {
 
 // --- how sure ------------------------------------------------------------------------------------
 const rank = f => all.filter(o => (o.reproducibility ?? 0) < f.reproducibility).length / all.length;
+// With its interval, none above 1: that is noise.
+const rho = f => { const [at, low, high] = [f.rho_180, f.rho_180_low, f.rho_180_high].map(v => number(v == null ? v : Math.min(v, 1)));
+  return `${at} [${low}, ${high}]`; };
 // Whether it repeats after half a turn: the value decides, its interval says how safely.
 function halfTurn(f) {
   if (f.rho_180 == null) return { word: "unknown", why: "no other dictionary has this feature, so that there is nothing to correct the noise with" };
-  const value = `${number(f.rho_180)} [${number(f.rho_180_low)}, ${number(f.rho_180_high)}]`;
+  const value = rho(f);
   if (f.rho_180_low >= SAME) return { word: "yes", value, why: `the whole interval lies above ${SAME}` };
   if (f.rho_180_high < SAME) return { word: "no", value, why: `the whole interval lies below ${SAME}` };
   return { word: f.rho_180 >= SAME ? "probably" : "probably not", value,
@@ -69,10 +72,12 @@ function halfTurn(f) {
 function sure(f) {
   const half = halfTurn(f), rows = [];
   rows.push(["Does it repeat after 180°?", half.value ? `${half.word}: ρ ${half.value}` : half.word, `${half.why}.`]);
-  const axis = f.axis_degrees == null ? "" : ` Mirror axis at ${number(f.axis_degrees, 1)}°.`;
+  const axis = f.axis_degrees == null ? "" : ` Mirror axis at ${f.axis_degrees}°.`;
+  const both = f.rho_180 >= SAME && f.period_degrees > 180 && (f.stabiliser || "").startsWith("D1")
+    ? " Of two symmetries of one size a name keeps the one that fits better, here the mirror: that the half turn fits too is no contradiction." : "";
   rows.push(["Stabiliser, its name", f.stabiliser || "–",
     f.stabiliser === "G" ? "By its name it is invariant: no rotation or mirror changes it."
-      : (f.period_degrees == null ? "" : `By its name it repeats after ${f.period_degrees}°.`) + axis]);
+      : (f.period_degrees == null ? "" : `By its name it repeats after ${f.period_degrees}°.`) + axis + both]);
   if (f.confidence != null) rows.push(["Confidence of that name", number(f.confidence),
     !f.voters ? "no relatives voted: this is how often names are confirmed in the whole dictionary."
       : `${f.voters} relatives voted; ` + (f.confidence >= 0.8 ? "nearly all say the same."
@@ -259,9 +264,9 @@ function section(f, order) {
       f.strip.slice(f.strongest).map((_, k) => cell(patch(f, k + f.strongest, 0, `patch with code ${number(f.codes[k + f.strongest])}`), `code ${number(f.codes[k + f.strongest])}`))),
     block(inFamily(f) ? `Its family, ${f.family}, of ${sizes.get(f.family)} features` : "", "Number, similarity, and the rotation that makes it agree with this feature, which is applied." +
       (far > 0 ? ` ${far} further members are no nearer to it than unrelated features come, and are not shown.` : ""), related(members)),
-    block("Its nearest neighbours", "Whatever their family: number, similarity, and the rotation applied.", related(near)),
+    block(inFamily(f) ? "Its nearest neighbours outside the family" : "Its nearest neighbours", "Number, similarity, and the rotation applied.", related(near)),
     inFamily(f) && !members.length ? make("p", { className: "soft" }, `It is in family ${f.family}, but no member is nearer to it than unrelated features come.`) : "",
-    near.length ? "" : make("p", { className: "soft" }, "No other feature is nearer to it than unrelated features come."));
+    near.length || members.length ? "" : make("p", { className: "soft" }, "No other feature is nearer to it than unrelated features come."));
   return part;
 }
 let listed = all; // in the order of the list
@@ -292,7 +297,7 @@ function kinds() {
     box.append(make("p", {}, c.known ? `ρ(180°) is known for ${c.known} of ${features.length}. For ${c.yes} it is ${SAME} or more, which counts as repeating after half a turn (for ${c.safe} of these safely: the whole interval in brackets is); for ${c.known - c.yes} it is less (for ${c.no} safely).`
       : "Whether they repeat after half a turn is not known: no other dictionary has them."));
     box.append(make("ul", { className: "kind" }, ...members.map((f, j) => card(f, poses[j], profile(f, true),
-      make("strong", {}, `${f.feature}`), make("div", {}, f.rho_180 == null ? "ρ unknown" : `ρ ${number(f.rho_180)} [${number(f.rho_180_low)}, ${number(f.rho_180_high)}]`)))));
+      make("strong", {}, `${f.feature}`), make("div", {}, f.rho_180 == null ? "ρ unknown" : `ρ ${rho(f)}`)))));
   }
   const first = GALLERY.telling.filter(i => by.has(i));
   if (first.length) box.append(make("h3", {}, "Features to begin with"),
