@@ -390,7 +390,7 @@ def test_the_page_says_how_sure_one_can_be(run_dir, opened):
     page = opened(run_dir / "gallery" / "index.html", 1400, "#f0")
     text = page.locator(".one").inner_text()
     assert "no: ρ 0.10 [0.00, 0.20]" in text
-    assert "Of 2 features of that kind, 0 repeat after 180°" in text
+    assert "Of 2 features of that kind, 0 have a ρ(180°) of 0.9 or more, 2 have less" in text
     assert "reproducibility" in text.lower() and "confidence" in text.lower()
 
 

@@ -58,8 +58,14 @@ function card(f, pose, ...children) {
 // --- how sure ------------------------------------------------------------------------------------
 const rank = f => all.filter(o => (o.reproducibility ?? 0) < f.reproducibility).length / all.length;
 // With its interval, none above 1: that is noise.
-const rho = f => { const [at, low, high] = [f.rho_180, f.rho_180_low, f.rho_180_high].map(v => number(v == null ? v : Math.min(v, 1)));
-  return `${at} [${low}, ${high}]`; };
+const rho = f => {
+  const [at, low, high] = [f.rho_180, f.rho_180_low, f.rho_180_high].map(v => {
+    if (v == null) return "–";
+    const said = Math.min(v, 1).toFixed(2); // rounding must not carry it over the bound
+    return (v < SAME) === (+said < SAME) ? said : v.toFixed(3);
+  });
+  return `${at} [${low}, ${high}]`;
+};
 // Whether it repeats after half a turn: the value decides, its interval says how safely.
 function halfTurn(f) {
   if (f.rho_180 == null) return { word: "unknown", why: "no other dictionary has this feature, so that there is nothing to correct the noise with" };
@@ -101,8 +107,7 @@ function ofKind(f) {
   const same = all.filter(o => o.label === f.label), c = counted(same);
   if (!f.label || f.label === "other" || same.length < 2) return "";
   if (!c.known) return `Of the ${same.length} features of that kind it is known of none.`;
-  return `Of ${same.length} features of that kind, ${c.yes} repeat after 180° ` +
-    `(ρ of ${SAME} or more), ${c.known - c.yes} do not` +
+  return `Of ${same.length} features of that kind, ${c.yes} have a ρ(180°) of ${SAME} or more, ${c.known - c.yes} have less` +
     (c.known < same.length ? `, and of ${same.length - c.known} it is unknown.` : ".");
 }
 
@@ -262,7 +267,7 @@ function section(f, order) {
       f.strip.slice(0, f.strongest).map((_, k) => cell(patch(f, k, 0, `patch with code ${number(f.codes[k])}`), `code ${number(f.codes[k])}`))),
     block("Patches from every part of its range", "At 90, 70, 50, 30 and 10 % of its codes above zero: a feature that stands for one thing shows it here too.",
       f.strip.slice(f.strongest).map((_, k) => cell(patch(f, k + f.strongest, 0, `patch with code ${number(f.codes[k + f.strongest])}`), `code ${number(f.codes[k + f.strongest])}`))),
-    block(inFamily(f) ? `Its family, ${f.family}, of ${sizes.get(f.family)} features` : "", "Number, similarity, and the rotation that makes it agree with this feature, which is applied." +
+    block(inFamily(f) ? `Its family: number ${f.family}, ${sizes.get(f.family)} features` : "", "Number, similarity, and the rotation that makes it agree with this feature, which is applied." +
       (far > 0 ? ` ${far} further members are no nearer to it than unrelated features come, and are not shown.` : ""), related(members)),
     block(inFamily(f) ? "Its nearest neighbours outside the family" : "Its nearest neighbours", "Number, similarity, and the rotation applied.", related(near)),
     inFamily(f) && !members.length ? make("p", { className: "soft" }, `It is in family ${f.family}, but no member is nearer to it than unrelated features come.`) : "",
@@ -314,8 +319,8 @@ const orders = {
 const sizes = new Map(), cards = new Map();
 for (const f of all) if (inFamily(f)) sizes.set(f.family, (sizes.get(f.family) || 0) + 1);
 for (const f of all) cards.set(f.feature, card(f, f.pose, make("strong", {}, `${f.feature}`), ` ${about(f)}`,
-  make("div", { className: "soft" }, [inFamily(f) ? `family ${f.family}` : "no family",
-    `conf. ${number(f.confidence)}`, `repr. ${number(f.reproducibility)}`].join(" · "))));
+  make("div", { className: "soft" }, inFamily(f) ? `family ${f.family}` : "no family", make("br"),
+    `conf. ${number(f.confidence)}, repr. ${number(f.reproducibility)}`)));
 function options(id, values, first) {
   $(id).replaceChildren(...[first, ...values].map(v => new Option(v, v === first ? "" : v)));
 }
