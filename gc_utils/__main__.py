@@ -24,6 +24,7 @@ examples:
   python -m gc_utils run -p model nets:make -p layer body.2           your own, see below
   python -m gc_utils run --only 03 04                    two notebooks, from what is there
   python -m gc_utils list                                presets, notebooks, their parameters
+  python -m gc_utils gallery                             a page of all features of runs/demo
   python -m gc_utils weights                             weights and where they are kept
   python -m gc_utils readme                              README and docs/claims.md from runs/demo
   python -m gc_utils publish runs/demo                   the run's outputs into the notebooks
@@ -152,10 +153,6 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument(
         "--clear", action="store_true", help="take out outputs that the code as it is did not make"
     )
-    for command in (run, listing, readme, publish):
-        command.add_argument(
-            "--notebooks", metavar="DIR", help="where the notebooks are (default: the repository's)"
-        )
     gallery = commands.add_parser(
         "gallery",
         help="write a page of all features of a run",
@@ -164,7 +161,20 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=plain,
     )
     gallery.add_argument("run", nargs="?", metavar="RUN", help="the run folder (default runs/demo)")
-    gallery.add_argument("--output", metavar="DIR", help="where it goes (default RUN/gallery)")
+    where = gallery.add_mutually_exclusive_group()
+    where.add_argument("--output", metavar="DIR", help="where it goes (default RUN/gallery)")
+    where.add_argument(
+        "--site",
+        metavar="DIR",
+        help="make it a site that anybody may be shown, as docs: DIR/gallery and DIR/index.html; "
+        "the run's images have to be photos or scenes",
+    )
+    gallery.add_argument(
+        "--features",
+        type=int,
+        metavar="N",
+        help="only the N features that tell most (default: all that fire)",
+    )
     badges = commands.add_parser(
         "badges",
         help="write where the repository is on GitHub",
@@ -176,6 +186,10 @@ def parser() -> argparse.ArgumentParser:
     badges.add_argument("repository", nargs="?", metavar="OWNER/REPO", help="as on GitHub")
     badges.add_argument("--branch", default="main", metavar="NAME", help="default main")
     badges.add_argument("--root", metavar="DIR", default=".", help="the repository (default: here)")
+    for command in (run, listing, readme, publish, gallery):
+        command.add_argument(
+            "--notebooks", metavar="DIR", help="where the notebooks are (default: the repository's)"
+        )
     commands.add_parser("weights", help="show which weights there are and where they are kept")
     return top
 
@@ -214,15 +228,15 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
 
 
 def _run(options: argparse.Namespace, records: list[Record]) -> None:
-    from gc_utils.pipeline import run
-    from gc_utils.reporting import write_report
+    from gc_utils.pipeline import find_notebooks, run
+    from gc_utils.reporting import refresh_gallery, write_report
 
     parameters = dict(options.parameter)
     if options.weights_file == "":
         raise UserError("--weights-file is empty: name a file or folder, or leave it out.")
     if options.weights_file:
         parameters["weights_file"] = options.weights_file
-    run(
+    run_dir = run(
         options.preset,
         options.output,
         options.only,
@@ -233,16 +247,31 @@ def _run(options: argparse.Namespace, records: list[Record]) -> None:
         records=records,
         finish=write_report,
     )
+    try:
+        page = refresh_gallery(run_dir)
+    except UserError as mistake:  # the notebooks are done all the same
+        print(f"no gallery: {mistake}", file=sys.stderr)
+        return
+    if page:
+        write_report(run_dir, find_notebooks(options.notebooks, records))  # with a link to it
+        print(f"Gallery: {page}")
 
 
 def _gallery(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.files import find_run
+    from gc_utils.pipeline import find_notebooks
     from gc_utils.pipeline.notebooks import default_output
     from gc_utils.pipeline.presets import DEFAULT_PRESET
-    from gc_utils.reporting import write_gallery
+    from gc_utils.reporting import write_gallery, write_site
 
-    asked = options.run or default_output(DEFAULT_PRESET)
-    page = write_gallery(find_run(asked, remedy="name a run that exists"), options.output)
+    run_dir = find_run(
+        options.run or default_output(DEFAULT_PRESET), remedy="name a run that exists"
+    )
+    if options.site is None:
+        page = write_gallery(run_dir, options.output, features=options.features)
+    else:
+        chapters = find_notebooks(options.notebooks, records)
+        page = write_site(run_dir, options.site, chapters, features=options.features)
     print(f"Gallery: {page}")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -100,6 +101,27 @@ class GroupCrosscoder(Crosscoder):
     def untied(self) -> GroupCrosscoder:
         """A copy, detached."""
         return written_out(self)
+
+    @torch.no_grad()
+    def only(self, features: Sequence[int]) -> GroupCrosscoder:
+        """A copy of some features, detached, that gives them the same codes in a fraction of time.
+
+        Args:
+            features: which ones.
+
+        Raises:
+            UserError: for `"topk"`, where a code depends on all features.
+        """
+        if self.config.sparsity == "topk":
+            raise UserError("the codes of a topk crosscoder depend on all of its features.")
+        config = replace(self.config, features=len(features), k=1)
+        names = ("group", "channels", "features", "sparsity", "k", "encode_from")
+        made = GroupCrosscoder(**{name: getattr(config, name) for name in names}).to(self.device)
+        for name in ("V", "W_enc", "b_enc"):
+            getattr(made, name).copy_(getattr(self, name)[list(features)])
+        for name in ("b_dec", "mean", "scale", "threshold"):
+            getattr(made, name).copy_(getattr(self, name))
+        return made
 
     @classmethod
     def load(

@@ -1,0 +1,258 @@
+"""What the gallery says of each feature, as numbers that JSON can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gc_utils.activations import ActivationStore
+from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.families.distance import orbit_similarity
+from gc_utils.groups import Group
+from gc_utils.inspection import top_samples
+from gc_utils.progress import progress_bar
+from gc_utils.symmetry import autocorrelation, block_profile, clearest, unrelated_cut
+
+STRONGEST = 6  # patches that excite a feature most
+QUANTILES = (0.9, 0.7, 0.5, 0.3, 0.1)  # of a feature's positive codes, a patch each
+RELATIVES = 8  # features shown as nearest, and as members of a family
+TELLING = 12  # features whose turn is shown with the images that the network was given
+RARE = 0.002  # a feature that fires on fewer held-out patches tells little
+AT_ONCE = 512  # orbits encoded together
+COLUMNS = ("label", "stabiliser", "axis_degrees", "period_degrees", "family", "confidence")
+COLUMNS += ("reproducibility", "p_value", "rho_180", "rho_180_low", "rho_180_high", "fires_on")
+FIRST_KINDS = ("line", "curve")  # what the paper compares
+
+
+def group_entry(g: Group) -> dict[str, Any]:
+    """What the page needs to know of a group: its size, and each element's angle and mirror."""
+    return {
+        "name": g.name,
+        "n": g.n,
+        "order": g.order,
+        "angles": [round(float(a), 3) for a in g.angles],
+        "mirrored": [bool(m) for m in g.mirrored],
+    }
+
+
+def telling(report: pd.DataFrame, count: int = TELLING) -> list[int]:
+    """Features that a reader should meet first: the clearest, then the next best of each kind.
+
+    After those of `clearest` the kinds take turns, lines and curves first, each with its feature of
+    the highest reproducibility that is left. Invariant features are a kind whatever their label.
+
+    Args:
+        report: One row a feature, from notebook 04.
+        count: How many features are wanted.
+
+    Returns:
+        Their numbers: fewer than `count` where fewer features fire often enough.
+    """
+    active = report[report.fires_on > RARE] if "fires_on" in report else report
+    worth = active.get("reproducibility", pd.Series(0.0, active.index)).astype(float).fillna(0)
+    kind = active.get("label", pd.Series("other", active.index)).astype(str)
+    kind = kind.where(active.stabiliser != "G", "invariant")
+    ranked = worth.sort_values(ascending=False, kind="stable").index
+    queues = {k: [i for i in ranked if kind[i] == k] for k in sorted(set(kind))}
+    order = [*FIRST_KINDS, "invariant", *(k for k in queues if k != "other"), "other"]
+    try:
+        found = list(dict.fromkeys(clearest(report).values()))
+    except (AttributeError, KeyError):  # a table of another making, without margins
+        found = []
+    found = [i for i in found if i in active.index][:count]
+    turns = max(map(len, queues.values()), default=0)
+    for place in range(turns):
+        for name in dict.fromkeys(order):
+            queue = queues.get(name, [])
+            if len(found) < count and place < len(queue) and queue[place] not in found:
+                found.append(int(queue[place]))
+    return [int(i) for i in found]
+
+
+@torch.no_grad()
+def feature_entries(
+    store: ActivationStore,
+    coder: GroupCrosscoder,
+    report: pd.DataFrame,
+    features: Iterable[int] | None = None,
+    *,
+    related: float | None = None,
+    progress: bool = True,
+) -> list[dict[str, Any]]:
+    """What the gallery says of every feature that fires, a dictionary each that JSON can hold.
+
+    Args:
+        store: The orbits.
+        coder: The crosscoder.
+        report: One row a feature, from notebook 04.
+        features: Only these; None for all.
+        related: From which similarity two features are alike, see `related_from`; None for any.
+        progress: Show a bar.
+
+    Returns:
+        For each feature its number (`feature`) and row of the report; `voters`, how many relatives
+        its confidence counts; `strip`, the samples of its patches, the `strongest` first, then one
+        at each quantile of its code, with their `codes`; `turn`, over the elements of the group,
+        the code measured (`measured`, of the strongest patch, from its stored responses), the
+        quartiles over the strongest patches of the code in units of each patch's own at the
+        identity (`low`, `high`), what the blocks predict (`predicted`, the code at the identity
+        times the autocorrelation `ρ`), and the cosine of each block with the first (`profile`);
+        `pose`, the element that brings it to the pose of its family, if they are alike; `members`
+        of its family and `relatives` outside of it, the most similar first, with the similarity and
+        the element that maps each to this one.
+    """
+    g, V = store.group, coder.V.detach()
+    wanted = list(range(len(V))) if features is None else sorted(features)
+    A = store.read()
+    codes = torch.cat([coder.encode(part.float()) for part in A.split(AT_ONCE)])
+    rho, profile = (x.float().numpy() for x in (autocorrelation(V, g), block_profile(V)))
+    similarity, element = (x.numpy() for x in orbit_similarity(V, g, return_element=True))
+    np.fill_diagonal(similarity, 0)
+    photograph = np.asarray(store.samples["photograph"])
+    families = families_of(report, similarity)
+    found = []
+    for i in progress_bar(wanted, desc="features", unit="feature", disable=not progress):
+        values = codes[:, i].numpy()
+        strongest = top_samples(values, STRONGEST, photograph)
+        if not len(strongest):
+            continue
+        strip = [*strongest, *_at_quantiles(values)]
+        turned = _turned(coder, A[torch.from_numpy(strongest)].float(), g, i).numpy()
+        low, high = np.quantile(turned / turned[:, :1].clip(1e-12), (0.25, 0.75), axis=0)
+        members = families.get(report.family.iloc[i], [i]) if families else [i]
+        row = {name: _plain(report[name].iloc[i]) for name in COLUMNS if name in report}
+        if "relatives" in report:
+            row["voters"] = _plain(report["relatives"].iloc[i])
+        found.append(
+            {
+                "feature": i,
+                **row,
+                "strip": [int(n) for n in strip],
+                "strongest": len(strongest),
+                "codes": _rounded(values[strip]),
+                "turn": {
+                    "measured": _rounded(turned[0]),
+                    "low": _rounded(low),
+                    "high": _rounded(high),
+                    "predicted": _rounded(np.clip(turned[0, 0] * rho[i], 0, None)),
+                    "profile": _rounded(profile[i]),
+                },
+                "pose": _pose(i, members[0], similarity, element, related),
+                "relatives": _nearest(i, set(range(len(V))) - {*members}, similarity, element),
+                "members": _nearest(i, {*members}, similarity, element),
+            }
+        )
+    return found
+
+
+def kind_entries(
+    report: pd.DataFrame, V: torch.Tensor, g: Group, shown: Iterable[int]
+) -> list[dict[str, Any]]:
+    """All lines and all curves, each transformed to agree with the one nearest to the others.
+
+    Args:
+        report: One row a feature, from notebook 04.
+        V: The transform blocks, `(m, |G|, C)`.
+        g: The group.
+        shown: The features that the gallery has.
+
+    Returns:
+        For each kind that there is its name (`kind`), `features` (those of the highest
+        reproducibility first) and `poses`, the element that brings each to the common pose.
+    """
+    found, shown = [], set(shown)
+    for kind in FIRST_KINDS if "label" in report else ():
+        rows = report[(report.label == kind) & report.index.isin(shown)]
+        if not len(rows):
+            continue
+        if "reproducibility" in rows:
+            rows = rows.sort_values("reproducibility", ascending=False, kind="stable")
+        members = torch.tensor([int(i) for i in rows.index])
+        similarity, element = orbit_similarity(V[members], g, return_element=True)
+        medoid = int(similarity.mean(1).argmax())
+        poses = element[medoid].tolist()
+        poses[medoid] = 0
+        found.append({"kind": kind, "features": members.tolist(), "poses": poses})
+    return found
+
+
+def related_from(V: torch.Tensor, g: Group) -> float | None:
+    """The similarity to any feature that one unrelated feature in twenty has; None if unknown."""
+    cut = unrelated_cut(V, g, rate=0.05 / max(1, len(V)))
+    return round(1 - cut, 3) if cut > 0 else None
+
+
+def families_of(report: pd.DataFrame, similarity: np.ndarray) -> dict[Any, list[int]]:
+    """The members of every family of two or more, the one nearest to the others first."""
+    if "family" not in report:
+        return {}
+    found = {}
+    for number, rows in report[report.family >= 0].groupby("family"):
+        members = rows.index.to_numpy()
+        if len(members) > 1:
+            among = similarity[np.ix_(members, members)]
+            medoid = int(among.mean(1).argmax())
+            among[medoid, medoid] = 2
+            found[number] = [int(m) for m in members[np.argsort(-among[medoid], kind="stable")]]
+    return found
+
+
+def _turned(coder: GroupCrosscoder, A: torch.Tensor, g: Group, feature: int) -> torch.Tensor:
+    """Codes of orbits `(n, |G|, C)` under every element, `(n, |G|)`: `(R_h A)[g] = A[g·h]`."""
+    views = g.table[: coder.views].T  # those that the encoder reads, (|G|, E)
+    moved = A[:, views].flatten(0, 1)
+    if coder.config.sparsity == "topk":  # a code depends on all features
+        codes = torch.cat([coder.encode(part)[:, feature] for part in moved.split(AT_ONCE)])
+    else:
+        codes = coder.only([feature]).encode(moved)[:, 0]
+    return codes.view(len(A), g.order)
+
+
+def _at_quantiles(values: np.ndarray) -> list[int]:
+    """Samples whose codes lie at the quantiles of the positive ones."""
+    on = np.flatnonzero(values > 0)
+    order = on[np.argsort(values[on], kind="stable")]
+    return [int(order[round(q * (len(order) - 1))]) for q in QUANTILES]
+
+
+def _pose(
+    i: int, medoid: int, similarity: np.ndarray, element: np.ndarray, related: float | None
+) -> int:
+    """The element that makes a feature agree with its family's medoid, if they are alike."""
+    alike = medoid != i and similarity[medoid, i] >= (related or 0)
+    return int(element[medoid, i]) if alike else 0
+
+
+def _nearest(
+    i: int, among: set[int], similarity: np.ndarray, element: np.ndarray
+) -> list[dict[str, Any]]:
+    """The features most like one among some, the most similar first."""
+    ranked = np.argsort(-similarity[i], kind="stable")
+    near = [int(j) for j in ranked if similarity[i, j] > 0 and int(j) in among and j != i]
+    return [_relation(i, j, similarity, element) for j in near[:RELATIVES]]
+
+
+def _relation(i: int, j: int, similarity: np.ndarray, element: np.ndarray) -> dict[str, Any]:
+    """Another feature, how similar it is, and the element under which it looks like this one."""
+    return {
+        "feature": j,
+        "similarity": round(float(similarity[i, j]), 3),
+        "element": int(element[i, j]),
+    }
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.3g}") for value in values]
+
+
+def _plain(value: Any) -> Any:
+    """A value of a table as JSON has it; None for one that is missing."""
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return None
+    if isinstance(value, (np.floating, float)):
+        return float(f"{value:.4g}")
+    return value.item() if isinstance(value, np.generic) else value
