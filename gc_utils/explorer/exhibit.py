@@ -28,8 +28,8 @@ from gc_utils.inspection.relations import (
 )
 from gc_utils.inspection.visualise import visualise_blocks
 from gc_utils.symmetry.null import unrelated_cut
-from gc_utils.symmetry.report import clearest
 from gc_utils.symmetry.spectra import block_profile
+from gc_utils.symmetry.telling import telling
 
 if TYPE_CHECKING:
     from gc_utils.crosscoder.untied import GroupCrosscoder
@@ -312,40 +312,19 @@ class Exhibit:
         return _bytes(image_orbit(image, self.group, blur=0.0)[[relation.element]])[0]
 
     def telling(self, features: Sequence[int], count: int = 6) -> list[int]:
-        """Features worth a look: the clearest of their kind, then the surest of other kinds.
+        """Features that a reader should meet first, see `symmetry.telling`.
 
         Args:
             features: The numbers to choose from.
             count: How many.
 
         Returns:
-            Their numbers, at most `count`.
+            Their numbers, at most `count`; without a report the first of `features`.
         """
-        features = [int(f) for f in features]
-        table = pd.DataFrame([self.row(f) for f in features if self.row(f)])
-        found = []
-        if {"margin", "fires_on", "period_degrees", "label"} <= set(table):
-            found = [int(i) for i in clearest(table.set_index("feature", drop=False)).values()]
-        found = list(dict.fromkeys(found))
-
-        def worth(feature: int) -> tuple[int, float]:
-            """Another kind of symmetry and another label first, then what is trustworthy."""
-            new = sum(self._is_new(feature, found, name) for name in ("stabiliser", "label"))
-            row = self.row(feature)
-            sure = row.get("reproducibility", 0) * row.get("confidence", 0)
-            return new, sure if sure == sure else 0.0
-
-        while len(found) < min(count, len(features)):
-            found.append(max((f for f in features if f not in found), key=worth))
-        return found[:count]
-
-    def _is_new(self, feature: int, found: Sequence[int], name: str) -> bool:
-        """Whether a feature's label or kind of symmetry is that of none that was found."""
-
-        def kind(one: int) -> str:
-            return str(self.row(one).get(name)).split("@")[0]
-
-        return kind(feature) not in {"other", *map(kind, found)}
+        rows = [row for f in features if (row := self.row(int(f)))]
+        if not rows or "stabiliser" not in rows[0]:
+            return [int(f) for f in features][:count]
+        return telling(pd.DataFrame(rows).set_index("feature", drop=False), count)
 
 
 def _bytes(images: torch.Tensor) -> np.ndarray:

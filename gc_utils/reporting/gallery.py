@@ -30,11 +30,10 @@ from gc_utils.reporting.gallery_entries import (
     group_entry,
     kind_entries,
     related_from,
-    telling,
 )
 from gc_utils.reporting.gallery_images import SIDE, turning, write_strip, write_turn
 from gc_utils.reporting.rendering import render
-from gc_utils.studies.group_crosscoders.half_turn import SYMMETRIC
+from gc_utils.symmetry import SYMMETRIC, telling
 
 FOLDER = "gallery"  # in a run folder
 MADE_FROM = "made_from.json"  # what the run was when its gallery was made
@@ -77,7 +76,7 @@ def write_gallery(
     draft = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    first = telling(report)
+    first = telling(report, TELLING)
     chosen = None if features is None else _best(report, first, features)
     V = coder.V.detach()
     related = related_from(V, store.group)

@@ -15,17 +15,15 @@ from gc_utils.families.distance import orbit_similarity
 from gc_utils.groups import Group
 from gc_utils.inspection import top_samples
 from gc_utils.progress import progress_bar
-from gc_utils.symmetry import autocorrelation, block_profile, clearest, unrelated_cut
+from gc_utils.symmetry import FIRST_KINDS, autocorrelation, block_profile, unrelated_cut
 
 STRONGEST = 6  # patches that excite a feature most
 QUANTILES = (0.9, 0.7, 0.5, 0.3, 0.1)  # of a feature's positive codes, a patch each
 RELATIVES = 8  # features shown as nearest, and as members of a family
 TELLING = 12  # features whose turn is shown with the images that the network was given
-RARE = 0.002  # a feature that fires on fewer held-out patches tells little
 AT_ONCE = 512  # orbits encoded together
 COLUMNS = ("label", "stabiliser", "axis_degrees", "period_degrees", "family", "confidence")
 COLUMNS += ("reproducibility", "p_value", "rho_180", "rho_180_low", "rho_180_high", "fires_on")
-FIRST_KINDS = ("line", "curve")  # what the paper compares
 
 
 def group_entry(g: Group) -> dict[str, Any]:
@@ -37,40 +35,6 @@ def group_entry(g: Group) -> dict[str, Any]:
         "angles": [round(float(a), 3) for a in g.angles],
         "mirrored": [bool(m) for m in g.mirrored],
     }
-
-
-def telling(report: pd.DataFrame, count: int = TELLING) -> list[int]:
-    """Features that a reader should meet first: the clearest, then the next best of each kind.
-
-    After those of `clearest` the kinds take turns, lines and curves first, each with its feature of
-    the highest reproducibility that is left. Invariant features are a kind whatever their label.
-
-    Args:
-        report: One row a feature, from notebook 04.
-        count: How many features are wanted.
-
-    Returns:
-        Their numbers: fewer than `count` where fewer features fire often enough.
-    """
-    active = report[report.fires_on > RARE] if "fires_on" in report else report
-    worth = active.get("reproducibility", pd.Series(0.0, active.index)).astype(float).fillna(0)
-    kind = active.get("label", pd.Series("other", active.index)).astype(str)
-    kind = kind.where(active.stabiliser != "G", "invariant")
-    ranked = worth.sort_values(ascending=False, kind="stable").index
-    queues = {k: [i for i in ranked if kind[i] == k] for k in sorted(set(kind))}
-    order = [*FIRST_KINDS, "invariant", *(k for k in queues if k != "other"), "other"]
-    try:
-        found = list(dict.fromkeys(clearest(report).values()))
-    except (AttributeError, KeyError):  # a table of another making, without margins
-        found = []
-    found = [i for i in found if i in active.index][:count]
-    turns = max(map(len, queues.values()), default=0)
-    for place in range(turns):
-        for name in dict.fromkeys(order):
-            queue = queues.get(name, [])
-            if len(found) < count and place < len(queue) and queue[place] not in found:
-                found.append(int(queue[place]))
-    return [int(i) for i in found]
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """The symmetry of features: stabilisers, spectra, calibration."""
 
-from gc_utils.symmetry.calibration import SLACK, SymmetryNull, calibrated_report
+from gc_utils.symmetry.calibration import SLACK, SYMMETRIC, SymmetryNull, calibrated_report
 from gc_utils.symmetry.elements import family_elements
 from gc_utils.symmetry.equivariance import Equivariance, equivariance, fitted_action, free_action
 from gc_utils.symmetry.latent_scaling import latent_scaling, refit_blocks
@@ -16,13 +16,21 @@ from gc_utils.symmetry.spectra import (
     irrep_spectrum,
     norm_profile,
 )
-from gc_utils.symmetry.telling import clearest, of_their_kind, repeats_after_half_turn
+from gc_utils.symmetry.telling import (
+    FIRST_KINDS,
+    clearest,
+    of_their_kind,
+    repeats_after_half_turn,
+    telling,
+)
 from gc_utils.symmetry.variance import variance
 
 __all__ = [
     "Equivariance",
+    "FIRST_KINDS",
     "NoiseCorrected",
     "SLACK",
+    "SYMMETRIC",
     "SymmetryNull",
     "autocorrelation",
     "block_profile",
@@ -45,6 +53,7 @@ __all__ = [
     "repeats_after_half_turn",
     "stabilisers",
     "symmetry_report",
+    "telling",
     "unrelated_cut",
     "variance",
 ]

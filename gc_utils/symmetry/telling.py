@@ -12,6 +12,7 @@ INVARIANT = "invariant"
 LINE = "line, repeats after 180°"
 GRATING = "grating, repeats after 180°"
 CURVE = "curve, repeats after 360°"
+FIRST_KINDS = ("line", "curve")  # what the paper compares
 ACTIVE = 0.002  # share of held-out samples that an example fires on, at least
 
 
@@ -85,6 +86,37 @@ def clearest(report: pd.DataFrame) -> dict[str, int]:
                 list(ranks), ascending=False, kind="stable"
             )
             found[name] = int(active.feature.loc[best.index[0]])
+    return found
+
+
+def telling(report: pd.DataFrame, count: int) -> list[int]:
+    """Features that a reader should meet first: the clearest, then the next best of each kind.
+
+    After those of `clearest` the kinds take turns, lines and curves first, each with its feature of
+    the highest reproducibility that is left. Invariant features are a kind whatever their label.
+
+    Args:
+        report: One row a feature, numbered by its index, from notebook 04.
+        count: How many features are wanted.
+
+    Returns:
+        Their numbers: fewer than `count` where fewer features fire often enough.
+    """
+    active = report[report.fires_on > ACTIVE] if "fires_on" in report else report
+    worth = active.get("reproducibility", pd.Series(0.0, active.index)).astype(float).fillna(0)
+    kind = active.get("label", pd.Series("other", active.index)).astype(str)
+    kind = kind.where(active.stabiliser != "G", "invariant")
+    # A table of another making may lack what an example is chosen by.
+    there = {"feature", "label", "margin", "fires_on", "period_degrees"} <= set(report)
+    found = list(dict.fromkeys(clearest(report).values())) if there else []
+    found = [int(i) for i in found if i in active.index][:count]
+    order = [*FIRST_KINDS, "invariant", *sorted(set(kind) - {"other"}), "other"]
+    ranked = worth.sort_values(ascending=False, kind="stable").index
+    left = {name: [i for i in ranked if kind[i] == name and i not in found] for name in order}
+    while len(found) < count and any(left.values()):
+        shown = kind[found].value_counts()
+        name = min(filter(left.get, left), key=lambda name: shown.get(name, 0))
+        found.append(int(left[name].pop(0)))
     return found
 
 
