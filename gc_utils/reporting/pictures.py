@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 # One after the other until a notebook is small enough: pixels of width at most, and the quality of
-# a JPEG, which is taken where it is smaller than a PNG of 256 colours. A page shows 900 pixels.
-LEVELS = ((1200, 0), (1200, 90), (1000, 86), (900, 82), (800, 78), (700, 72))
+# a JPEG. It is taken where it is smaller than a PNG of 256 colours: of photographs it is also truer
+# then, and drawings stay PNGs. A page shows 900 pixels.
+LEVELS = ((1200, 90), (1200, 84), (1000, 84), (900, 80), (800, 76), (700, 72))
 COLOURS = 256
 _EMBEDDED = re.compile(r"data:(image/(?:png|jpeg));base64,([A-Za-z0-9+/=\s]+)")
 
@@ -54,7 +55,7 @@ def reduced(original: bytes, widest: int, quality: int) -> tuple[str, bytes]:
     Args:
         original: A PNG or JPEG.
         widest: Pixels of width at most.
-        quality: Of a JPEG, 1 to 95; 0 for a PNG.
+        quality: Of a JPEG, 1 to 95.
 
     Returns:
         A MIME type, and the bytes: the smallest of the forms allowed and, if it is no wider than
@@ -70,8 +71,7 @@ def reduced(original: bytes, widest: int, quality: int) -> tuple[str, bytes]:
         height = max(1, round(small.height * widest / small.width))
         small = small.resize((widest, height), Image.Resampling.LANCZOS)
     found.append(("image/png", _bytes(small.quantize(COLOURS), "PNG", optimize=True)))
-    if quality:
-        found.append(("image/jpeg", _bytes(small, "JPEG", quality=quality, optimize=True)))
+    found.append(("image/jpeg", _bytes(small, "JPEG", quality=quality, optimize=True)))
     return min(found, key=lambda form: len(form[1]))
 
 

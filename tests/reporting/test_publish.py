@@ -192,7 +192,7 @@ def test_a_notebook_that_stays_heavy_is_refused_with_its_sizes(repository):
 
 def test_a_smaller_picture_looks_the_same():
     data = base64.b64decode(png(1600, 800))
-    mime, small = reduced(data, 800, 0)
+    mime, small = reduced(data, 800, 90)
     assert mime == "image/png" and len(small) < len(data)
     before = np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize((800, 400)))
     after = np.asarray(Image.open(io.BytesIO(small)).convert("RGB"))
