@@ -469,3 +469,23 @@ def test_notebook_04c_closes_with_what_tying_changes():
     less = sentences.closing_tied(beside(0.30, 0.31), AGREEMENT)
     assert "leaves no more variance unexplained" in less and "FVU -0.010" in less
     assert "cannot be said" in sentences.closing_tied(beside(math.nan, 0.3), AGREEMENT)
+
+
+def test_what_is_printed_of_a_report_is_followed_by_what_it_means():
+    report = pd.DataFrame(
+        {
+            "stabiliser": ["C1"] * 3 + ["D1@0", "D1@45", "D1@90", "G"],
+            "confidence": [0.9, 0.8, 0.7, 0.2, 0.3, 0.4, 1.0],
+            "corrected_rho": [1.0, 0.9, None, 0.95, 0.9, None, 1.0],
+            "reproducibility": [0.95, 0.95, 0.9, 0.95, 0.95, 0.2, 0.9],
+        }
+    )
+    text = sentences.counterparts_sentence(report)
+    assert text.startswith("5 of 7 features have a counterpart") and "the other 2" in text
+    assert "0.95 in the median: most are found again" in text
+    assert "proves little" in sentences.counterparts_sentence(report.assign(reproducibility=0.5))
+    assert "with caution" in sentences.counterparts_sentence(report.assign(corrected_rho=None))
+    text = sentences.confidence_sentence(report)
+    assert "C1 0.80, D1 0.30." in text and "names of C1 are" in text  # one G is no mean
+    assert "no name is more often" in sentences.confidence_sentence(report.assign(confidence=0.4))
+    assert "three features" in sentences.confidence_sentence(report[3:5])

@@ -52,7 +52,7 @@ def confidence_sentence(report: pd.DataFrame) -> str:
     if not len(found):
         return "No stabiliser has three features, so no mean confidence is given."
     by_name = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
-    sure = [name for name, value in found.items() if value >= 0.5]
+    sure = [name for name, value in found.items() if value > 0.5]
     said = f"names of {' and '.join(sure)} are" if sure else "no name is"
     return f"Mean confidence by stabiliser: {by_name}. By that {said} more often right than wrong."
 
