@@ -65,7 +65,7 @@ _PURPLE, _ORANGE, _SKY = OKABE_ITO["purple"], OKABE_ITO["orange"], OKABE_ITO["sk
 METHODS: dict[str, Look] = {
     "crosscoder, refined": Look("crosscoder, orbit encoder, refined", _BLUE, "o"),
     "crosscoder": Look("crosscoder, orbit encoder", _BLUE, "o", filled=False),
-    "crosscoder, no translation": Look("… trained without translation", _SKY, "h", filled=False),
+    "crosscoder, no translation": Look("crosscoder, no translation", _SKY, "h", filled=False),
     "refined, identity encoder": Look("crosscoder, identity encoder, refined", _RED, "s"),
     "crosscoder, identity encoder": Look("crosscoder, identity encoder", _RED, "s", filled=False),
     "tied crosscoder": Look("tied crosscoder, orbit encoder", _PURPLE, "D"),

@@ -290,10 +290,12 @@ def dot_panels(
                 values = here[here[rows] == each][value].dropna().to_numpy(dtype=float)
                 look = method_look(each, refined=True if pair and each == name else None, order=y)
                 _dots(ax, values, y + shift, look, limits)
-        ax.set_title(fill(titles.get(panel, label_text(panel)), 26 if across > 2 else 60))
+        ax.set_title(fill(titles.get(panel, label_text(panel)), 20 if across > 2 else 60))
         ax.grid(axis="x")
         ax.set(ylim=(len(order) - 0.5, -0.5), yticks=range(len(order)), xlim=limits)
         ax.set_yticklabels([method_look(name).name for name in order])
+        if limits == (0, 1):
+            ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.tick_params(axis="y", length=0, pad=9)
         ax.tick_params(axis="x", labelbottom=True)
         ax.spines["left"].set_visible(False)

@@ -26,6 +26,11 @@ RECOVERY = {
     "stabiliser_exact": "rightly named, if found",
     "ari": "families (ARI)",
     "code_correlation": "correlation of codes",
+    "stabiliser_kind": "kind of symmetry right",
+    "axis_error": "axis error",
+    "fvu": "FVU",
+    "dead": "dead features",
+    "seconds": "seconds a trial",
 }
 
 

@@ -251,7 +251,7 @@ def methods_sentence(means: pd.DataFrame, oracle: float) -> str:
     enough = named[named >= NAMED_BOUND].index.tolist()
     fvu = table.fvu.dropna()
     text = f"{NAMED_BOUND} or more of all planted features are found and rightly named by "
-    text += ", ".join(METHODS[m].name if m in METHODS else m for m in enough) or "no method"
+    text += "; ".join(METHODS[m].name if m in METHODS else m for m in enough) or "no method"
     if fvu.empty:
         return text + "."
     low = METHODS[fvu.idxmin()].name if fvu.idxmin() in METHODS else fvu.idxmin()
