@@ -28,9 +28,7 @@ def counterparts_sentence(report: pd.DataFrame) -> str:
         )
     text = f"{there} of {len(report)} features have a counterpart in another fold's dictionary"
     if without:
-        text += (
-            f"; the names of the other {without} follow ρ as it is and may be too small a subgroup"
-        )
+        text += f"; names of the other {without} follow ρ with its noise and may miss a symmetry"
     near = "most are found again nearly as they are" if middle >= 0.9 else (
         "what is found again differs much from fold to fold, and one feature alone proves little"
     )  # fmt: skip
