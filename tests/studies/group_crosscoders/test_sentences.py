@@ -107,8 +107,8 @@ def test_agreement_names_what_its_numbers_mean():
 
 
 def test_numbers_of_different_size_are_readable_in_one_table():
-    table = pd.DataFrame({"tied": [0.33612, 512.0, 2396718.0]}, index=["FVU", "features", "p"])
-    assert sentences.readable(table).tied.tolist() == ["0.336", "512", "2,396,718"]
+    table = pd.DataFrame({"tied": [0.33612, 512.0, 2396718.0, np.nan]})
+    assert sentences.readable(table).tied.tolist() == ["0.336", "512", "2,396,718", "none"]
 
 
 def test_the_orbit_that_is_followed_is_the_store_s(tmp_path):

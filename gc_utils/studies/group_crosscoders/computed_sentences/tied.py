@@ -125,4 +125,10 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: From `compare_tied`.
     """
-    return table.map(lambda v: f"{v:,.0f}" if v == round(v) or v >= 1000 else f"{v:.3f}")
+
+    def text(value: float) -> str:
+        if not math.isfinite(value):
+            return "none"
+        return f"{value:,.0f}" if value == round(value) or value >= 1000 else f"{value:.3f}"
+
+    return table.map(text)
