@@ -13,12 +13,11 @@ from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.families.distance import orbit_similarity
 from gc_utils.groups import Group
-from gc_utils.inspection import top_samples
+from gc_utils.inspection import samples_at_quantiles, top_samples
 from gc_utils.progress import progress_bar
 from gc_utils.symmetry import FIRST_KINDS, autocorrelation, block_profile, unrelated_cut
 
 STRONGEST = 6  # patches that excite a feature most
-QUANTILES = (0.9, 0.7, 0.5, 0.3, 0.1)  # of a feature's positive codes, a patch each
 RELATIVES = 8  # features shown as nearest, and as members of a family
 TELLING = 12  # features whose turn is shown with the images that the network was given
 AT_ONCE = 512  # orbits encoded together
@@ -84,7 +83,7 @@ def feature_entries(
         strongest = top_samples(values, STRONGEST, photograph)
         if not len(strongest):
             continue
-        strip = [*strongest, *_at_quantiles(values)]
+        strip = [*strongest, *samples_at_quantiles(values)]
         turned = _turned(coder, A[torch.from_numpy(strongest)].float(), g, i).numpy()
         low, high = np.quantile(turned / turned[:, :1].clip(1e-12), (0.25, 0.75), axis=0)
         members = families.get(report.family.iloc[i], [i]) if families else [i]
@@ -174,13 +173,6 @@ def _turned(coder: GroupCrosscoder, A: torch.Tensor, g: Group, feature: int) -> 
     else:
         codes = coder.only([feature]).encode(moved)[:, 0]
     return codes.view(len(A), g.order)
-
-
-def _at_quantiles(values: np.ndarray) -> list[int]:
-    """Samples whose codes lie at the quantiles of the positive ones."""
-    on = np.flatnonzero(values > 0)
-    order = on[np.argsort(values[on], kind="stable")]
-    return [int(order[round(q * (len(order) - 1))]) for q in QUANTILES]
 
 
 def _pose(
