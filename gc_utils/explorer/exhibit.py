@@ -29,7 +29,7 @@ from gc_utils.inspection.relations import (
 from gc_utils.inspection.visualise import visualise_blocks
 from gc_utils.symmetry.null import unrelated_cut
 from gc_utils.symmetry.spectra import block_profile
-from gc_utils.symmetry.telling import telling
+from gc_utils.symmetry.telling import telling_features
 
 if TYPE_CHECKING:
     from gc_utils.crosscoder.untied import GroupCrosscoder
@@ -312,7 +312,7 @@ class Exhibit:
         return _bytes(image_orbit(image, self.group, blur=0.0)[[relation.element]])[0]
 
     def telling(self, features: Sequence[int], count: int = 6) -> list[int]:
-        """Features that a reader should meet first, see `symmetry.telling`.
+        """Features that a reader should meet first, see `symmetry.telling_features`.
 
         Args:
             features: The numbers to choose from.
@@ -324,7 +324,7 @@ class Exhibit:
         rows = [row for f in features if (row := self.row(int(f)))]
         if not rows or "stabiliser" not in rows[0]:
             return [int(f) for f in features][:count]
-        return telling(pd.DataFrame(rows).set_index("feature", drop=False), count)
+        return telling_features(pd.DataFrame(rows).set_index("feature", drop=False), count)
 
 
 def _bytes(images: torch.Tensor) -> np.ndarray:

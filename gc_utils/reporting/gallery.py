@@ -33,7 +33,7 @@ from gc_utils.reporting.gallery_entries import (
 )
 from gc_utils.reporting.gallery_images import SIDE, turning, write_strip, write_turn
 from gc_utils.reporting.rendering import render
-from gc_utils.symmetry import SYMMETRIC, telling
+from gc_utils.symmetry import SYMMETRIC, telling_features
 
 FOLDER = "gallery"  # in a run folder
 MADE_FROM = "made_from.json"  # what the run was when its gallery was made
@@ -76,7 +76,7 @@ def write_gallery(
     draft = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    first = telling(report, TELLING)
+    first = telling_features(report, TELLING)
     chosen = None if features is None else _best(report, first, features)
     V = coder.V.detach()
     related = related_from(V, store.group)

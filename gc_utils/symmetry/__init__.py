@@ -21,7 +21,7 @@ from gc_utils.symmetry.telling import (
     clearest,
     of_their_kind,
     repeats_after_half_turn,
-    telling,
+    telling_features,
 )
 from gc_utils.symmetry.variance import variance
 
@@ -53,7 +53,7 @@ __all__ = [
     "repeats_after_half_turn",
     "stabilisers",
     "symmetry_report",
-    "telling",
+    "telling_features",
     "unrelated_cut",
     "variance",
 ]

@@ -89,7 +89,7 @@ def clearest(report: pd.DataFrame) -> dict[str, int]:
     return found
 
 
-def telling(report: pd.DataFrame, count: int) -> list[int]:
+def telling_features(report: pd.DataFrame, count: int) -> list[int]:
     """Features that a reader should meet first: the clearest, then the next best of each kind.
 
     After those of `clearest` the kinds take turns, lines and curves first, each with its feature of

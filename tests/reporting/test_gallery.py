@@ -30,7 +30,7 @@ from gc_utils.reporting import (
     write_site,
 )
 from gc_utils.reporting.gallery import READS, gallery_of
-from gc_utils.symmetry import symmetry_report, telling
+from gc_utils.symmetry import symmetry_report, telling_features
 
 TURN = 3  # the element that makes feature 1 of feature 0
 
@@ -164,10 +164,10 @@ def test_telling_features_are_of_several_kinds():
     report = pd.DataFrame({"label": kinds, "stabiliser": "C1", "fires_on": 0.1})
     report["reproducibility"] = np.linspace(0.1, 0.9, len(report))
     report.loc[20, "stabiliser"], report.loc[17, "fires_on"] = "G", 0.0
-    found = telling(report, 8)
+    found = telling_features(report, 8)
     assert found[:3] == [16, 8, 20], "the best line that fires, the best curve, the invariant one"
     assert len(set(found)) == 8 and 27 in found and 17 not in found
-    assert len(telling(report, 99)) == 27
+    assert len(telling_features(report, 99)) == 27
 
 
 def test_all_of_a_kind_are_brought_to_one_pose(run_dir):
