@@ -212,7 +212,8 @@ def half_turn(features: Mapping[str, pd.DataFrame], kinds: Sequence[str]) -> Fig
         kinds: The labels to show, a group of dots each.
 
     Returns:
-        Dots with intervals, sorted within each label and fold; a short line at each median.
+        Dots with intervals, sorted within each label and fold; a short line at each median, and a
+        dashed one at 0.9, from which a feature repeats after a half turn.
     """
     styles, lowest = label_styles(kinds), -0.3
     figure, axes = plt.subplots(
@@ -235,10 +236,11 @@ def half_turn(features: Mapping[str, pd.DataFrame], kinds: Sequence[str]) -> Fig
                 y = some.rho_180.to_numpy()
                 colour, marker = styles[kind]
                 ends = [some.rho_180_low.to_numpy(), some.rho_180_high.to_numpy()]
-                ax.vlines(x, *ends, color=colour, lw=0.7, alpha=0.35)
-                ax.plot(x, y, marker, ms=3, color=colour, mec="white", mew=0.2)
+                ax.vlines(x, *ends, color=colour, lw=0.8, alpha=0.6)
+                # Under the marks, and dark edges on them: pale colours are seen, few marks too.
                 middle = float(np.median(y))
                 ax.hlines(middle, left + 0.05 * width, left + 0.95 * width, color="black", lw=1.6)
+                ax.plot(x, y, marker, ms=4, color=colour, mec=INK, mew=0.4, ls="none", zorder=3)
         for level, look in ((0.0, "-"), (0.9, "--")):
             ax.axhline(level, color=GREY, lw=0.8, ls=look, zorder=0)
         ax.set(xticks=range(len(kinds)), xlim=(-0.55, len(kinds) - 0.45))
