@@ -42,6 +42,7 @@ def test_it_runs_and_can_be_shown_anywhere(run_dir, notebook):
     notebook = nbformat.read(run_dir / f"{notebook.name}.ipynb", as_version=4)
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     assert outputs and not [o for o in outputs if o.output_type == "error"]
+    assert not [o.text for o in outputs if o.get("name") == "stderr"]
     # Progress bars are widgets: GitHub shows the notebook only if their state is in it.
     assert all("state" in kept for kept in notebook.metadata.get("widgets", {}).values())
     assert any("image/png" in o.get("data", {}) for o in outputs)
@@ -82,7 +83,7 @@ def test_every_figure_says_what_it_shows_and_is_in_the_report(run_dir):
     page = (run_dir / "report.html").read_text()
     for figure in figures:
         assert len(caption(figure)) > 20, figure.name
-    assert page.count("data:image/png;base64,") == len(figures)
+    assert page.count("data:image/webp;base64,") == len(figures)
 
 
 def test_every_claim_has_a_verdict(findings):

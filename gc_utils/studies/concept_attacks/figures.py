@@ -115,7 +115,7 @@ def attacked_scores(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         1,
         len(aims),
-        figsize=(min(WIDTH, 0.8 + 3.7 * len(aims)), 4.1),
+        figsize=(min(WIDTH, 0.8 + 3.7 * len(aims)), 4.7),
         sharey=True,
         squeeze=False,
         layout="constrained",
@@ -149,7 +149,8 @@ def attacked_scores(table: pd.DataFrame) -> Figure:
         ax.set_xlim(-0.3, len(bounds) - 0.6)
         ax.grid(True, axis="y")
         if few:
-            ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2), ncols=2, columnspacing=1.2)
+            # One column: wider legends than axes would leave the axes no room.
+            ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2))
     axes[0, 0].set_ylabel("TCAV score")
     point = {"ls": "", "color": "black"}
     handles = [
