@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -127,3 +127,21 @@ def screenshot(tmp_path_factory) -> Callable[[Path, int], Path]:
         return picture
 
     return take
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator:
+    """Chromium as Playwright drives it, one for all tests: a process can drive only one."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        path = None
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI has to have Chromium and playwright")
+        pytest.skip("no Chromium, or no playwright to drive it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -24,24 +24,6 @@ RUN += " -p visualise_steps 4 -p bank_samples 120 -p bank_steps 20"
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator:
-    """Chromium as Playwright drives it."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        path = None
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI has to have Chromium and playwright")
-        pytest.skip("no Chromium, or no playwright to drive it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="session")
 def repository(tmp_path_factory, command) -> Path:
     """A copy of the repository, with a small run where the README's command makes one."""
     root = tmp_path_factory.mktemp("lab") / "companion"

@@ -174,6 +174,7 @@ def test_filters_and_another_feature(lab):
     page.wait_for_function(
         "([e, was]) => e.selectedOptions[0].text != was", arg=[feature.element_handle(), before]
     )
+    explorer.locator("text=/^rotated 0°/").first.wait_for()  # upright, and not mirrored
     settled(page, explorer)
     assert "rotated 0°" in said(explorer) and "mirrored" not in said(explorer)
 
