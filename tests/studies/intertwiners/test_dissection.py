@@ -79,7 +79,7 @@ def test_concepts_are_read_off_pixels():
 
 
 def test_concepts_of_crops_are_in_the_order_of_their_activations(tmp_path):
-    model, images = load_model("inceptionv1", "demo"), load_images("scenes:3")
+    model, images = load_model("inceptionv1", "demo"), load_images("scenes:4")
     store = extract(tmp_path / "a", model, "conv2d0", group("D2"), images, samples=5)
     size = model.crop_size("conv2d0")
     found = it.crop_concepts(store, images, {"all": size, "inner": 5}, progress=False)
