@@ -318,7 +318,7 @@ def what_training_adds(panels: Mapping[str, pd.DataFrame], xlabel: str) -> Figur
         ax.tick_params(axis="y", length=0)
         ax.grid(True, axis="x")
         ax.margins(x=0.12)
-        ax.locator_params(axis="x", nbins=5)
+        ax.locator_params(axis="x", nbins=4)
         for y, holds in zip(at, table.holds, strict=True):
             if holds is not None:
                 words = {"fontsize": SMALL, "va": "center", "clip_on": False}
