@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import kurtosis, rankdata
 
-from gc_utils import groups
 from gc_utils.errors import UserError
 from gc_utils.images.labelled import Task
 from gc_utils.inspection.decompositions import rotated_basis
-from gc_utils.inspection.responses import stimulus_orbits
 from gc_utils.models.base import Model
+from gc_utils.studies.intertwiners.dissection import (
+    LEAST,
+    best_iou,
+    label_concepts,
+    labelled_drawings,
+)
 from gc_utils.studies.intertwiners.members import relu_member
 from gc_utils.studies.intertwiners.networks import HIDDEN, SmallNet
 
@@ -52,71 +56,77 @@ def live_units(A: torch.Tensor) -> torch.Tensor:
     return spread > 1e-9 * spread.max()
 
 
-def best_auc(responses: torch.Tensor, labels: Sequence[Hashable], least: int = 4) -> torch.Tensor:
-    """How well each direction tells one label from all others: its best area under the curve.
+def best_auc(responses: torch.Tensor, concepts: torch.Tensor, least: int = LEAST) -> torch.Tensor:
+    """How well each direction tells one concept from all others: its best area under the curve.
 
-    The area under the ROC curve is the chance that a sample with the label has a larger response
-    than one without it (0.5 if the direction knows nothing; with many labels the best is more by
+    The area under the ROC curve is the chance that a sample with the concept has a larger response
+    than one without it (0.5 if the direction knows nothing; with many concepts the best is more by
     chance alone). It depends on no scale, offset or, since both signs count, sign of the direction.
+    It ranks all samples, where `best_iou` looks at the largest responses: a unit that is silent for
+    most samples cannot rank those, a mixture of many units nearly always responds. So it favours
+    mixtures, in networks before training, too, and decides nothing here.
 
     Args:
         responses: Responses `(S, C)`.
-        labels: The labels of the samples; those of fewer than `least` samples are left out.
-        least: The number of samples that a label needs.
+        concepts: Which samples show which concept, bool `(S, K)`.
+        least: The number of samples that a concept needs; others are left out.
 
     Returns:
-        The area of the best label and sign, `(C,)`.
+        The area of the best concept and sign, `(C,)`.
 
     Raises:
-        UserError: No label has enough samples, or all samples have the same label.
+        UserError: No concept has enough samples, or all samples have it.
     """
-    labels = pd.Series(list(labels)).astype(str)
-    counts = labels.value_counts()
-    tested = [name for name, n in counts.items() if least <= n < len(labels)]
-    if not tested:
-        raise UserError(f"no label has {least} samples, or all have the same one.")
-    member = np.stack([(labels == name).to_numpy() for name in tested]).astype(float)
-    n = member.sum(1, keepdims=True)
-    # Mann and Whitney's U for all labels from one ranking; scipy.stats.mannwhitneyu would rank
-    # again for each label, which takes over twenty times as long.
+    n = concepts.sum(0).numpy()
+    tested = (n >= least) & (n < len(concepts))
+    if not tested.any():
+        raise UserError(f"no concept has {least} samples, or all samples have it.")
+    member, n = concepts.numpy().T[tested].astype(float), n[tested][:, None]
+    # Mann and Whitney's U for all concepts from one ranking; scipy.stats.mannwhitneyu would rank
+    # again for each, which takes over twenty times as long.
     ranks = rankdata(responses.double().numpy(), axis=0)
-    area = (member @ ranks - n * (n + 1) / 2) / (n * (len(labels) - n))
+    area = (member @ ranks - n * (n + 1) / 2) / (n * (len(concepts) - n))
     return torch.from_numpy(np.maximum(area, 1 - area).max(0))
 
 
 def compare_bases(
     A: torch.Tensor,
-    responses: torch.Tensor,
-    labels: Sequence[Hashable],
+    labelled: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
     *,
     draws: int = 5,
+    members: int = 2,
     seed: int = 0,
 ) -> pd.DataFrame:
     """How units stand out in their own basis, permuted and scaled, and rotated.
 
     Args:
         A: Activations of photographs, `(N, C)`.
-        responses: Responses to labelled stimuli, `(S, C)`.
-        labels: The labels of the stimuli.
-        draws: The number of random members and rotations.
+        labelled: What images are (`drawings`) → responses to them `(S, C)`, and which of them shows
+            which concept, bool `(S, K)`; the first of them is what `best AUC` is measured on.
+        draws: The number of random rotations.
+        members: The number of random members of ReLU's group, which cannot change anything.
         seed: The seed of the draws.
 
     Returns:
         One row for each basis and draw: `basis` (`units`, `permuted and scaled`, `rotated`),
         `draw`, medians over live units of `kurtosis` and `sparsity` (see `selectivity`) and of
-        `best AUC`, and the share of `dead` ones.
+        `best AUC`, means over live units of `best_iou` (`IoU, drawings`), and the share of `dead`
+        ones.
     """
-    width = A.shape[1]
+    width, first = A.shape[1], next(iter(labelled))
     bases = [("units", 0, torch.eye(width))]
-    for draw in range(draws):
-        bases += [
-            ("permuted and scaled", draw, relu_member(width, seed + draw)),
-            ("rotated", draw, rotated_basis(width, seed + draw)),
-        ]
+    bases += [("permuted and scaled", k, relu_member(width, seed + k)) for k in range(members)]
+    bases += [("rotated", k, rotated_basis(width, seed + k)) for k in range(draws)]
     rows = []
     for basis, draw, M in bases:
-        auc = best_auc(responses @ M.T, labels)[live_units(A @ M.T)]
-        measures = selectivity(A @ M.T) | {"best AUC": float(auc.median())}
+        moved = A @ M.T
+        live = live_units(moved)
+        measures = selectivity(moved)
+        for name, (responses, concepts) in labelled.items():
+            of_images = moved if responses is A else responses @ M.T
+            measures[f"IoU, {name}"] = float(best_iou(of_images, concepts)[live].mean())
+            if name == first:
+                measures["best AUC"] = float(best_auc(of_images, concepts)[live].median())
         rows.append({"basis": basis, "draw": draw} | measures)
     return pd.DataFrame(rows)
 
@@ -124,47 +134,54 @@ def compare_bases(
 def compare_layers(
     model: Model,
     activations: Mapping[str, torch.Tensor],
+    concepts: Mapping[str, pd.DataFrame],
     *,
     draws: int = 5,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`compare_bases` for layers of a network, with drawings of known kind and orientation.
+    """`compare_bases` for layers of a network, with drawings and photographs.
 
     Args:
         model: The network.
-        activations: Layer → activations of photographs, `(N, C)`.
-        draws: The number of random members and rotations.
+        activations: Layer → activations of crops of photographs, `(N, C)`.
+        concepts: Layer → concepts of the same crops, from `crop_concepts`.
+        draws: The number of random rotations.
         seed: The seed of the draws.
 
     Returns:
-        The rows of `compare_bases` with the column `layer`. Labels are kinds of drawings at one of
-        eight orientations, such as a curve that opens to the left.
+        The rows of `compare_bases` with the column `layer`.
     """
     tables = []
     for layer, A in activations.items():
-        drawn = stimulus_orbits(model, layer, groups.group("C8"))
-        at = drawn.table.orientation.fillna(0).round().astype(int).astype(str)
-        labels = drawn.table.kind + " " + at
-        compared = compare_bases(A, drawn.A.flatten(0, 1), labels, draws=draws, seed=seed)
+        responses, labels = labelled_drawings(model, layer)
+        labelled = {
+            "drawings": (responses, label_concepts(labels)),
+            "photographs": (A, torch.tensor(concepts[layer].to_numpy(bool))),
+        }
+        compared = compare_bases(A, labelled, draws=draws, seed=seed)
         tables.append(compared.assign(layer=layer))
     return pd.concat(tables, ignore_index=True)
 
 
-def compare_small_net(net: SmallNet, task: Task, *, draws: int = 5, seed: int = 0) -> pd.DataFrame:
-    """`compare_bases` for all layers but the first of a small network; labels are the classes.
+def compare_small_nets(
+    nets: Sequence[SmallNet], task: Task, *, draws: int = 5, seed: int = 0
+) -> pd.DataFrame:
+    """`compare_bases` for all layers but the first of small networks; concepts are the classes.
 
     Args:
-        net: The network.
+        nets: The networks.
         task: The task whose test images are used.
-        draws: The number of random members and rotations.
+        draws: The number of random rotations.
         seed: The seed of the draws.
 
     Returns:
-        The rows of `compare_bases` with the column `layer`. Activations are means over positions.
+        The rows of `compare_bases` with the columns `net` (its number) and `layer`. Activations are
+        means over positions.
     """
-    tables = []
-    for layer in HIDDEN[1:]:
-        A = net.upto(task.test_x, layer).detach().mean((2, 3))
-        compared = compare_bases(A, A, task.test_y.tolist(), draws=draws, seed=seed)
-        tables.append(compared.assign(layer=layer))
+    classes, tables = label_concepts(task.test_y.tolist()), []
+    for number, net in enumerate(nets):
+        for layer in HIDDEN[1:]:
+            A = net.upto(task.test_x, layer).detach().mean((2, 3))
+            compared = compare_bases(A, {"classes": (A, classes)}, draws=draws, seed=seed)
+            tables.append(compared.assign(net=number, layer=layer))
     return pd.concat(tables, ignore_index=True)

@@ -13,15 +13,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from gc_utils.evidence import Claim, Evidence, Finding, network_evidence, verdict
 from gc_utils.studies.intertwiners.members import KINDS
+from gc_utils.studies.intertwiners.paper_measures import (
+    GROUP_PROCRUSTES,
+    LINEAR_CKA,
+    MU_CKA,
+    ORTHOGONAL_PROCRUSTES,
+)
 from gc_utils.studies.intertwiners.summaries import (
-    SELECTIVITY,
     STEPS,
-    basis_losses,
+    layers_hold,
     map_penalties,
     map_steps,
 )
@@ -80,8 +84,11 @@ MARGIN = 0.05  # share of accuracy that counts as almost as well
 LEAST_PAIRS = 3  # of networks, for an interval that means something
 BLIND = 1e-3  # change of a rotation-invariant measure that counts as none
 EXPLAINED = 0.9  # share of variance at which permutations count as the action of the group
-MODULO_GROUP = ("permutations, scales", "max kernel")
-MODULO_ROTATIONS = ("rotations", "linear CKA")
+# Of IG3: a measure modulo the group, and its counterpart that does not see rotations.
+HALVES = {
+    "Procrustes": (GROUP_PROCRUSTES, ORTHOGONAL_PROCRUSTES),
+    "CKA": (MU_CKA, LINEAR_CKA),
+}
 
 
 def task_evidence(task: str) -> Evidence:
@@ -187,6 +194,49 @@ def stitching(stitched: pd.DataFrame, accuracies: pd.DataFrame, classes: int, ta
     return Finding(STITCHING, value, verdict(holds, evidence), why, evidence=evidence)
 
 
+def half_holds(
+    lost: Mapping[tuple[str, str], tuple[float, float, float]], half: tuple[str, str]
+) -> bool:
+    """Whether a measure modulo the group sees what its orthogonal counterpart does not.
+
+    Args:
+        lost: From `lost_by_rotation`, for trained and untrained networks.
+        half: The measure and its counterpart, one of `HALVES`.
+
+    Returns:
+        Whether the measure loses something when units are rotated, and more than before training
+        (intervals apart), and the counterpart nothing.
+    """
+    measure, counterpart = half
+    sees = lost[measure, "trained"][1] > max(0, lost[measure, "untrained"][2])
+    blind = max(abs(lost[counterpart, state][0]) for state in ("trained", "untrained"))
+    return bool(sees and blind < BLIND)
+
+
+def losses_table(lost: Mapping[tuple[str, str], tuple[float, float, float]]) -> pd.DataFrame:
+    """What rotating units costs every measure, one row a measure, as the figure draws it.
+
+    Args:
+        lost: From `lost_by_rotation`, for trained and untrained networks.
+
+    Returns:
+        The loss in trained networks (`gain`, `low`, `high`), before training (`before`,
+        `before low`, `before high`), and `holds`: of the measures modulo the group whether their
+        half of IG3 holds, of others None.
+    """
+    halves = {half[0]: half for half in HALVES.values()}
+    rows = {
+        measure: [
+            *lost[measure, "trained"],
+            *lost[measure, "untrained"],
+            half_holds(lost, halves[measure]) if measure in halves else None,
+        ]
+        for measure in dict.fromkeys(measure for measure, _ in lost)
+    }
+    ends = ["gain", "low", "high", "before", "before low", "before high"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*ends, "holds"], dtype=object)
+
+
 def similarity(
     lost: Mapping[tuple[str, str], tuple[float, float, float]],
     accuracies: pd.DataFrame,
@@ -202,71 +252,76 @@ def similarity(
         task: The name of the task.
 
     Returns:
-        The finding: measures modulo the group have to lose something, and more than before
-        training, and the others nothing. It cannot be asked in the same cases as `stitching`.
+        The finding: both halves have to hold (`half_holds`), and the reason says which does. It
+        cannot be asked in the same cases as `stitching`.
     """
     measures = list(dict.fromkeys(measure for measure, _ in lost))
     value = {
-        f"{m}, {state}: lost when units are rotated": f"{lost[m, state][0]:.3f}"
+        f"{m}, {state}: {column}": f"{number:.3f}"
         for m in measures
         for state in ("trained", "untrained")
+        for column, number in zip(
+            ("lost when units are rotated", "low", "high"), lost[m, state], strict=True
+        )
     }
-    sees = all(lost[m, "trained"][1] > max(0, lost[m, "untrained"][2]) for m in MODULO_GROUP)
-    blind = max(abs(lost[m, s][0]) for m in MODULO_ROTATIONS for s in ("trained", "untrained"))
     doubt = _doubt(accuracies, classes)
     evidence = task_evidence(task)
-    holds = None if doubt else bool(sees and blind < BLIND)
-    trained, before = (
-        " and ".join(f"{lost[m, state][0]:.3f}" for m in MODULO_GROUP)
-        for state in ("trained", "untrained")
-    )
+    held = {name: half_holds(lost, half) for name, half in HALVES.items()}
+    said = []
+    for name, (measure, _) in HALVES.items():
+        trained, before = (lost[measure, state][0] for state in ("trained", "untrained"))
+        word = "holds" if held[name] else "does not hold"
+        said.append(f"{measure} {trained:.3f} (untrained {before:.3f}): {word}")
     why = f"{doubt}; " if doubt else ""
-    why += f"rotation costs measures modulo the group {trained}, before training {before}; "
-    why += f"others {blind:.0e} at most"
+    why += f"rotating units costs {'; '.join(said)}"
+    holds = None if doubt else all(held.values())
     return Finding(SIMILARITY, value, verdict(holds, evidence), why, evidence=evidence)
 
 
 def basis(
-    in_basis: pd.DataFrame, *, studied: str, untrained: str, model: str, weights: str
+    gains: pd.DataFrame, *, studied: str, untrained: str, last: str, model: str, weights: str
 ) -> Finding:
-    """IG4 from the selectivity of units in their own basis and in others.
+    """IG4 from how well units and rotated bases match concepts (network dissection).
 
     Args:
-        in_basis: From `basis_means`: rows of network and layer, columns of measure and basis.
+        gains: From `iou_gains`: of the network, the same before training, and small networks.
         studied: The network's title in the table.
-        untrained: The title of the same network before training.
+        untrained: The title of such networks before training.
+        last: The last layer that was looked at, which decides, as in IG5.
         model: The name of the model.
         weights: The name of its weights.
 
     Returns:
-        The finding: rotation has to lower every measure, and by more than before training.
+        The finding: in the last layer units have to match concepts of drawings and of photographs
+        better than rotated bases, by more than before training (`layers_hold`).
     """
-    falls = basis_losses(in_basis)
     value = {
-        f"{m} lost by rotation, {net}": value
-        for m in SELECTIVITY
-        for net, value in falls[m].items()
-        if math.isfinite(value)
+        f"{network}, {layer}, {images}: {column}": float(row[column])
+        for (network, layer, images), row in gains.iterrows()
+        for column in ("units", "rotated", "gain", "low", "high")
+        if math.isfinite(row[column])
     }
-    lower = [m for m in SELECTIVITY if falls[m][studied] > 0]
-    dearer = [m for m in lower if falls[m][studied] > falls[m][untrained]]
-    units, permuted = (
-        in_basis[[(m, name) for m in SELECTIVITY]].to_numpy()
-        for name in ("units", "permuted and scaled")
-    )
-    kept = np.abs(units - permuted)
     evidence = network_evidence(model, weights, paper=None)
-    known = all(math.isfinite(falls[m][net]) for m in SELECTIVITY for net in (studied, untrained))
-    holds = len(dearer) == len(SELECTIVITY) if known else None
     if evidence is Evidence.UNTRAINED:
         why = "these weights are random: there is no training to compare with"
-    elif not known:
-        why = "a measure is undefined for one of the networks"
-    else:
-        why = f"rotation lowers {', '.join(lower) or 'nothing'}; by more than before training: "
-        why += f"{', '.join(dearer) or 'nothing'}; members change them by at most "
-        why += f"{np.nanmax(kept):.0e}"
+        return Finding(BASIS, value, verdict(None, evidence), why, evidence=evidence)
+    table = layers_hold(gains, studied, untrained)
+    known = bool(table.loc[last, ["gain", "before"]].notna().all(axis=None))
+    holds = bool(table.loc[last, "holds"].all()) if known else None
+    parts = [
+        f"{images} in {_named(here[here].index.unique('layer'), len(here))}"
+        for images, here in table.holds.groupby(level="images", sort=False)
+    ]
+    why = "units match concepts better than rotated bases, more than untrained: "
+    why += f"{'; '.join(parts)}; {last} decides"
+    if not known:
+        why = f"the overlap with concepts is undefined in {last}"
     return Finding(BASIS, value, verdict(holds, evidence), why, evidence=evidence)
+
+
+def _named(layers: pd.Index, count: int) -> str:
+    """The names of some of `count` layers, or how many they are where names would be too many."""
+    return f"{len(layers)} of {count} layers" if count > 3 else ", ".join(layers) or "no layer"
 
 
 def rotated_images(by_map: pd.DataFrame, *, layers: list[str], model: str, weights: str) -> Finding:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from gc_utils.figures.style import DASHED, GREY, NOTE, OKABE_ITO, SMALL, WIDTH, styled
 from gc_utils.statistics import interval
 from gc_utils.studies.intertwiners.networks import HIDDEN
+from gc_utils.studies.intertwiners.paper_measures import STANDARDISED_CKA
 
 # One colour a kind of matrix: none, a member of ReLU's group, a rotation, any at all.
 NONE, MEMBER, ROTATION = GREY, OKABE_ITO["vermilion"], OKABE_ITO["green"]
@@ -120,7 +121,7 @@ def similarity_maps(table: pd.DataFrame) -> Figure:
     Args:
         table: rows of `measure`, `first`, `second`, `value`; repeated pairs are averaged.
     """
-    measures = list(dict.fromkeys(table.measure))
+    measures = [m for m in dict.fromkeys(table.measure) if m != STANDARDISED_CKA]
     figure, axes = plt.subplots(
         1,
         len(measures),
@@ -278,6 +279,55 @@ def bases(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
     axes[0, 0].set_yticks(range(len(places)), [f"{n}, {x}" for n, x in places])
     axes[0, 0].set_ylim(len(places) - 0.5, -0.5)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    return figure
+
+
+@styled
+def what_training_adds(panels: Mapping[str, pd.DataFrame], xlabel: str) -> Figure:
+    """Differences in trained networks beside those before training, with their intervals.
+
+    Args:
+        panels: Title → one row for each line of the panel (the index names it): `gain` with its
+            interval `low` to `high`, the same before training (`before`, `before low`,
+            `before high`), and `holds`: whether what is claimed holds there (None: not claimed).
+        xlabel: What is drawn.
+    """
+    lines = [len(table) for table in panels.values()]
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=(min(WIDTH, 2.6 + 2.8 * len(panels)), 1.5 + 0.42 * max(lines)),
+        squeeze=False,
+        layout="constrained",
+    )
+    taught = {"color": OKABE_ITO["vermilion"], "marker": "o", "mfc": OKABE_ITO["vermilion"]}
+    raw = {"color": GREY, "marker": "s", "mfc": "white"}
+    for ax, (title, table) in zip(axes[0], panels.items(), strict=True):
+        at = np.arange(len(table))
+        for shift, look, name, columns in (
+            (-0.13, taught, "trained", ("gain", "low", "high")),
+            (0.13, raw, "before training", ("before", "before low", "before high")),
+        ):
+            mean, low, high = table[list(columns)].to_numpy(float).T
+            error = np.array([mean - low, high - mean]).clip(0)
+            ax.errorbar(mean, at + shift, xerr=error, ls="", ms=6, lw=1.6, label=name, **look)
+        ax.axvline(0, color="black", lw=0.8)
+        ax.set_yticks(at, table.index)
+        ax.set_ylim(max(lines) - 0.5, -0.5)
+        ax.set_title(title, loc="left", fontsize=9.5)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(True, axis="x")
+        ax.margins(x=0.12)
+        ax.locator_params(axis="x", nbins=4)
+        for y, holds in zip(at, table.holds, strict=True):
+            if holds is not None:
+                words = {"fontsize": SMALL, "va": "center", "clip_on": False}
+                words["weight"] = "bold" if holds else "normal"
+                place = ax.get_yaxis_transform()
+                ax.text(1.02, y, "holds" if holds else "no", transform=place, **words)
+    figure.supxlabel(xlabel, fontsize=9.5)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=2)
     return figure
 
 

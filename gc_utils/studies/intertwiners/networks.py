@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from gc_utils.errors import choose, whole_numbers
 from gc_utils.images.labelled import Task
-from gc_utils.progress import progress_bar
+from gc_utils.parallel import side_by_side
 
 HIDDEN = ("conv1", "conv2", "conv3", "conv4")
 BATCH = 128  # samples a step of a map that is learnt
+WORKERS = 2  # networks that are trained at a time, with one thread each
 
 
 class SmallNet(nn.Module):
@@ -137,6 +138,7 @@ def train_pairs(
     *,
     epochs: int = 30,
     seed: int = 0,
+    workers: int = WORKERS,
     progress: bool = True,
 ) -> dict[tuple[int, int], list[SmallNet]]:
     """Train pairs of networks that differ by their seeds; no network belongs to two pairs.
@@ -147,19 +149,26 @@ def train_pairs(
         pairs: The number of pairs of each width.
         epochs: How often every image is seen; 0 gives the networks before training.
         seed: The seed of the first network; the others have the following ones.
+        workers: The number of networks at a time; the result does not depend on it.
         progress: Whether to show a bar.
 
     Returns:
         `(width, pair)` → two networks.
     """
-    nets = {}
-    for width in widths:
-        for pair in progress_bar(range(pairs), desc=f"width {width}", disable=not progress):
-            nets[width, pair] = [
-                train_net(task, width, epochs=epochs, seed=seed + 2 * pair + side)
-                for side in (0, 1)
-            ]
-    return nets
+    seeds = [seed + i for i in range(2 * pairs)]
+    calls = [(task, width, epochs, one) for width in sorted(widths, reverse=True) for one in seeds]
+    workers = workers if epochs else 1
+    options = {"workers": workers, "label": "networks", "progress": progress}
+    trained = {calls[i][1::2]: net for i, net in side_by_side(_train, calls, **options)}
+    return {
+        (width, pair): [trained[width, seed + 2 * pair + side] for side in (0, 1)]
+        for width in widths
+        for pair in range(pairs)
+    }
+
+
+def _train(task: Task, width: int, epochs: int, seed: int) -> SmallNet:
+    return train_net(task, width, epochs=epochs, seed=seed)
 
 
 def accuracies(nets: Pairs, task: Task) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from gc_utils.studies.intertwiners.claims import HALVES, half_holds
 from gc_utils.studies.intertwiners.similarity import PlantedSimilarity
 from gc_utils.studies.intertwiners.summaries import basis_losses
 
@@ -129,25 +130,78 @@ def without_map(stitched: pd.DataFrame, classes: int) -> str:
     )
 
 
-def label_reading(in_basis: pd.DataFrame, studied: str) -> str:
-    """Whether units or rotated directions of a network tell labels apart better.
+def half_readings(lost: Mapping[tuple[str, str], tuple[float, float, float]]) -> list[str]:
+    """What rotating units costs each measure modulo the group, in trained and untrained networks.
+
+    Args:
+        lost: From `lost_by_rotation`.
+
+    Returns:
+        One sentence for each of `HALVES`.
+    """
+    said = []
+    for name, half in HALVES.items():
+        measure, counterpart = half
+        (mean, low, high), (before, *_) = (lost[measure, s] for s in ("trained", "untrained"))
+        if low > 0:
+            effect = "loses"
+        else:
+            effect = "gains" if high < 0 else "neither loses nor gains"
+        amount = f"{abs(mean):.3f}" if effect in ("loses", "gains") else f"({mean:.3f})"
+        seen = "sees" if half_holds(lost, half) else "does not see"
+        said.append(
+            f"{name}: {measure} {effect} {amount} when units of trained networks are rotated "
+            f"(before training the loss is {before:.3f}), and {seen} what {counterpart} cannot."
+        )
+    return said
+
+
+def dissection_reading(table: pd.DataFrame) -> list[str]:
+    """Where units match concepts better than rotated bases, layer by layer.
+
+    Args:
+        table: From `layers_hold`.
+
+    Returns:
+        One sentence for each layer and kind of images.
+    """
+    said = []
+    for (layer, images), row in table.iterrows():
+        if row.low > 0:
+            order = "better than"
+        else:
+            order = "worse than" if row.high < 0 else "about as well as"
+        control = "more than" if row.holds else "not clearly more than"
+        said.append(
+            f"{layer}, {images}: units match concepts {order} rotated bases (IoU {row.units:.3f} "
+            f"against {row.rotated:.3f}), {control} before training (gain {row.gain:+.3f} against "
+            f"{row.before:+.3f})."
+        )
+    return said
+
+
+def ranking_reading(in_basis: pd.DataFrame, studied: str, untrained: str) -> str:
+    """What the area under the ROC curve says of the same bases, and of untrained networks.
 
     Args:
         in_basis: From `basis_means`.
         studied: The network's title in the table.
+        untrained: The title of such networks before training.
 
     Returns:
-        A sentence; where rotated directions are better, with a possible reason.
+        A sentence; where it favours rotated directions before training, too, with a reason.
     """
-    fall = basis_losses(in_basis)["best AUC"][studied]
-    if fall > 0:
-        return (
-            f"Units of {studied} tell labels apart better than rotated directions do: their best "
-            f"area under the curve is larger by {fall:.3f} (mean over layers)."
-        )
-    return (
-        f"Rotated directions of {studied} tell labels apart at least as well as units do: their "
-        f"best area under the curve is larger by {-fall:.3f} (mean over layers). A possible reason "
-        "is the ReLU: a unit that does not respond cannot tell stimuli apart, a mixture of many "
-        "units nearly always responds."
+    fall = basis_losses(in_basis)["best AUC"]
+    place = {net: "ahead" if lost > 0 else "behind" for net, lost in fall.items()}
+    said = (
+        f"By the best area under the ROC curve units are {place[studied]} "
+        f"by {abs(fall[studied]):.3f} (mean over layers), before training "
+        f"{place[untrained]} by {abs(fall[untrained]):.3f}."
     )
+    if fall[studied] < 0 and fall[untrained] < 0:
+        said += (
+            " A measure that favours mixtures in networks that have learnt nothing says little "
+            "about the basis: a unit that is silent for most images cannot rank them, a mixture of "
+            "many units nearly always responds."
+        )
+    return said

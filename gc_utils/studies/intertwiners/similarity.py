@@ -1,15 +1,13 @@
-"""Similarity of representations modulo a group: Procrustes, CKA, max kernel."""
+"""Members of ReLU's group that match representations, and similarities of pairs of networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
-from scipy.linalg import orthogonal_procrustes
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -17,8 +15,9 @@ from gc_utils.errors import UserError
 from gc_utils.inspection.decompositions import rotated_basis
 from gc_utils.studies.intertwiners.members import relu_member
 from gc_utils.studies.intertwiners.networks import HIDDEN, SmallNet
+from gc_utils.studies.intertwiners.paper_measures import MEASURES
 
-# ------------------------------------------------------------------- similarity modulo the group
+IMAGES = 300  # that representations are compared on
 
 
 def procrustes_positive(
@@ -29,7 +28,8 @@ def procrustes_positive(
     Minimises `‖Y - X M^T‖²` over `M = P D`, where scales may come out as 0 (the limit of members:
     no unit stands for this one). For units `j` of `X` and `i` of `Y` the best scale is
     `max(0, ⟨x_j, y_i⟩) / ‖x_j‖²`, which gains `max(0, ⟨x_j, y_i⟩)² / ‖x_j‖²`; the assignment with
-    the largest total gain is found exactly.
+    the largest total gain is found exactly. This is no measure of the paper: units count by their
+    power, and the two representations play different parts.
 
     Args:
         X, Y: Activations of the same samples, `(N, C)`, with the same number of units.
@@ -69,126 +69,47 @@ def best_member(
     return order, product[rows, order] / power[order]
 
 
-def procrustes_orthogonal(X: torch.Tensor, Y: torch.Tensor) -> float:
-    """What the best orthogonal map, at its best overall scale, leaves unexplained.
-
-    Args:
-        X, Y: Activations of the same samples, `(N, C)`, with the same number of units.
-
-    Returns:
-        The share of `‖Y‖²` that is left, between 0 and 1.
-    """
-    x, y = X.double().numpy(), Y.double().numpy()
-    _, nuclear = orthogonal_procrustes(x, y)  # the sum of the singular values of X^T Y
-    return float(1 - nuclear**2 / (np.square(x).sum() * np.square(y).sum()))
-
-
-def linear_cka(X: torch.Tensor, Y: torch.Tensor) -> float:
-    """Linear centred kernel alignment (Kornblith et al. 2019) of `(N, C)` and `(N, C')`."""
-    x, y = (v.double() - v.double().mean(0) for v in (X, Y))
-    cross = (x.T @ y).square().sum()
-    return float(cross / ((x.T @ x).norm() * (y.T @ y).norm()).clamp_min(1e-12))
-
-
-def max_similarity(X: torch.Tensor, Y: torch.Tensor) -> float:
-    """Alignment of max kernels, `k(x, x') = max_c x_c x'_c` of units of unit norm, centred.
-
-    Invariant to permutations and positive scales of units, not to rotations. The kernel is not
-    positive semidefinite, as the paper's last version says: a similarity, not a kernel alignment.
-
-    Args:
-        X, Y: Activations `(N, C)` and `(N, C')` of the same samples, not negative.
-
-    Returns:
-        The alignment: 1 for kernels that agree, 0 for kernels that have nothing in common.
-    """
-
-    def kernel(v: torch.Tensor) -> torch.Tensor:
-        v = v.double() / v.double().norm(dim=0).clamp_min(1e-12)
-        K = torch.stack([(v * row).amax(1) for row in v])
-        return K - K.mean(0) - K.mean(1, keepdim=True) + K.mean()
-
-    k, m = kernel(X), kernel(Y)
-    return float((k * m).sum() / (k.norm() * m.norm()).clamp_min(1e-12))
-
-
-def _centred(X: Tensor) -> Tensor:
-    return X - X.mean(0)
-
-
-# A measure is named after what it does not see. Activations are centred for Procrustes' problems,
-# as is usual: without that, the fact that no unit is negative would count as similarity.
-MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
-    "permutations, scales": lambda X, Y: 1 - procrustes_positive(_centred(X), _centred(Y))[2],
-    "max kernel": max_similarity,
-    "rotations": lambda X, Y: 1 - procrustes_orthogonal(_centred(X), _centred(Y)),
-    "linear CKA": linear_cka,
-}
-
-
 @torch.no_grad()
-def layer_samples(net: SmallNet, x: Tensor, layer: str, positions: int, seed: int = 0) -> Tensor:
-    """Activations of a layer at random positions of images.
-
-    Layers are first averaged to the grid of the last one, so that a position is the same part of
-    the image in all of them.
-
-    Args:
-        net: The network.
-        x: Images `(N, channels, side, side)`.
-        layer: One of `HIDDEN`.
-        positions: The number of positions, over all images.
-        seed: The seed of the choice.
-
-    Returns:
-        Activations `(positions, C)`.
-    """
-    side = net.upto(x[:1], HIDDEN[-1]).shape[-1]
-    rows = as_rows(F.adaptive_avg_pool2d(net.upto(x, layer), side))
-    rng = torch.Generator().manual_seed(seed)
-    return rows[torch.randperm(len(rows), generator=rng)[:positions]]
-
-
 def similarities(
-    first: SmallNet,
-    second: SmallNet,
-    x: Tensor,
-    *,
-    positions: int = 800,
-    rotations: int = 1,
-    seed: int = 0,
+    first: SmallNet, second: SmallNet, x: Tensor, *, rotations: int = 1, seed: int = 0
 ) -> pd.DataFrame:
     """How similar two networks' layers are, by each of `MEASURES`.
 
     Args:
         first, second: Networks of the same width.
-        x: Images `(N, channels, side, side)`.
-        positions: The number of positions, over all images, that are compared.
+        x: Images `(N, channels, side, side)`; the first `IMAGES` of them are shown, and every
+            position of their layers is compared.
         rotations: The number of random rotations of units, over which `rotated` is averaged.
-        seed: The seed of the positions and of the rotations.
+        seed: The seed of the rotations.
 
     Returns:
         One row for each measure and pair of layers: `measure`, `first`, `second`, `value`, and
         `rotated`, the value after the second network's units were rotated by a random orthogonal
         matrix (NaN for different layers).
     """
-    a = {name: layer_samples(first, x, name, positions, seed) for name in HIDDEN}
-    b = {name: layer_samples(second, x, name, positions, seed) for name in HIDDEN}
+    a, b = ({name: net.upto(x[:IMAGES], name) for name in HIDDEN} for net in (first, second))
     bases = [rotated_basis(first.width, 1000 * seed + draw) for draw in range(rotations)]
-    return pd.DataFrame(
-        [
-            {
-                "measure": measure,
-                "first": i,
-                "second": j,
-                "value": compare(a[i], b[j]),
-                "rotated": np.mean([compare(a[i], b[j] @ Q) for Q in bases]) if i == j else np.nan,
-            }
-            for measure, compare in MEASURES.items()
-            for i in HIDDEN
-            for j in HIDDEN
-        ]
-    )
+    rows = []
+    for title, measure in MEASURES.items():
+        left, right = ({k: measure.prepare(v) for k, v in each.items()} for each in (a, b))
+        for i in HIDDEN:
+            turned = [measure.compare(left[i], measure.prepare(_turned(b[i], Q))) for Q in bases]
+            rows += [
+                {
+                    "measure": title,
+                    "first": i,
+                    "second": j,
+                    "value": measure.compare(left[i], right[j]),
+                    "rotated": float(np.mean(turned)) if i == j else np.nan,
+                }
+                for j in HIDDEN
+            ]
+    return pd.DataFrame(rows)
+
+
+def _turned(a: Tensor, M: Tensor) -> Tensor:
+    """Activations `(N, C, h, w)` as rows times a matrix `(C, C)`, at every position."""
+    return torch.einsum("nchw,cd->ndhw", a, M.to(a.dtype))
 
 
 def compare_pairs(
@@ -204,7 +125,7 @@ def compare_pairs(
         pairs: State of the networks (`"trained"`, `"untrained"`) → the two networks of every pair.
         x: Images `(N, channels, side, side)`.
         rotations: The number of random rotations of units for each pair.
-        seed: The seed of positions and rotations.
+        seed: The seed of the rotations.
 
     Returns:
         The rows of `similarities` with the columns `pair` and `networks` (the state).
@@ -240,21 +161,22 @@ def plant_relations(X: Tensor, seed: int = 0) -> PlantedSimilarity:
     """Compare a layer with itself after a random member of ReLU's group, and after a rotation.
 
     Args:
-        X: Activations `(N, C)`; units that respond to nothing are left out, as they have no place
-            to be found at.
+        X: Activations `(N, C, h, w)`; units that respond to nothing are left out, as they have no
+            place to be found at.
         seed: The seed of the member and the rotation.
 
     Returns:
         What every measure gives, and whether the permutation was found.
     """
     X = X.double()
-    X = X[:, X.square().sum(0) > 0]
+    X = X[:, X.square().sum((0, 2, 3)) > 0]
     M, Q = relu_member(X.shape[1], seed).double(), rotated_basis(X.shape[1], seed).double()
-    order, scale, left = procrustes_positive(X, X @ M.T)
+    changed = {"permuted and scaled": _turned(X, M.T), "rotated": _turned(X, Q)}
+    order, scale, left = procrustes_positive(as_rows(X), as_rows(changed["permuted and scaled"]))
     exact = bool((order == M.argmax(1).numpy()).all() and np.allclose(scale, M.amax(1)))
     table = {
-        name: {"permuted and scaled": compare(X, X @ M.T), "rotated": compare(X, X @ Q)}
-        for name, compare in MEASURES.items()
+        name: {relation: measure(X, Y) for relation, Y in changed.items()}
+        for name, measure in MEASURES.items()
     }
     return PlantedSimilarity(pd.DataFrame(table), exact, left)
 

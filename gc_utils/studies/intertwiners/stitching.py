@@ -22,10 +22,11 @@ from torch import Tensor
 from gc_utils.errors import UserError, choose
 from gc_utils.images.labelled import Task
 from gc_utils.linear import ridge
-from gc_utils.progress import progress_bar
+from gc_utils.parallel import side_by_side
 from gc_utils.studies.intertwiners.networks import (
     BATCH,
     HIDDEN,
+    WORKERS,
     Pairs,
     SmallNet,
     accuracy,
@@ -240,7 +241,13 @@ def stitch_planted(net: SmallNet, task: Task, *, seed: int = 0) -> pd.DataFrame:
 
 
 def stitch_pairs(
-    nets: Pairs, task: Task, *, epochs: int = 6, seed: int = 0, progress: bool = True
+    nets: Pairs,
+    task: Task,
+    *,
+    epochs: int = 6,
+    seed: int = 0,
+    workers: int = WORKERS,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Stitch every pair of networks at every layer by every kind of map.
 
@@ -252,6 +259,7 @@ def stitch_pairs(
         task: Their task.
         epochs: How often a learnt map sees every image.
         seed: The seed of the order of samples.
+        workers: The number of pairs at a time.
         progress: Whether to show a bar.
 
     Returns:
@@ -260,33 +268,44 @@ def stitch_pairs(
         left unexplained), `entries` (non-zero ones for each unit).
     """
     widest = max(width for width, _ in nets)
+    calls = [(*both, task, epochs, seed, width == widest) for (width, _), both in nets.items()]
+    order = sorted(range(len(calls)), key=lambda i: -list(nets)[i][0])  # the longest ones first
+    options = {"workers": workers, "label": "stitching", "progress": progress}
+    found = dict(side_by_side(_stitch_pair, [calls[i] for i in order], **options))
+    tables = {
+        key: found[order.index(i)].assign(width=key[0], pair=key[1]) for i, key in enumerate(nets)
+    }
+    return pd.concat(tables.values(), ignore_index=True)
+
+
+def _stitch_pair(
+    first: SmallNet, second: SmallNet, task: Task, epochs: int, seed: int, budgets: bool
+) -> pd.DataFrame:
+    """The rows of `stitch_pairs` for one pair; `budgets` adds the maps of low rank, few entries."""
     rows = []
-    for (width, pair), both in progress_bar(nets.items(), desc="stitching", disable=not progress):
-        for layer in HIDDEN:
-            seam = Seam(*both, layer, task, epochs=epochs, seed=seed)
-            maps = {
-                ("identity", 1): seam.identity(),
-                ("assignment", 1): seam.matched(),
-                ("G_ReLU", 1): seam.learnt(),
-                ("full", width): seam.full(),
+    for layer in HIDDEN:
+        seam = Seam(first, second, layer, task, epochs=epochs, seed=seed)
+        maps = {
+            ("identity", 1): seam.identity(),
+            ("assignment", 1): seam.matched(),
+            ("G_ReLU", 1): seam.learnt(),
+            ("full", first.width): seam.full(),
+        }
+        if budgets:
+            for k in (4**e for e in range(4) if 4**e < first.width):
+                maps |= {("rank", k): seam.reduced_rank(k), ("sparse", k): seam.sparse(k)}
+        rows += [
+            {
+                "layer": layer,
+                "map": kind,
+                "budget": budget,
+                "penalty": joined.penalty,
+                "matched": joined.matched,
+                "entries": joined.entries,
+                "accuracy": joined.accuracy,
             }
-            if width == widest:
-                for k in (4**e for e in range(4) if 4**e < width):
-                    maps |= {("rank", k): seam.reduced_rank(k), ("sparse", k): seam.sparse(k)}
-            rows += [
-                {
-                    "width": width,
-                    "pair": pair,
-                    "layer": layer,
-                    "map": kind,
-                    "budget": budget,
-                    "penalty": joined.penalty,
-                    "matched": joined.matched,
-                    "entries": joined.entries,
-                    "accuracy": joined.accuracy,
-                }
-                for (kind, budget), joined in maps.items()
-            ]
+            for (kind, budget), joined in maps.items()
+        ]
     return pd.DataFrame(rows)
 
 

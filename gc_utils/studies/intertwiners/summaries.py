@@ -9,6 +9,7 @@ from gc_utils.statistics import interval
 
 STEPS = ("identity - G_ReLU", "G_ReLU - full")
 SELECTIVITY = ("kurtosis", "sparsity", "best AUC")
+IMAGES = ("drawings", "photographs", "classes")  # that units are dissected on
 
 
 def map_penalties(stitched: pd.DataFrame) -> pd.DataFrame:
@@ -110,3 +111,71 @@ def basis_losses(in_basis: pd.DataFrame) -> dict[str, dict[str, float]]:
         }
         for measure in SELECTIVITY
     }
+
+
+def iou_gains(compared: pd.DataFrame) -> pd.DataFrame:
+    """By how much units match concepts better than rotated bases, for each layer.
+
+    Args:
+        compared: Rows of `network`, `net` (the number of a network among several of the kind),
+            `layer`, `basis`, `draw` and `IoU, …` for some of `IMAGES`.
+
+    Returns:
+        One row for each network, layer and kind of images (the index): `units` and `rotated` (mean
+        over draws and networks), `gain` (their difference), and the ends of its 95 % interval:
+        over networks where there are several of the kind (bootstrap of the mean), over rotations
+        of the one network otherwise (percentiles: within it lie 95 % of the rotations). `nets` and
+        `rotations` are their numbers.
+    """
+    rows = []
+    for (network, layer), here in compared.groupby(["network", "layer"], sort=False):
+        for images in IMAGES:
+            column = f"IoU, {images}"
+            if column not in here or here[column].isna().all():
+                continue
+            units = here[here.basis == "units"].set_index("net")[column]
+            rotated = here[here.basis == "rotated"].set_index("net")[column]
+            gains = units - rotated.groupby(level=0).mean()
+            if len(gains) > 1:
+                low, high = interval(gains)
+            else:
+                low, high = np.percentile(units.iloc[0] - rotated, [2.5, 97.5])
+            rows.append(
+                {
+                    "network": network,
+                    "layer": layer,
+                    "images": images,
+                    "units": float(units.mean()),
+                    "rotated": float(rotated.mean()),
+                    "gain": float(gains.mean()),
+                    "low": float(low),
+                    "high": float(high),
+                    "nets": len(gains),
+                    "rotations": len(rotated) // len(gains),
+                }
+            )
+    return pd.DataFrame(rows).set_index(["network", "layer", "images"])
+
+
+def layers_hold(gains: pd.DataFrame, studied: str, untrained: str) -> pd.DataFrame:
+    """For which layers of a network the basis of units is special, and more so than untrained.
+
+    It is where the whole interval of the gain lies above 0, and above the whole interval of the
+    gain before training.
+
+    Args:
+        gains: From `iou_gains`.
+        studied: The network's title.
+        untrained: The title of such networks before training.
+
+    Returns:
+        One row for each layer and kind of images (the index): `units`, `rotated`, `gain`, `low`,
+        `high`, the same three of untrained networks (`before`, `before low`, `before high`), and
+        `holds`.
+    """
+    table = gains.loc[studied, ["units", "rotated", "gain", "low", "high"]].copy()
+    before = gains.loc[untrained].reindex(table.index)
+    for column, name in {"gain": "before", "low": "before low", "high": "before high"}.items():
+        table[name] = before[column]
+    table["holds"] = table.low > table["before high"].clip(lower=0)
+    return table

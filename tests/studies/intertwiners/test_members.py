@@ -78,18 +78,13 @@ def test_a_planted_permutation_with_scales_is_found_exactly():
     assert left < 1e-12
     assert np.array_equal(order, A.numpy().argmax(1))
     assert np.allclose(scale, A.numpy().max(1))
-    # Other rotations are out of its reach, but not of the orthogonal one's.
-    Q = rotated_basis(30).double()
+    Q = rotated_basis(30).double()  # out of its reach
     assert it.procrustes_positive(X, X @ Q.T)[2] > 0.05
-    assert it.procrustes_orthogonal(X, X @ Q.T) < 1e-10
 
 
-def test_similarities_see_what_they_should():
+def test_members_keep_selectivity_and_rotations_do_not():
     X = torch.rand(150, 20, generator=torch.Generator().manual_seed(0)).square()
     member, Q = it.relu_member(20, seed=1), rotated_basis(20)
-    assert it.linear_cka(X, X @ Q.T) == pytest.approx(1, abs=1e-5)
-    assert it.max_similarity(X, X @ member.T) == pytest.approx(1, abs=1e-5)
-    assert it.max_similarity(X, (X @ Q.T).relu()) < 0.8
     kept, lost = it.selectivity(X @ member.T), it.selectivity((X - X.mean(0)) @ Q.T)
     assert kept == pytest.approx(it.selectivity(X), rel=1e-4)
     assert lost["sparsity"] < kept["sparsity"]

@@ -5,7 +5,6 @@ import torch
 
 from gc_utils.errors import UserError
 from gc_utils.images import load_task
-from gc_utils.studies import intertwiners as it
 from gc_utils.studies import intertwiners as st
 from gc_utils.studies import intertwiners as ws
 from gc_utils.studies.intertwiners import figures as figures
@@ -107,31 +106,18 @@ def test_sinkhorn_is_doubly_stochastic():
     assert torch.allclose(P.sum(1), torch.ones(9), atol=1e-4)
 
 
-def test_measures_do_not_see_what_they_are_named_after(task, nets):
-    X = st.layer_samples(nets[0], task.test_x, "conv2", 300).double()
-    X = X[:, X.sum(0) > 0]
-    M = it.relu_member(X.shape[1], 4).double()
-    Q = torch.linalg.qr(torch.randn(len(M), len(M), dtype=X.dtype))[0]
-    for name in ("permutations, scales", "max kernel"):
-        assert st.MEASURES[name](X, X @ M.T) == pytest.approx(1, abs=1e-9)
-        assert st.MEASURES[name](X, X @ Q) < 0.9
-    for name in ("rotations", "linear CKA"):
-        assert st.MEASURES[name](X, X @ Q) == pytest.approx(1, abs=1e-9)
-        assert st.MEASURES[name](X, X @ M.T) < 0.99
-
-
 def test_similarities_of_a_network_with_itself(task, nets):
-    table = st.similarities(nets[0], nets[0], task.test_x[:100], positions=200)
+    table = st.similarities(nets[0], nets[0], task.test_x[:100])
     same = table[table["first"] == table["second"]]
     assert np.allclose(same.value, 1, atol=1e-6)
     assert (table[table["first"] != table["second"]].value < 0.999).all()
-    assert len(table) == 4 * 16
+    assert len(table) == len(st.MEASURES) * 16
 
 
 def test_figures_of_stitching(task, nets):
-    table = st.similarities(*nets, task.test_x[:60], positions=100)
+    table = st.similarities(*nets, task.test_x[:60])
     figure = figures.similarity_maps(table)
-    assert [ax.get_title() for ax in figure.axes[:4]] == list(st.MEASURES)
+    assert [ax.get_title() for ax in figure.axes[:4]] == list(st.MEASURES)[:4]
     rows = [
         {"width": w, "pair": p, "layer": name, "map": m, "budget": b, "penalty": 0.1 * k + 0.01 * p}
         for w in (8, 16)

@@ -12,6 +12,7 @@ from gc_utils.models import load_model
 from gc_utils.studies.intertwiners import (
     best_auc,
     compare_bases,
+    label_concepts,
     layer_responses,
     negated,
     unit_actions,
@@ -118,31 +119,33 @@ def test_pre_activations_are_what_relu_reads():
 def test_members_keep_and_rotations_lose_what_units_show():
     draw = torch.Generator().manual_seed(0)
     A = torch.rand(500, 30, generator=draw) ** 8  # sparse and heavy-tailed
-    labels = [f"label {i % 10}" for i in range(300)]
+    concepts = label_concepts([f"label {i % 10}" for i in range(300)])
     responses = torch.eye(10).repeat(30, 3) + 2 * torch.rand(300, 30, generator=draw)
-    found = compare_bases(A, responses, labels, draws=3).groupby("basis").mean()
+    found = compare_bases(A, {"made-up": (responses, concepts)}, draws=3).groupby("basis").mean()
     assert found.loc["permuted and scaled"].drop("draw").to_numpy() == pytest.approx(
         found.loc["units"].drop("draw").to_numpy(), rel=1e-3
     )
     for measure in ("kurtosis", "sparsity"):
         assert found.loc["rotated", measure] < 0.8 * found.loc["units", measure]
     assert found.loc["rotated", "best AUC"] < found.loc["units", "best AUC"] - 0.05
+    assert found.loc["rotated", "IoU, made-up"] < found.loc["units", "IoU, made-up"]
 
 
 def test_the_area_under_the_curve():
     x = torch.tensor([[1.0, 5, 0], [2, 5, 0], [3, 1, 0], [4, 1, 1]])
     labels = ["a", "a", "b", "b"]
-    assert best_auc(x, labels, least=2).tolist() == [1, 1, 0.75]
+    assert best_auc(x, label_concepts(labels), least=2).tolist() == [1, 1, 0.75]
     draw = torch.Generator().manual_seed(1)
     responses, labels = torch.randn(200, 5, generator=draw), [i % 3 for i in range(200)]
     expected = [
         max(abs(roc_auc_score(np.equal(labels, k), responses[:, c]) - 0.5) + 0.5 for k in range(3))
         for c in range(5)
     ]
-    assert best_auc(responses, labels).numpy() == pytest.approx(expected)
-    assert torch.allclose(best_auc(-3 * responses + 7, labels), best_auc(responses, labels))
-    with pytest.raises(UserError, match="no label"):
-        best_auc(responses, list(range(200)))
+    concepts = label_concepts(labels)
+    assert best_auc(responses, concepts).numpy() == pytest.approx(expected)
+    assert torch.allclose(best_auc(-3 * responses + 7, concepts), best_auc(responses, concepts))
+    with pytest.raises(UserError, match="no concept"):
+        best_auc(responses, label_concepts(list(range(200))))
 
 
 def test_layers_share_the_rotated_crops(tmp_path):
