@@ -39,6 +39,7 @@ from gc_utils.studies.persian_rug.plateaus import (
     largest_decided,
     lengthens,
     plateau,
+    sizes_compared,
 )
 from gc_utils.studies.persian_rug.trained import (
     AUTHORS,
@@ -85,6 +86,7 @@ __all__ = [
     "plateau",
     "projector_rug",
     "row_statistics",
+    "sizes_compared",
     "sparse_data",
     "sparse_limit",
     "symmetric_loss",

@@ -20,6 +20,7 @@ from gc_utils.studies.persian_rug.plateaus import (
     WITHIN,
     largest_decided,
     lengthens,
+    sizes_compared,
 )
 from gc_utils.studies.persian_rug.trained import AUTHORS
 
@@ -99,12 +100,13 @@ def statistics(trained: pd.DataFrame, broken: pd.DataFrame, entries: int) -> Fin
     written = f"{float((broken.loss / broken.foreseen - 1).abs().max()):.1%}"
     value = {}
     if len(judged):
-        name = f"{_models(judged)}: row statistics give the loss in the end within 5 %"
-        value[name] = f"{int(obey.sum())} of {len(judged)}"
-    on = theirs[theirs["last"].notna()]
+        name = "row statistics give the loss in the end within 5 %"
+        value[name] = _share(obey, judged)
+    on = sizes_compared(theirs)
     if len(on):
-        name = "on the plateau, row statistics off by at most"
-        value[name] = f"{on['rows off on it'].max():.1%} ({len(on)} models)"
+        said = [f"{row.entries:,}: {row['rows off on it']:.0%}" for _, row in on.iterrows()]
+        name = f"row statistics off on the plateau by entries, r {on.r.iloc[0]:g}, "
+        value[f"{name}p {on.p.iloc[0]:g}"] = ", ".join(said)
     value |= _durations(theirs)
     left = theirs[theirs.fate == LEFT]
     if len(left):
@@ -115,12 +117,12 @@ def statistics(trained: pd.DataFrame, broken: pd.DataFrame, entries: int) -> Fin
     if holds is None:
         why = _undecided(theirs)
     elif holds:
-        why = f"row statistics predict the loss of all {_models(judged)} in the end within 5 %, "
+        why = f"row statistics predict the final loss of {_share(obey, judged)} within 5 %, "
         why += f"and of artificial ones within {written}"
     elif on_plateau(theirs) and bool((judged["rows off on it"] <= WITHIN).all()):
         why = _plateau_reason(theirs)
     else:
-        why = f"{int((~obey).sum())} of {_models(judged)} lose other than row statistics predict "
+        why = f"{_share(~obey, judged)} lose other than row statistics predict "
         why += f"(median kurtosis off the diagonal {judged['kurtosis'][~obey].median():.0f}); "
         why += f"artificial models within {written}"
     if not holds:
@@ -145,9 +147,7 @@ def on_plateau(models: pd.DataFrame) -> bool:
 
 def _plateau_reason(models: pd.DataFrame) -> str:
     """The reason that goes with `on_plateau`, with the two ends of the longest row of sizes."""
-    on = models[models["last"].notna()]
-    groups = (rows.sort_values("entries") for _, rows in on.groupby(["r", "p"], sort=False))
-    same = max(groups, key=len)
+    same = sizes_compared(models)
     few, many = (
         f"{row['last']:,.0f}{'' if row.fate == LEFT else ' or later'} of {row.entries:,}"
         for row in (same.iloc[0], same.iloc[-1])
@@ -158,10 +158,10 @@ def _plateau_reason(models: pd.DataFrame) -> str:
     )
 
 
-def _models(judged: pd.DataFrame) -> str:
-    """ "5 models of 256 entries"."""
-    count = len(judged)
-    return f"{count} model{'s' if count > 1 else ''} of {judged.entries.max():,} entries"
+def _share(which: pd.Series, judged: pd.DataFrame) -> str:
+    """ "2 of 5 trained models of 256 entries"."""
+    size = f"{judged.entries.max():,} entries"
+    return f"{int(which.sum())} of {len(judged)} trained models of {size}"
 
 
 def _undecided(models: pd.DataFrame) -> str:
@@ -349,7 +349,9 @@ def artificial_weights(trained: pd.DataFrame) -> Finding:
     value = {}
     for n, same in theirs.groupby("entries"):
         name = f"{n:,} entries, after {same.steps.max():,} steps, from the closed form"
-        value[name] = f"{same.gap.min():+.1%} to {same.gap.max():+.1%} ({len(same)} models)"
+        value[name] = f"{same.gap.iloc[0]:+.1%}"
+        if len(same) > 1:
+            value[name] = f"{same.gap.min():+.1%} to {same.gap.max():+.1%} ({len(same)} models)"
     others = trained[trained["training"] != AUTHORS]
     for _, row in others.iterrows():
         name = f"{row.entries:,} entries, r {row.r:g}, p {row.p:g}, {row['training']}"
@@ -360,7 +362,7 @@ def artificial_weights(trained: pd.DataFrame) -> Finding:
     elif not holds and on_plateau(theirs):
         why = _plateau_reason(theirs)
     else:
-        why = f"{int(match.sum())} of {_models(judged)} end within 5 % of the closed form, "
+        why = f"{_share(match, judged)} end within 5 % of the closed form, "
         why += f"{int((judged.gap < -WITHIN).sum())} below, {int((judged.gap > WITHIN).sum())} "
         why += "above; the authors' setting"
     if not holds:

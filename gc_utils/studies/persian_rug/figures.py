@@ -254,14 +254,27 @@ def plateau_study(trained: pd.DataFrame, histories: Mapping[Setting, pd.DataFram
     for ax in (sizes, sparsities):
         ax.set(yscale="log", ylabel="step of Adam")
         ax.margins(x=0.16, y=0.22)
+    for axis in (loss.xaxis, pairs.xaxis, sizes.yaxis, sparsities.yaxis):
+        low, high = axis.get_view_interval()
+        few = high > 8 * low
+        shown = [t for t in (ROUND_STEPS[::2] if few else ROUND_STEPS) if low <= t <= high]
+        axis.set_ticks(shown, [f"{t:,}" for t in shown])
     for ax in axes.flat:
         ax.minorticks_off()
         ax.grid(True)
     handles = loss.get_legend_handles_labels()[0] + _plateau_marks()
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), title="entries")
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=len(handles),
+        title="entries",
+        alignment="left",
+        columnspacing=1.2,
+    )
     return figure
 
 
+ROUND_STEPS = tuple(k * 10**i // 10 for i in range(1, 6) for k in (10, 15, 20, 30, 50, 70))
 NOTED = {"fontsize": NOTE, "color": INK, "va": "top"}
 
 
@@ -284,7 +297,7 @@ def _plateau_marks() -> list[Line2D]:
     return [
         Line2D([], [], ls="", color=GREY, marker=marker, label=label)
         for marker, label in (
-            ("o", "last step on it"),
+            ("o", "last step on the plateau"),
             ("^", "still on it"),
             ("x", "never on it"),
         )

@@ -71,14 +71,15 @@ def describe_plateau(history: pd.DataFrame, least: float) -> dict[str, float | i
         least: The closed form.
 
     Returns:
-        `first`, `last`, `left`, `end`, `fate` (see `Plateau`); `rows off on it`, the least relative
-        distance at which the row statistics give the loss of a step on the plateau (NaN if there is
-        none); `paired at last` and `paired in the end`, shares of entries in antipodal pairs at the
-        last step on the plateau (NaN if there is none) and at the last step.
+        `first`, `last`, `left`, `end`, `fate` (see `Plateau`); `rows off on it`, the median over
+        the steps on the plateau of the relative distance between the loss and what the row
+        statistics give (NaN if there is none); `paired at last` and `paired in the end`, shares of
+        entries in antipodal pairs at the last step on the plateau (NaN if there is none) and at the
+        last step.
     """
     found = plateau(history, least)
     on = history[(history.loss / least - 1).abs() <= WITHIN]
-    near = (on.foreseen / on.loss - 1).abs().min() if len(on) else np.nan
+    near = (on.foreseen / on.loss - 1).abs().median() if len(on) else np.nan
     at_last = on.paired.iloc[-1] if len(on) else np.nan
     return asdict(found) | {
         "rows off on it": float(near),
@@ -125,3 +126,17 @@ def largest_decided(models: pd.DataFrame) -> pd.DataFrame:
     """
     known = models[models["fate"].isin(DECIDED)]
     return known[known.entries == known.entries.max()]
+
+
+def sizes_compared(models: pd.DataFrame) -> pd.DataFrame:
+    """The models to compare over sizes: of one r and p, the ones with the most sizes.
+
+    Args:
+        models: Rows with `entries`, `r`, `p` and `last`, of one way of training.
+
+    Returns:
+        The rows of one r and p that have been on the plateau, by entries; empty if none has.
+    """
+    on = models[models["last"].notna()]
+    groups = [rows for _, rows in on.groupby(["r", "p"], sort=False)]
+    return max(groups, key=lambda rows: rows.entries.nunique(), default=on).sort_values("entries")

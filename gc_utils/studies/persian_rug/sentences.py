@@ -7,7 +7,7 @@ import pandas as pd
 
 from gc_utils.studies.persian_rug.closed_form import antipodal_limit, antipodal_loss, best_symmetric
 from gc_utils.studies.persian_rug.models import antipodal_rug, heaviness
-from gc_utils.studies.persian_rug.plateaus import LEFT, WITHIN
+from gc_utils.studies.persian_rug.plateaus import LEFT, WITHIN, sizes_compared
 from gc_utils.studies.persian_rug.trained import Setting, training_grid
 
 
@@ -122,6 +122,30 @@ def lasting(trained: pd.DataFrame) -> str:
     return " ".join(said) or "No two of these models can be compared in how long they stay."
 
 
+def rows_on_plateau(trained: pd.DataFrame) -> str:
+    """Whether row statistics give the loss of models while they are on the plateau.
+
+    Args:
+        trained: Rows of `measure_trained`, of one way of training.
+
+    Returns:
+        A sentence.
+    """
+    on = trained[trained["last"].notna()]
+    if not len(on):
+        return "No model has been on the plateau."
+    same = sizes_compared(on)
+    said = ", ".join(
+        f"{row['rows off on it']:.0%} for {row.entries:,} entries" for _, row in same.iterrows()
+    )
+    good = int((on["rows off on it"] <= WITHIN).sum())
+    return (
+        f"On the plateau row statistics are off by {said} (r = {same.r.iloc[0]:g}, "
+        f"p = {same.p.iloc[0]:g}; medians over steps), and within 5 % for {good} of all "
+        f"{len(on)} models."
+    )
+
+
 def replaced(trained: pd.DataFrame) -> str:
     """What the models that left the plateau have become.
 
@@ -140,12 +164,13 @@ def replaced(trained: pd.DataFrame) -> str:
         if len(rows):
             obey = int((rows["row statistics off by"].abs() <= WITHIN).sum())
             now, before = rows["paired in the end"].median(), rows["paired at last"].median()
+            ends = dict.fromkeys(f"{gap:+.0%}" for gap in (rows.gap.min(), rows.gap.max()))
             said.append(
-                f"at {where} {len(rows)} models end {rows.gap.min():+.0%} to {rows.gap.max():+.0%} "
+                f"at {where} the {len(rows)} that left end {' to '.join(ends)} "
                 f"from the closed form, row statistics give the loss of {obey}, and {now:.0%} of "
                 f"the entries are in antipodal pairs, {before:.0%} at the last step on the plateau"
             )
-    return f"Left: {'; '.join(said)} (medians over models)."
+    return f"When it was left: {'; '.join(said)} (medians over models)."
 
 
 def not_run(trained: pd.DataFrame) -> str:
@@ -166,11 +191,11 @@ def not_run(trained: pd.DataFrame) -> str:
         return f"All {len(full)} models of the full grid were trained. {beyond}"
     shorter = [setting for setting in missing if setting[:4] in steps]
     sizes = sorted({setting.entries for setting in missing} - {s.entries for s in made})
-    said = f"Of the full grid's {len(full)} models {len(missing)} were not run to their end"
+    said = f"Of the full grid's {len(full)} models {len(missing)} were not trained to their end"
     if shorter:
-        said += f", {len(shorter)} of them for fewer steps"
+        said += f" ({len(shorter)} for fewer steps)"
     if sizes:
-        said += f", and none of {', '.join(f'{n:,}' for n in sizes)} entries"
+        said += f", and none of {', '.join(f'{n:,}' for n in sizes)} entries at all"
     return f'{said} (size = "full"). {beyond}'
 
 

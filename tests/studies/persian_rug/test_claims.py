@@ -60,12 +60,12 @@ CLAIMS = {
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_models_that_stay_on_the_plateau_reproduce_both_claims(check, claim):
     word, why = check(CLAIMS[claim](table(model(128), model(256, **STAYED))))
-    assert word == "reproduced" and "1 model of 256 entries" in why
+    assert word == "reproduced" and "1 of 1 trained models of 256 entries" in why
     assert "would decide" not in str(CLAIMS[claim](table(model(256, **STAYED))).value)
     # Reliably: one that leaves is enough, and the reason is not that of a plateau left by all.
     mixed = table(model(128), model(256, **STAYED), model(256, p=0.05, gap=0.3))
     word, why = check(CLAIMS[claim](mixed))
-    assert word == "not reproduced" and "2 models of 256 entries" in why
+    assert word == "not reproduced" and "1 of 2 trained models of 256 entries" in why
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
@@ -117,7 +117,8 @@ def test_statistics_turn_with_what_rows_predict(check):
     value = claims.statistics(table(model(128), model(256, **STAYED)), BROKEN, 512).value
     name = "last step on the plateau by entries, r 0.5, p 0.1"
     assert value[name] == "128: 640, 256: 44,000 or later"
-    assert value["on the plateau, row statistics off by at most"] == "2.0% (2 models)"
+    name = "row statistics off on the plateau by entries, r 0.5, p 0.1"
+    assert value[name] == "128: 2%, 256: 2%"
     assert value["entries in antipodal pairs after it was left"] == "90% to 90%"
     assert value["artificial models of 512 entries, broken ones too, off by at most"] == "2.0%"
 
@@ -127,6 +128,7 @@ def test_artificial_weights_turn_with_trained_gaps(check):
     assert word == "not reproduced" and "0 below, 1 above" in why
     rows = [model(128, gap=-0.7), model(128, p=0.2, gap=-0.4), model(256, gap=-0.2)]
     value = claims.artificial_weights(table(*rows, model(128, training=pr.QUARTER))).value
+    assert value["256 entries, after 44,000 steps, from the closed form"] == "-20.0%"
     name = "128 entries, after 44,000 steps, from the closed form"
     assert value[name] == "-70.0% to -40.0% (2 models)"
     assert value[f"128 entries, r 0.5, p 0.1, {pr.QUARTER}"] == "-60.0%"
@@ -280,9 +282,16 @@ def test_sentences_about_the_plateau_turn():
     other = table(model(128), model(256), model(512, last=100.0))
     assert "goes up and down with entries" in sentences.lasting(other)
     assert sentences.lasting(table(model(128))).startswith("No two")
+    off = {"rows off on it": 0.2}
+    said = sentences.rows_on_plateau(table(model(256), model(128, **off), model(64, **PASSED)))
+    assert said == (
+        "On the plateau row statistics are off by 20% for 128 entries, 2% for 256 entries "
+        "(r = 0.5, p = 0.1; medians over steps), and within 5 % for 1 of all 2 models."
+    )
+    assert sentences.rows_on_plateau(table(model(64, **PASSED))).startswith("No model has been")
     said = sentences.replaced(table(model(128), model(128, r=0.25, **{"paired in the end": 0.0})))
-    assert "at r = 1/2 1 models end -60% to -60%" in said and "90% of the entries" in said
-    assert "at other r 1 models" in said and "and 0% of the entries" in said
+    assert "at r = 1/2 the 1 that left end -60% from" in said and "90% of the entries" in said
+    assert "at other r the 1 that left" in said and "and 0% of the entries" in said
     assert "row statistics give the loss of 0" in said
     assert sentences.replaced(table(model(128, **STAYED))) == "No model has left the plateau."
 
@@ -293,8 +302,8 @@ def test_what_was_not_run_is_said():
     assert f"All {len(full)} models" in sentences.not_run(table(*rows))
     rows[0]["steps"] = 100
     said = sentences.not_run(table(*[row for row in rows if row["entries"] != 2048]))
-    assert f"{len(full)} models 2 were not run to their end, 1 of them for fewer steps" in said
-    assert "and none of 2,048 entries" in said and "8,192" in said
+    assert f"{len(full)} models 2 were not trained to their end (1 for fewer steps)" in said
+    assert "and none of 2,048 entries at all" in said and "8,192" in said
 
 
 def test_sentences_about_pairs_and_phases_turn():

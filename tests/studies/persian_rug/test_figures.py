@@ -78,4 +78,4 @@ def test_the_plateau_figure_shows_every_fate():
     assert {line.get_marker() for line in sizes.get_lines()} == {"None", "o", "^", "x"}
     assert [text.get_text() for text in sparsities.get_xticklabels()] == ["0.1", "0.2"]
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == ["128", "256", "512", "last step on it", "still on it", "never on it"]
+    assert words == ["128", "256", "512", "last step on the plateau", "still on it", "never on it"]

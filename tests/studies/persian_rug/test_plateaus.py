@@ -35,9 +35,9 @@ def test_a_curve_that_does_not():
 
 def test_a_plateau_is_described_by_its_weights():
     history = curve(3.0, 1.0, 0.98, 0.5)
-    history = history.assign(foreseen=[9.0, 1.03, 1.2, 2.0], paired=[0.0, 0.1, 0.2, 0.9])
+    history = history.assign(foreseen=[9.0, 1.03, 0.98 * 0.95, 2.0], paired=[0.0, 0.1, 0.2, 0.9])
     row = pr.describe_plateau(history, 1.0)
-    assert row["rows off on it"] == pytest.approx(0.03)
+    assert row["rows off on it"] == pytest.approx(0.04)  # of 3 % and 5 %
     assert row["paired at last"] == 0.2 and row["paired in the end"] == 0.9
     assert row["fate"] == "left" and row["last"] == 300
     never = pr.describe_plateau(history, 100.0)
@@ -84,3 +84,12 @@ def test_large_models_are_the_largest_whose_fate_is_known():
     open_ = [(512, 1, "still on it"), (1024, None, "not yet")]
     assert list(pr.largest_decided(models(*fates[:1], *open_)).entries) == [128]
     assert pr.largest_decided(models(*open_)).empty
+
+
+def test_sizes_are_compared_at_one_r_and_p():
+    one = models((256, 300, "left"), (128, 100, "left"))
+    many = models(
+        (512, 9, "left"), (128, 9, "left"), (256, 9, "left"), (64, None, "not yet"), p=0.2
+    )
+    assert list(pr.sizes_compared(pd.concat([one, many])).entries) == [128, 256, 512]
+    assert pr.sizes_compared(many[many["last"].isna()]).empty
