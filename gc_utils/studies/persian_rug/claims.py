@@ -12,7 +12,17 @@ import numpy as np
 import pandas as pd
 
 from gc_utils.evidence import Claim, Evidence, Finding, verdict
-from gc_utils.studies.persian_rug.experiments import AUTHORS
+from gc_utils.studies.persian_rug.plateaus import (
+    AUTHORS_STEPS,
+    LEFT,
+    NOT_YET,
+    STILL_ON,
+    WITHIN,
+    largest_decided,
+    lengthens,
+    sizes_compared,
+)
+from gc_utils.studies.persian_rug.trained import AUTHORS
 
 SOURCE = "Cowsik et al. 2024, arXiv 2410.12101"
 STATISTICS = Claim(
@@ -24,7 +34,7 @@ STATISTICS = Claim(
     "reliably learn an algorithm that is sensitive to individual weights only through their "
     "large-scale statistics",
     source=SOURCE,
-    figure="09_losses",
+    figure="09_training",
 )
 TRACTABLE = Claim(
     "PR2",
@@ -61,7 +71,6 @@ ARTIFICIAL = Claim(
     figure="09_training",
 )
 
-WITHIN = 0.05  # relative distance of losses that counts as agreement
 EXACT = 0.03  # gap of a Hadamard model to the closed form that counts as none
 ERRORS = 3  # standard errors that a loss drawn at random may be off by
 MANY = 50  # entries on at once, for noise that is nearly Gaussian
@@ -73,38 +82,118 @@ RARE = 1e-4  # p at which entries count as rare
 def statistics(trained: pd.DataFrame, broken: pd.DataFrame, entries: int) -> Finding:
     """PR1 from trained models' losses and those that their row statistics give.
 
+    The claim is about large models that learn reliably, so that it is judged by all models of the
+    most entries, among those of the authors' setting whose fate is decided (`largest_decided`).
+
     Args:
         trained: Rows of `measure_trained`.
         broken: Rows of `measure_broken`.
         entries: The number of entries of the broken models.
 
     Returns:
-        The finding; it cannot be asked without a trained model.
+        The finding; it cannot be asked without a model of the authors' setting whose fate is
+        decided.
     """
-    obey = trained["row statistics off by"].abs() <= WITHIN
-    written = float((broken.loss / broken.foreseen - 1).abs().max())
-    name = "trained models whose loss follows from row statistics within 5 %"
-    value = {
-        name: f"{int(obey.sum())} of {len(trained)}",
-        "within 5 % of the closed form": f"{int(at_closed_form(trained).sum())} of {len(trained)}",
-    }
-    if len(trained):
-        lowest = trained.gap.idxmin()
-        value["furthest below it"] = f"{trained.gap[lowest]:+.1%}"
-        value["kurtosis off the diagonal there"] = float(trained["kurtosis"][lowest])
-    name = f"artificial models of {entries} entries, broken ones too, off by at most"
-    value[name] = f"{written:.1%}"
-    holds = bool(obey.all()) if len(trained) else None
+    theirs = trained[trained["training"] == AUTHORS]
+    judged = largest_decided(theirs)
+    obey = judged["row statistics off by"].abs() <= WITHIN
+    written = f"{float((broken.loss / broken.foreseen - 1).abs().max()):.1%}"
+    value = {}
+    if len(judged):
+        name = "row statistics give the loss in the end within 5 %"
+        value[name] = _share(obey, judged)
+    on = sizes_compared(theirs)
+    if len(on):
+        said = [f"{row.entries:,}: {row['rows off on it']:.0%}" for _, row in on.iterrows()]
+        name = f"row statistics off on the plateau by entries, r {on.r.iloc[0]:g}, "
+        value[f"{name}p {on.p.iloc[0]:g}"] = ", ".join(said)
+    value |= _durations(theirs)
+    left = theirs[theirs.fate == LEFT]
+    if len(left):
+        least, most = left["paired in the end"].min(), left["paired in the end"].max()
+        value["entries in antipodal pairs after it was left"] = f"{least:.0%} to {most:.0%}"
+    value[f"artificial models of {entries} entries, broken ones too, off by at most"] = written
+    holds = bool(obey.all()) if len(judged) else None
     if holds is None:
-        why = "no model was trained"
+        why = _undecided(theirs)
     elif holds:
-        why = f"row statistics predict the loss of all {len(trained)} trained models within 5 %, "
-        why += f"and of artificial ones within {written:.1%}"
+        why = f"row statistics predict the final loss of {_share(obey, judged)} within 5 %, "
+        why += f"and of artificial ones within {written}"
+    elif on_plateau(theirs) and bool((judged["rows off on it"] <= WITHIN).all()):
+        why = _plateau_reason(theirs)
     else:
-        why = f"{int((~obey).sum())} of {len(trained)} trained models lose other than row "
-        why += "statistics predict (median kurtosis off the diagonal "
-        why += f"{trained['kurtosis'][~obey].median():.0f}); artificial models within {written:.1%}"
+        why = f"{_share(~obey, judged)} lose other than row statistics predict "
+        why += f"(median kurtosis off the diagonal {judged['kurtosis'][~obey].median():.0f}); "
+        why += f"artificial models within {written}"
+    if not holds:
+        value["what would decide it"] = _decider(theirs)
     return Finding(STATISTICS, value, verdict(holds, Evidence.KNOWN), why, evidence=Evidence.KNOWN)
+
+
+def on_plateau(models: pd.DataFrame) -> bool:
+    """Whether a claim holds on a plateau that lengthens with n, left when training goes on.
+
+    Args:
+        models: Rows of `measure_trained`, of one way of training.
+
+    Returns:
+        True if every model that was trained for long enough has been on the plateau, all those with
+        the most entries whose fate is decided left it, and the last step on it grows with n.
+    """
+    reached = models[models.fate != NOT_YET]
+    left = (largest_decided(models).fate == LEFT).all()
+    return bool(len(reached) and reached["last"].notna().all() and left and lengthens(models))
+
+
+def _plateau_reason(models: pd.DataFrame) -> str:
+    """The reason that goes with `on_plateau`, with the two ends of the longest row of sizes."""
+    same = sizes_compared(models)
+    few, many = (
+        f"{row['last']:,.0f}{'' if row.fate == LEFT else ' or later'} of {row.entries:,}"
+        for row in (same.iloc[0], same.iloc[-1])
+    )
+    return (
+        f"holds on a plateau that lengthens with n (last step {few} entries, {many}), "
+        "left when training goes on"
+    )
+
+
+def _share(which: pd.Series, judged: pd.DataFrame) -> str:
+    """ "2 of 5 trained models of 256 entries"."""
+    size = f"{judged.entries.max():,} entries"
+    return f"{int(which.sum())} of {len(judged)} trained models of {size}"
+
+
+def _undecided(models: pd.DataFrame) -> str:
+    """Why a claim about trained models cannot be asked."""
+    if not len(models):
+        return "no model was trained in the authors' setting"
+    on, before = int((models.fate == STILL_ON).sum()), int((models.fate == NOT_YET).sum())
+    return (
+        f"{on} models are still on the plateau and {before} not there yet after at most "
+        f"{models.steps.max():,} steps; the authors make {AUTHORS_STEPS:,}"
+    )
+
+
+def _decider(models: pd.DataFrame) -> str:
+    """What would decide a claim about large models that was not reproduced or not tested."""
+    known = largest_decided(models)
+    size = f"models of more than {known.entries.max():,} entries" if len(known) else "models"
+    return f"{size} trained for the authors' {AUTHORS_STEPS:,} steps, or until they leave"
+
+
+def _durations(models: pd.DataFrame) -> dict[str, str]:
+    """The last step on the plateau by p, r and entries."""
+    value = {}
+    for (r, p), same in models.groupby(["r", "p"], sort=False):
+        said = [
+            f"{row.entries:,}: {row['last']:,.0f}{' or later' if row.fate != LEFT else ''}"
+            if pd.notna(row["last"])
+            else f"{row.entries:,}: {row.fate}"
+            for _, row in same.sort_values("entries").iterrows()
+        ]
+        value[f"last step on the plateau by entries, r {r:g}, p {p:g}"] = ", ".join(said)
+    return value
 
 
 def at_closed_form(trained: pd.DataFrame) -> pd.Series:
@@ -245,26 +334,39 @@ def near_optimal(gains: pd.DataFrame) -> Finding:
 def artificial_weights(trained: pd.DataFrame) -> Finding:
     """PR5 from trained models' gaps to the closed form, which Hadamard models reach.
 
+    It is judged by the same models as `statistics`.
+
     Args:
         trained: Rows of `measure_trained`.
 
     Returns:
-        The finding; it cannot be asked without a trained model.
+        The finding; it cannot be asked without a model of the authors' setting whose fate is
+        decided.
     """
+    theirs = trained[trained["training"] == AUTHORS]
+    judged = largest_decided(theirs)
+    match = at_closed_form(judged)
     value = {}
-    for _, row in trained.iterrows():
-        setting = f"{row.entries} entries, r {row.r:g}, p {row.p:g}, step {row['step size']}"
-        value[setting] = f"{row.gap:+.1%}"
-    match = at_closed_form(trained)
-    holds = bool(match.all()) if len(trained) else None
+    for n, same in theirs.groupby("entries"):
+        name = f"{n:,} entries, after {same.steps.max():,} steps, from the closed form"
+        value[name] = f"{same.gap.iloc[0]:+.1%}"
+        if len(same) > 1:
+            value[name] = f"{same.gap.min():+.1%} to {same.gap.max():+.1%} ({len(same)} models)"
+    others = trained[trained["training"] != AUTHORS]
+    for _, row in others.iterrows():
+        name = f"{row.entries:,} entries, r {row.r:g}, p {row.p:g}, {row['training']}"
+        value[name] = f"{row.gap:+.1%}"
+    holds = bool(match.all()) if len(judged) else None
     if holds is None:
-        why = "no model was trained"
+        why = _undecided(theirs)
+    elif not holds and on_plateau(theirs):
+        why = _plateau_reason(theirs)
     else:
-        theirs = trained["step size"] == AUTHORS
-        why = f"{int(match.sum())} of {len(trained)} trained models end within 5 % of the closed "
-        why += f"form, {int((trained.gap < -WITHIN).sum())} below, "
-        why += f"{int((trained.gap > WITHIN).sum())} above; with the authors' step size "
-        why += f"{int(match[theirs].sum())} of {int(theirs.sum())}"
+        why = f"{_share(match, judged)} end within 5 % of the closed form, "
+        why += f"{int((judged.gap < -WITHIN).sum())} below, {int((judged.gap > WITHIN).sum())} "
+        why += "above; the authors' setting"
+    if not holds:
+        value["what would decide it"] = _decider(theirs)
     return Finding(ARTIFICIAL, value, verdict(holds, Evidence.KNOWN), why, evidence=Evidence.KNOWN)
 
 

@@ -1,14 +1,12 @@
-"""The measurements of notebook 09: channels drawn at random, models written down and trained."""
+"""The measurements of notebook 09: channels drawn at random, models written down."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from gc_utils.errors import choose
 from gc_utils.progress import progress_bar
 from gc_utils.studies.persian_rug.closed_form import (
     best_functions,
@@ -26,37 +24,7 @@ from gc_utils.studies.persian_rug.models import (
     monte_carlo,
     projector_rug,
 )
-from gc_utils.studies.persian_rug.training import plateau, train_rug
-
-# Adam's step size for a number of entries; the last one is the authors'.
-STEP_SIZES: dict[str, Callable[[int], float]] = {
-    "3e-3": lambda n: 3e-3,
-    "5e-4": lambda n: 5e-4,
-    "3e-3 / √n": lambda n: 3e-3 * n**-0.5,
-}
-AUTHORS = "3e-3 / √n"
-STEPS = {"small": 6000, "full": 44_000}  # of Adam, by the size of the grid
-
-
-def training_grid(
-    size: str, ratios: Sequence[float], sparsities: Sequence[float]
-) -> list[tuple[int, float, float]]:
-    """Which models to train.
-
-    Args:
-        size: `"small"`, or `"full"` with the authors' setting among others.
-        ratios: The values of r of the full grid.
-        sparsities: The values of p of the full grid.
-
-    Returns:
-        Entries, r and p of each model.
-
-    Raises:
-        UserError: The size is neither of the two.
-    """
-    if choose(size, STEPS, "size") == "small":
-        return [(128, 0.5, 0.1), (128, 0.25, 0.1), (512, 0.5, 0.1)]
-    return [(n, r, p) for n in (128, 512, 2048) for r in ratios for p in sparsities]
+from gc_utils.studies.persian_rug.training import train_rug
 
 
 def draw_channels(
@@ -98,8 +66,23 @@ def draw_channels(
     return pd.DataFrame(rows)
 
 
-def _measured(model: Rug, n: int, r: float, p: float, samples: int, seed: int) -> dict[str, float]:
-    """Loss on fresh data, and its gap to the closed form with its error, both relative."""
+def measure_loss(
+    model: Rug, n: int, r: float, p: float, samples: int, seed: int
+) -> dict[str, float]:
+    """Measure the loss of a model on fresh data.
+
+    Args:
+        model: The model.
+        n: The number of entries.
+        r: Hidden units over entries.
+        p: The probability of an entry to be on.
+        samples: The number of samples.
+        seed: The seed of the data.
+
+    Returns:
+        `entries`, `r`, `p`, `loss`, and its `gap` to the closed form with its `error`, both
+        relative to the closed form.
+    """
     exact = best_symmetric(p, r).loss
     loss, error = monte_carlo(model, n, p, samples=samples, seed=seed)
     return {
@@ -145,7 +128,7 @@ def measure_artificial(
         for name, make in (("Hadamard", hadamard_rug), ("projector", projector_rug)):
             model = make(n, round(r * n), p, seed=seed)
             foreseen = gaussian_loss(model, p) / best_symmetric(p, r).loss - 1
-            measured = _measured(model, n, r, p, drawn, seed)
+            measured = measure_loss(model, n, r, p, drawn, seed)
             rows.append({"model": name, "on": p * n} | measured | {"foreseen": foreseen})
     columns = ["model", "entries", "r", "p", "on", "loss", "gap", "error", "foreseen"]
     return pd.DataFrame(rows)[columns]
@@ -239,53 +222,6 @@ def compare_rugs(
             }
         )
     return pd.DataFrame(rows).set_index("model")
-
-
-def measure_trained(
-    grid: Iterable[tuple[int, float, float]],
-    *,
-    steps: int,
-    samples: int = 4000,
-    seed: int = 0,
-    keep: Path | None = None,
-    progress: bool = True,
-) -> tuple[pd.DataFrame, dict[tuple[int, float, float, str], pd.DataFrame]]:
-    """Train a model for each setting and step size, and measure it on fresh data.
-
-    Args:
-        grid: Entries, r and p of each model.
-        steps: The number of Adam's steps.
-        samples: The number of samples for a loss.
-        seed: The seed of the trainings; the data of the losses have the next one.
-        keep: The folder of checkpoints; None for none.
-        progress: Whether to show bars.
-
-    Returns:
-        A table with one row for each model, and the trainings' histories by entries, r, p and step
-        size. Columns: `model`, `entries`, `r`, `p`, `step size`, `loss`, `gap` and `error`
-        (relative to the closed form), `row statistics off by` (relative), `kurtosis`,
-        `diagonal_spread`, and `on the plateau, steps` (first and last step near the closed form,
-        None if there is none).
-    """
-    rows, histories = [], {}
-    for n, r, p in progress_bar(list(grid), desc="trained models", disable=not progress):
-        exact = best_symmetric(p, r).loss
-        for arm, rate in STEP_SIZES.items():
-            options = {"steps": steps, "lr": rate(n), "seed": seed, "every": 50}
-            model, history = train_rug(n, round(r * n), p, **options, keep=keep, progress=progress)
-            histories[n, r, p, arm] = history
-            measured = _measured(model, n, r, p, samples, seed + 1)
-            foreseen = gaussian_loss(model, p) / measured["loss"] - 1
-            rows.append(
-                {"model": "trained", "step size": arm}
-                | measured
-                | {"row statistics off by": foreseen}
-                | heaviness(model)
-                | {"on the plateau, steps": plateau(history, exact)}
-            )
-    columns = ["model", "entries", "r", "p", "step size", "loss", "gap", "error"]
-    columns += ["row statistics off by", "kurtosis", "diagonal_spread", "on the plateau, steps"]
-    return pd.DataFrame(rows)[columns], histories
 
 
 def sparse_limit(

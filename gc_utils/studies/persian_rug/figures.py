@@ -8,10 +8,20 @@ from fractions import Fraction
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
-from gc_utils.figures.style import DASHED, GREY, NOTE, OKABE_ITO, WIDTH, styled
-from gc_utils.studies.persian_rug.closed_form import best_symmetric, linear_loss, symmetric_loss
+from gc_utils.figures.style import DASHED, GREY, INK, NOTE, OKABE_ITO, WIDTH, styled
+from gc_utils.studies.persian_rug.closed_form import (
+    antipodal_loss,
+    best_symmetric,
+    linear_loss,
+    symmetric_loss,
+)
+from gc_utils.studies.persian_rug.plateaus import LEFT, WITHIN
+from gc_utils.studies.persian_rug.trained import Setting
 
 # A colour and a mark for each kind of model, and for each kind of function.
 MODELS = {
@@ -28,7 +38,6 @@ FUNCTIONS = {
     "any": (OKABE_ITO["black"], "o", "the best of all functions"),
 }
 BROKEN = {"diagonal": OKABE_ITO["blue"], "spectrum": OKABE_ITO["orange"]}
-ARMS = tuple(OKABE_ITO[c] for c in ("vermilion", "orange", "sky", "green", "blue"))
 BAND = 3  # percent: what counts as near the closed form
 P_LABEL = "p, probability that an entry is on"
 
@@ -197,38 +206,102 @@ def rugs(matrices: Mapping[str, np.ndarray]) -> Figure:
 
 
 @styled
-def training_gaps(histories: Mapping[str, pd.DataFrame], least: float, pairs: float) -> Figure:
-    """Loss in training relative to the closed form, one line an arm.
+def plateau_study(trained: pd.DataFrame, histories: Mapping[Setting, pd.DataFrame]) -> Figure:
+    """The plateau: loss and pairs in training, and the last step on it by entries and by p.
 
     Args:
-        histories: arm → history of `train_rug`.
-        least: the closed form.
-        pairs: loss of antipodal pairs, NaN where there are none.
+        trained: rows of `measure_trained`, of one way of training, one or more.
+        histories: their histories by setting.
     """
-    figure, ax = plt.subplots(figsize=(7.0, 3.5), layout="constrained")
-    for (name, history), colour in zip(histories.items(), ARMS, strict=False):
-        ax.plot(history.step, history.loss / least, color=colour, label=name)
-    levels = {"closed form": (1.0, "black", "-")}
-    if np.isfinite(pairs):
-        levels["antipodal pairs"] = pairs / least, MODELS["antipodal pairs"][1], DASHED
-    for name, (level, colour, dashes) in levels.items():
-        ax.axhline(level, color=colour, lw=1.2, ls=dashes, zorder=1)
-        ax.annotate(
-            name,
-            (1, level),
-            (5, 0),
-            ("axes fraction", "data"),
-            "offset points",
-            color=colour,
-            va="center",
-            fontsize=NOTE,
-        )
-    ax.set(xscale="log", yscale="log", xlabel="step of Adam", ylabel="loss / closed form")
-    ax.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
-    ax.minorticks_off()
-    ax.grid(True)
-    figure.legend(loc="outside upper left", ncols=3, title="step size", alignment="left")
+    figure, axes = plt.subplots(
+        2, 2, figsize=(WIDTH, 5.6), layout="constrained", width_ratios=[1.45, 1]
+    )
+    (loss, sizes), (pairs, sparsities) = axes
+    r, p = _most(trained, ["r", "p"], "entries")
+    n_most = _most(trained, ["r", "entries"], "p")
+    of_sizes = trained[(trained.r == r) & (trained.p == p)].sort_values("entries")
+    of_ps = trained[(trained.r == n_most[0]) & (trained.entries == n_most[1])].sort_values("p")
+    shades = plt.get_cmap("cividis")(np.linspace(0, 0.78, max(2, len(of_sizes))))
+    least = best_symmetric(p, r).loss
+    for (_, row), colour in zip(of_sizes.iterrows(), shades, strict=False):
+        history = histories[Setting(*row[list(Setting._fields)])]
+        loss.plot(history.step, history.loss / least, color=colour, label=f"{row.entries:,}")
+        pairs.plot(history.step, 100 * history.paired, color=colour)
+        _on_plateau(sizes, row.entries, row, colour)
+    by_size = dict(zip(of_sizes.entries, shades, strict=False))
+    for _, row in of_ps.iterrows():
+        _on_plateau(sparsities, row.p, row, by_size.get(row.entries, INK))
+    band = 100 * WITHIN
+    loss.axhspan(1 - WITHIN, 1 + WITHIN, color="#DDDDDD", zorder=0)
+    words = {"fontsize": NOTE, "va": "bottom", "transform": loss.get_yaxis_transform()}
+    loss.text(0.01, 1 + WITHIN, f"closed form ±{band:.0f} %", color=INK, **words)
+    if r == 0.5:
+        level, colour = antipodal_loss(p) / least, MODELS["antipodal pairs"][1]
+        loss.axhline(level, color=colour, lw=1.2, ls=DASHED, zorder=1)
+        loss.text(0.01, level * 1.03, "antipodal pairs", color=colour, **words)
+    loss.set(xscale="log", yscale="log", ylabel="loss / closed form")
+    loss.set(title=f"In training, {_ratio(r)}, p = {p:g}")
+    loss.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
+    pairs.set(xscale="log", xlabel="step of Adam", ylabel="entries in antipodal pairs, %")
+    pairs.set(ylim=(-3, 103), xlim=loss.get_xlim())
+    sizes.set(title="Steps on the plateau", xscale="log", xlabel="entries, n")
+    sizes.set_xticks(of_sizes.entries, [f"{n:,}" for n in of_sizes.entries])
+    sizes.text(0.03, 0.95, f"{_ratio(r)}, p = {p:g}", transform=sizes.transAxes, **NOTED)
+    sparsities.set(xlabel="p")
+    sparsities.set_xticks(of_ps.p, [f"{one:g}" for one in of_ps.p])
+    at = f"{_ratio(n_most[0])}, n = {n_most[1]:,.0f}"
+    sparsities.text(0.03, 0.95, at, transform=sparsities.transAxes, **NOTED)
+    for ax in (sizes, sparsities):
+        ax.set(yscale="log", ylabel="step of Adam")
+        ax.margins(x=0.16, y=0.22)
+    for axis in (loss.xaxis, pairs.xaxis, sizes.yaxis, sparsities.yaxis):
+        low, high = axis.get_view_interval()
+        few = high > 8 * low
+        shown = [t for t in (ROUND_STEPS[::2] if few else ROUND_STEPS) if low <= t <= high]
+        axis.set_ticks(shown, [f"{t:,}" for t in shown])
+    for ax in axes.flat:
+        ax.minorticks_off()
+        ax.grid(True)
+    handles = loss.get_legend_handles_labels()[0] + _plateau_marks()
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=len(handles),
+        title="entries",
+        alignment="left",
+        columnspacing=1.2,
+    )
     return figure
+
+
+ROUND_STEPS = tuple(k * 10**i // 10 for i in range(1, 6) for k in (10, 15, 20, 30, 50, 70))
+NOTED = {"fontsize": NOTE, "color": INK, "va": "top"}
+
+
+def _most(trained: pd.DataFrame, fixed: list[str], by: str) -> tuple[float, ...]:
+    """The values of `fixed` that the most values of `by` were trained at; r = 1/2 goes first."""
+    counts = trained.groupby(fixed)[by].nunique()
+    return max(counts.index, key=lambda key: (counts[key], key[0] == 0.5, key[1]))
+
+
+def _on_plateau(ax: Axes, x: float, row: pd.Series, colour: ArrayLike) -> None:
+    """A bar from the first step on the plateau to the last; an arrow if it was not left."""
+    if pd.isna(row["last"]):
+        ax.plot(x, row.steps, "x", color=colour, mew=1.8)
+        return
+    ax.plot([x, x], [row["first"], row["last"]], color=colour, lw=4, solid_capstyle="butt")
+    ax.plot(x, row["last"], "o" if row.fate == LEFT else "^", color=colour, ms=7)
+
+
+def _plateau_marks() -> list[Line2D]:
+    return [
+        Line2D([], [], ls="", color=GREY, marker=marker, label=label)
+        for marker, label in (
+            ("o", "last step on the plateau"),
+            ("^", "still on it"),
+            ("x", "never on it"),
+        )
+    ]
 
 
 @styled

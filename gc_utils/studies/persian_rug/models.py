@@ -200,3 +200,30 @@ def heaviness(rug: Rug) -> dict[str, float]:
     off = W[~np.eye(len(W), dtype=bool)]
     a = W.diagonal()
     return {"kurtosis": float(kurtosis(off)), "diagonal_spread": float(a.std() / abs(a.mean()))}
+
+
+def paired(rug: Rug, least: float = 0.5) -> float:
+    """The share of entries that are in antipodal pairs: two that share a unit, signs opposed.
+
+    The strength of a pair is `sqrt(W[i, j] W[j, i] / (W[i, i] W[j, j]))` where both weights between
+    the two are negative, else 0. It is 1 if the pair has one hidden unit of its own, however the
+    scale is split between the two; in a symmetric model it is at most a few times
+    `sqrt((1/r - 1) / n_s)`.
+
+    Args:
+        rug: A model.
+        least: The strength from which on two entries count as a pair.
+
+    Returns:
+        The share, from 0 to 1, of entries that are the strongest partner of their strongest
+        partner, at that strength or more.
+    """
+    W = rug.W.detach().double().numpy()
+    a = W.diagonal()
+    opposed = (W < 0) & (W.T < 0) & (a > 0)[:, None] & (a > 0)
+    scale = np.sqrt(np.where(opposed, np.outer(a, a), 1.0))
+    strength = np.where(opposed, np.sqrt(np.abs(W * W.T)), 0.0) / scale
+    np.fill_diagonal(strength, 0.0)
+    partner = strength.argmax(1)
+    mutual = partner[partner] == np.arange(len(W))
+    return float((mutual & (strength.max(1) >= least)).mean())

@@ -7,6 +7,8 @@ import pandas as pd
 
 from gc_utils.studies.persian_rug.closed_form import antipodal_limit, antipodal_loss, best_symmetric
 from gc_utils.studies.persian_rug.models import antipodal_rug, heaviness
+from gc_utils.studies.persian_rug.plateaus import LEFT, WITHIN, sizes_compared
+from gc_utils.studies.persian_rug.trained import Setting, training_grid
 
 
 def projector_price(artificial: pd.DataFrame, entries: int) -> str:
@@ -65,27 +67,136 @@ def antipodal_pairs(p: float, entries: int) -> str:
     )
 
 
-def plateaus(trained: pd.DataFrame, within: float = 0.05) -> list[str]:
-    """Where training stays near the closed form, and where it ends.
+def plateaus(trained: pd.DataFrame) -> list[str]:
+    """When each training is on the plateau, and where it ends.
 
     Args:
         trained: Rows of `measure_trained`.
-        within: The relative distance that counts as near.
 
     Returns:
         One sentence for each model.
     """
     said = []
     for _, row in trained.iterrows():
-        where = "at" if abs(row.gap) <= within else "above" if row.gap > 0 else "below"
-        steps = row["on the plateau, steps"]
-        near = "never near" if steps is None else "near from step {} to {}".format(*steps)
+        when = "never on the plateau"
+        if pd.notna(row["last"]):
+            when = f"on the plateau from step {row['first']:,.0f} to {row['last']:,.0f}"
         said.append(
-            f"{row.entries:5d} entries, r {row.r:g}, p {row.p:g}, step {row['step size']:>9}: "
-            f"{near}, in the end {row.gap:+.1%}, {where} the closed form; kurtosis "
-            f"{row['kurtosis']:.1f}"
+            f"{row.entries:,} entries, r {row.r:g}, p {row.p:g}, {row['training']}: {when}, "
+            f"{row.end:+.1%} from the closed form at step {row.steps:,} ({row.fate}); "
+            f"{row['paired in the end']:.0%} of the entries in pairs."
         )
     return said
+
+
+def lasting(trained: pd.DataFrame) -> str:
+    """How long the plateau lasts, by entries and by p.
+
+    Args:
+        trained: Rows of `measure_trained`, of one way of training.
+
+    Returns:
+        A sentence about the r and p, and one about the r and entries, with the most models that
+        have been on the plateau; a sentence that there are none.
+    """
+    on = trained[trained["last"].notna()]
+    said = []
+    for label, fixed, by in (
+        ("entries", ["r", "p"], "entries"),
+        ("p", ["r", "entries"], "p"),
+    ):
+        groups = [(key, rows) for key, rows in on.groupby(fixed) if len(rows) > 1]
+        if not groups:
+            continue
+        key, rows = max(groups, key=lambda group: len(group[1]))
+        rows = rows.sort_values(by)
+        steps = rows["last"].to_numpy()
+        grows = bool((np.diff(steps) > 0).all())
+        way = "grows" if grows else "falls" if (np.diff(steps) < 0).all() else "goes up and down"
+        ends = [
+            f"{row['last']:,.0f}{'' if row.fate == LEFT else ' or later'} at {row[by]:,}"
+            for _, row in rows.iterrows()
+        ]
+        at = " and ".join(f"{name} = {one:g}" for name, one in zip(fixed, key, strict=True))
+        said.append(f"At {at} the last step on the plateau {way} with {label}: {', '.join(ends)}.")
+    return " ".join(said) or "No two of these models can be compared in how long they stay."
+
+
+def rows_on_plateau(trained: pd.DataFrame) -> str:
+    """Whether row statistics give the loss of models while they are on the plateau.
+
+    Args:
+        trained: Rows of `measure_trained`, of one way of training.
+
+    Returns:
+        A sentence.
+    """
+    on = trained[trained["last"].notna()]
+    if not len(on):
+        return "No model has been on the plateau."
+    same = sizes_compared(on)
+    said = ", ".join(
+        f"{row['rows off on it']:.0%} for {row.entries:,} entries" for _, row in same.iterrows()
+    )
+    good = int((on["rows off on it"] <= WITHIN).sum())
+    return (
+        f"On the plateau row statistics are off by {said} (r = {same.r.iloc[0]:g}, "
+        f"p = {same.p.iloc[0]:g}; medians over steps), and within 5 % for {good} of all "
+        f"{len(on)} models."
+    )
+
+
+def replaced(trained: pd.DataFrame) -> str:
+    """What the models that left the plateau have become.
+
+    Args:
+        trained: Rows of `measure_trained`.
+
+    Returns:
+        A sentence: how much lower their loss is, whether the rows give it, and how many entries
+        are in antipodal pairs, at r = 1/2 and elsewhere.
+    """
+    left = trained[trained.fate == LEFT]
+    if not len(left):
+        return "No model has left the plateau."
+    said = []
+    for where, rows in (("r = 1/2", left[left.r == 0.5]), ("other r", left[left.r != 0.5])):
+        if len(rows):
+            obey = int((rows["row statistics off by"].abs() <= WITHIN).sum())
+            now, before = rows["paired in the end"].median(), rows["paired at last"].median()
+            ends = dict.fromkeys(f"{gap:+.0%}" for gap in (rows.gap.min(), rows.gap.max()))
+            said.append(
+                f"at {where} the {len(rows)} that left end {' to '.join(ends)} "
+                f"from the closed form, row statistics give the loss of {obey}, and {now:.0%} of "
+                f"the entries are in antipodal pairs, {before:.0%} at the last step on the plateau"
+            )
+    return f"When it was left: {'; '.join(said)} (medians over models)."
+
+
+def not_run(trained: pd.DataFrame) -> str:
+    """Which models of the full grid were not trained, or not for as long.
+
+    Args:
+        trained: Rows of `measure_trained`.
+
+    Returns:
+        A sentence.
+    """
+    made = {Setting(*row) for row in trained[list(Setting._fields)].itertuples(index=False)}
+    steps = {setting[:4]: setting.steps for setting in made}
+    full = training_grid("full")
+    missing = [setting for setting in full if steps.get(setting[:4], 0) < setting.steps]
+    beyond = "The authors' plots go to 8,192 entries, which are in no grid."
+    if not missing:
+        return f"All {len(full)} models of the full grid were trained. {beyond}"
+    shorter = [setting for setting in missing if setting[:4] in steps]
+    sizes = sorted({setting.entries for setting in missing} - {s.entries for s in made})
+    said = f"Of the full grid's {len(full)} models {len(missing)} were not trained to their end"
+    if shorter:
+        said += f" ({len(shorter)} for fewer steps)"
+    if sizes:
+        said += f", and none of {', '.join(f'{n:,}' for n in sizes)} entries at all"
+    return f'{said} (size = "full"). {beyond}'
 
 
 def readable_models(trained: pd.DataFrame) -> pd.DataFrame:
@@ -95,13 +206,21 @@ def readable_models(trained: pd.DataFrame) -> pd.DataFrame:
         trained: Rows of `measure_trained`.
 
     Returns:
-        The same rows by entries, r, p and step size, with the plateau in words.
+        The same rows by entries, r, p and training, with the plateau in words.
     """
-    table = trained.drop(columns=["model", "loss"]).set_index(["entries", "r", "p", "step size"])
-    steps = table["on the plateau, steps"]
-    words = ["{} to {}".format(*s) if isinstance(s, tuple) else "never" for s in steps]
-    names = {"diagonal_spread": "spread of the diagonal"}
-    return table.assign(**{steps.name: words}).rename(columns=names).round(3)
+    words = [
+        f"{row['first']:.0f} to {row['last']:.0f}" if pd.notna(row["last"]) else "never"
+        for _, row in trained.iterrows()
+    ]
+    table = trained.assign(**{"on the plateau, steps": words})
+    table = table.set_index(["entries", "r", "p", "training"])
+    columns = ["steps", "gap", "error", "row statistics off by", "kurtosis", "diagonal_spread"]
+    columns += ["on the plateau, steps", "fate", "paired in the end"]
+    names = {
+        "diagonal_spread": "spread of the diagonal",
+        "paired in the end": "entries in pairs",
+    }
+    return table[columns].rename(columns=names).round(3)
 
 
 def falling_loss(sparse: pd.DataFrame) -> str:

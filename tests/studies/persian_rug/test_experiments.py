@@ -3,17 +3,7 @@
 import numpy as np
 import pytest
 
-from gc_utils.errors import UserError
 from gc_utils.studies import persian_rug as pr
-
-
-def test_the_grid_has_two_sizes():
-    small = pr.training_grid("small", (1 / 4, 1 / 2), (0.1, 0.2))
-    full = pr.training_grid("full", (1 / 4, 1 / 2), (0.1, 0.2))
-    assert small == [(128, 0.5, 0.1), (128, 0.25, 0.1), (512, 0.5, 0.1)]
-    assert len(full) == 12 and (2048, 0.5, 0.2) in full
-    with pytest.raises(UserError, match="unknown size 'ful'; did you mean 'full'"):
-        pr.training_grid("ful", (0.5,), (0.1,))
 
 
 def test_drawn_channels_agree_with_the_closed_form():
@@ -42,20 +32,6 @@ def test_rugs_are_compared():
     assert list(table.index) == list(rugs)
     assert table.foreseen["Hadamard, first rows"] == pytest.approx(1, rel=1e-3)
     assert table["kurtosis"]["Hadamard, first rows"] > table["kurtosis"]["Hadamard, random rows"]
-
-
-def test_trained_models_are_measured_and_kept(tmp_path):
-    grid = [(16, 0.5, 0.2)]
-    table, histories = pr.measure_trained(
-        grid, steps=60, samples=300, keep=tmp_path, progress=False
-    )
-    assert table["step size"].tolist() == list(pr.STEP_SIZES) and len(histories) == 3
-    assert len(list(tmp_path.iterdir())) == 3
-    assert histories[16, 0.5, 0.2, "5e-4"].step.tolist() == [50, 60]
-    exact = pr.best_symmetric(0.2, 0.5).loss
-    assert np.allclose(table.gap, table.loss / exact - 1)
-    again, _ = pr.measure_trained(grid, steps=60, samples=300, keep=tmp_path, progress=False)
-    assert again.loss.tolist() == table.loss.tolist()
 
 
 def test_limits_functions_and_gains():

@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 import torch
 
+from gc_utils.closure import code_digests
 from gc_utils.errors import UserError
 from gc_utils.studies import persian_rug as pr
+from gc_utils.studies.persian_rug import steps as training_steps
 from gc_utils.studies.persian_rug import training
 
 
@@ -129,7 +131,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, monkeyp
             raise Stopped
         return drawn(*arguments)
 
-    monkeypatch.setattr(training, "sparse_data", stop)
+    monkeypatch.setattr(training_steps, "sparse_data", stop)
     with pytest.raises(Stopped):
         pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)
     again, recorded = pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)
@@ -151,10 +153,44 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, monkeyp
             pr.train_rug(16, 8, p, keep=tmp_path, **options)
 
 
-def test_when_a_training_is_on_the_plateau():
-    history = pd.DataFrame({"step": [1, 2, 3, 4, 5], "loss": [3.0, 1.04, 0.97, 0.9, 0.4]})
-    assert pr.plateau(history, 1.0) == (2, 3)
-    assert pr.plateau(history, 9.0) is None
+def test_a_training_goes_on_from_a_shorter_one(tmp_path, monkeypatch):
+    options = {"every": 20, "keep_every": 15}
+    whole, history = pr.train_rug(16, 8, 0.2, steps=60, **options)
+    pr.train_rug(16, 8, 0.2, steps=40, keep=tmp_path, **options)
+    pr.train_rug(16, 8, 0.2, steps=50, keep=tmp_path, **options)  # its last row is none of 60's
+    taken, take = [], training_steps.take
+    monkeypatch.setattr(training_steps, "take", lambda *a: taken.append(1) or take(*a))
+    longer, recorded = pr.train_rug(16, 8, 0.2, steps=60, keep=tmp_path, **options)
+    assert len(taken) == 20  # from step 40 on
+    assert torch.equal(longer.w_out, whole.w_out)
+    pd.testing.assert_frame_equal(recorded, history)
+    pr.train_rug(16, 8, 0.2, steps=20, keep=tmp_path, **options)  # no longer one is cut short
+    assert len(taken) == 40
+
+
+def test_only_the_code_of_the_steps_makes_a_new_beginning():
+    parts = set(code_digests(training_steps.__name__))
+    assert "gc_utils.studies.persian_rug.models" in parts
+    assert not parts & {"gc_utils.files", "gc_utils.progress", "gc_utils.closure"}
+
+
+def test_the_authors_epsilon_and_batch_change_a_training():
+    plain, _ = pr.train_rug(16, 8, 0.2, steps=5)
+    for changed in ({"eps": 1e-2}, {"batch": 32}):
+        assert not torch.equal(pr.train_rug(16, 8, 0.2, steps=5, **changed)[0].w_in, plain.w_in)
+
+
+def test_pairs_are_found_whatever_their_scale():
+    rug = pr.antipodal_rug(16)
+    assert pr.paired(rug) == 1
+    uneven = torch.tensor([1.0, 3.0]).repeat(8)  # W[i, j] of -3 and -1/3
+    scaled = pr.Rug(rug.w_in * uneven, rug.w_out / uneven[:, None], rug.bias)
+    assert pr.paired(scaled) == 1
+    half = rug.w_in.clone()
+    half[:4] = half[:4].abs()  # four units' entries are added, not opposed
+    assert pr.paired(pr.Rug(half, half.T.clone(), rug.bias)) == 0.5
+    assert pr.paired(pr.hadamard_rug(256, 128, 0.1)) == 0
+    assert pr.paired(pr.projector_rug(256, 128, 0.1)) == 0
 
 
 @pytest.mark.parametrize("p", [1e-6, 1e-4, 0.01, 0.3])
