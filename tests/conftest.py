@@ -105,31 +105,6 @@ def command() -> Callable[..., subprocess.CompletedProcess]:
 
 
 @pytest.fixture(scope="session")
-def screenshot(tmp_path_factory) -> Callable[[Path, int], Path]:
-    """Take a picture of a page as Chromium shows it at a width; returns the PNG."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if browser is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI has to have Chromium")
-        pytest.skip("no Chromium here")
-
-    def take(page: Path, width: int, height: int = 1400) -> Path:
-        picture = tmp_path_factory.mktemp("screenshot") / "page.png"
-        subprocess.run(
-            [
-                *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-                *(f"--screenshot={picture}", f"--window-size={width},{height}", page.as_uri()),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
-        return picture
-
-    return take
-
-
-@pytest.fixture(scope="session")
 def chromium() -> Iterator:
     """Chromium as Playwright drives it, one for all tests: a process can drive only one."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)

@@ -131,6 +131,23 @@ def relations(V: torch.Tensor, g: Group | str, feature: int) -> list[Relation]:
     return [Relation(int(j), float(similarity[j]), int(element[j])) for j in order if j != feature]
 
 
+def half_turn_text(row: Mapping[str, Any]) -> str:
+    """A feature's noise-corrected `ρ(180°)` with its interval, as text.
+
+    Args:
+        row: The feature's row of `calibrated_report`.
+
+    Returns:
+        Such as "0.90 [0.84, 0.96]", none of them above 1, where noise may take them; empty where no
+        other dictionary has the feature.
+    """
+    ends = [_number(row, f"rho_180{end}") for end in ("", "_low", "_high")]
+    if not np.isfinite(ends[0]):
+        return ""
+    rho, low, high = (min(value, 1.0) for value in ends)
+    return f"{rho:.2f} [{low:.2f}, {high:.2f}]"
+
+
 def certainty(row: Mapping[str, Any]) -> dict[str, str]:
     """How far a feature and the name of its symmetry can be trusted, as text.
 
@@ -141,22 +158,21 @@ def certainty(row: Mapping[str, Any]) -> dict[str, str]:
         Texts under `reproducibility`, `confidence`, `p` and `ρ(180°)`, in that order.
     """
 
-    def number(name: str) -> float:
-        value = row.get(name)
-        return float(value) if isinstance(value, (int, float, np.number)) else float("nan")
-
     def text(name: str) -> str:
-        return f"{number(name):.2f}" if np.isfinite(number(name)) else "unknown"
+        value = _number(row, name)
+        return f"{value:.2f}" if np.isfinite(value) else "unknown"
 
-    p, rho = number("p_value"), number("rho_180")
-    said = "unknown"
-    if np.isfinite(rho):  # noise may take it beyond 1
-        low, high = (min(number(f"rho_180_{end}"), 1.0) for end in ("low", "high"))
-        said = f"{min(rho, 1.0):.2f} [{low:.2f}, {high:.2f}]"
+    p = _number(row, "p_value")
     known = f"{p:.3f}" if p >= 0.001 else "below 0.001"
     return {
         "reproducibility": text("reproducibility"),
         "confidence": text("confidence"),
         "p": known if np.isfinite(p) else "unknown",
-        "ρ(180°)": said,
+        "ρ(180°)": half_turn_text(row) or "unknown",
     }
+
+
+def _number(row: Mapping[str, Any], name: str) -> float:
+    """A number of a row; NaN where it is not there or is none."""
+    value = row.get(name)
+    return float(value) if isinstance(value, (int, float, np.number)) else float("nan")

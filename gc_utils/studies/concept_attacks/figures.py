@@ -36,25 +36,27 @@ def image_rows(
     many = max(len(x) for x in rows.values())
     side, above = 1.05, 0.1 + (0.2 + 0.16 * max(c.count("\n") for c in columns) if columns else 0)
     tile = min(tile, (WIDTH - side) / many)
-    size = (side + tile * many, tile * len(rows) + above)
-    figure, axes = plt.subplots(len(rows), many, figsize=size, squeeze=False)
-    figure.subplots_adjust(
-        left=side / size[0],
-        right=1,
-        bottom=0,
-        top=1 - above / size[1],
-        wspace=0.06,
-        hspace=0.06,
-    )
+    figure, axes = _image_grid(len(rows), many, tile, side=side, above=above)
     for line, (name, x) in zip(axes, rows.items(), strict=True):
-        for ax in line:
-            ax.axis("off")
         for ax, image in zip(line, as_images(x), strict=False):
             ax.imshow(image)
         _row_name(line[0], name)
     for ax, title in zip(axes[0], columns, strict=False):
         ax.set_title(title, fontsize=SMALL, loc="center", fontweight="normal", pad=3)
     return figure
+
+
+def _image_grid(
+    rows: int, columns: int, tile: float, *, side: float, above: float
+) -> tuple[Figure, np.ndarray]:
+    """Axes for square images, with room in inches for names at the side and titles above."""
+    size = (side + tile * columns, tile * rows + above)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    places = {"left": side / size[0], "right": 1, "bottom": 0, "top": 1 - above / size[1]}
+    figure.subplots_adjust(**places, wspace=0.06, hspace=0.06)
+    for ax in axes.flat:
+        ax.axis("off")
+    return figure, axes
 
 
 def _row_name(ax: plt.Axes, name: str) -> None:
@@ -173,19 +175,8 @@ def perturbations(rows: Mapping[str, tuple[Tensor, Tensor]], *, factor: float = 
     """
     many = max(len(clean) for clean, _ in rows.values())
     side, tile, above = 1.25, min(0.95, (WIDTH - 1.25) / (3 * many)), 0.28
-    size = (side + tile * 3 * many, tile * len(rows) + above)
-    figure, axes = plt.subplots(len(rows), 3 * many, figsize=size, squeeze=False)
-    figure.subplots_adjust(
-        left=side / size[0],
-        right=1,
-        bottom=0,
-        top=1 - above / size[1],
-        wspace=0.06,
-        hspace=0.06,
-    )
+    figure, axes = _image_grid(len(rows), 3 * many, tile, side=side, above=above)
     for line, (name, (clean, moved)) in zip(axes, rows.items(), strict=True):
-        for ax in line:
-            ax.axis("off")
         for i in range(len(clean)):
             change = 0.5 + factor * (moved[i] - clean[i])
             for j, x in enumerate((clean[i], moved[i], change)):

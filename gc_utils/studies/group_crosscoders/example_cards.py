@@ -11,7 +11,7 @@ import torch
 from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.figures import Card
-from gc_utils.inspection import top_patches, visualise_blocks
+from gc_utils.inspection import half_turn_text, top_patches, visualise_blocks
 from gc_utils.models.base import Model
 from gc_utils.symmetry import autocorrelation, block_profile
 
@@ -78,10 +78,8 @@ def trust(row: pd.Series, raw: float | None = None) -> list[str]:
         return name in row and bool(np.isfinite(row[name]))
 
     found = []
-    if there("rho_180"):
-        ends = (row.rho_180, row.rho_180_low, row.rho_180_high)
-        rho, low, high = (min(value, 1.0) for value in ends)  # noise may take them beyond
-        found.append(f"ρ(180°) {rho:.2f} [{low:.2f}, {high:.2f}], noise-corrected")
+    if rho := half_turn_text(row):
+        found.append(f"ρ(180°) {rho}, noise-corrected")
     elif "rho_180" in row and raw is not None:
         found.append(f"ρ(180°) {raw:.2f}, not noise-corrected: no other fold has this feature")
     if there("reproducibility"):
