@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -134,24 +135,29 @@ def attacked_scores(table: pd.DataFrame) -> Figure:
             line = rows[rows.kind != "noise"].sort_values("bound")
             x = np.array([bounds.index(b) for b in line.bound]) + shifts[i]
             colour = next(lines) if few else AIMS[aim]
-            label = f"{concept} for {name}" if few else None
+            label = textwrap.fill(f"{concept} for {name}", 30) if few else None
             low, high = line.low.clip(lower=0), line.high.clip(upper=1)
             error = np.stack([line.score - low, high - line.score])
             ax.errorbar(x, line.score, error, color=colour, lw=1.3, label=label, clip_on=False)
             important = (line.decision == "important").to_numpy()
             dot = {"color": colour, "ls": "", "clip_on": False}
-            ax.plot(x[~important], line.score[~important], marker="o", ms=5.5, **dot)
-            ax.plot(x[important], line.score[important], marker="^", ms=8.5, **dot)
+            for of, marker in (
+                (~important, {"marker": "o", "ms": 5.5}),
+                (important, {"marker": "^", "ms": 8.5}),
+            ):
+                if of.any():  # an unclipped line of no points would count as one at the corner
+                    ax.plot(x[of], line.score[of], **marker, **dot)
             random = rows[rows.kind == "noise"]
-            at = [bounds.index(b) + shifts[i] + 0.25 for b in random.bound]
-            ax.plot(at, random.score, marker="x", ms=6.5, mew=1.8, **dot)
+            if len(random):
+                at = [bounds.index(b) + shifts[i] + 0.25 for b in random.bound]
+                ax.plot(at, random.score, marker="x", ms=6.5, mew=1.8, **dot)
         ax.set_xticks(range(len(bounds)), ["clean", *(f"{b:g}/255" for b in bounds[1:])])
         titles = {"induce": "irrelevant, to be made important", "hide": "causal, to be hidden"}
         ax.set(title=titles[aim], xlabel="largest change of a pixel", ylim=(0, 1.04))
         ax.set_xlim(-0.3, len(bounds) - 0.6)
         ax.grid(True, axis="y")
         if few:
-            # One column: wider legends than axes would leave the axes no room.
+            # One narrow column: a legend wider than its axes would leave the axes no room.
             ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2))
     axes[0, 0].set_ylabel("TCAV score")
     point = {"ls": "", "color": "black"}

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -495,6 +497,22 @@ def test_figures_are_drawn_with_labels(name):
     assert figure.get_size_inches()[0] <= WIDTH
     found = figure.findobj(lambda artist: hasattr(artist, "get_fontsize"))
     assert min(t.get_fontsize() for t in found if t.get_text()) >= SMALL
+
+
+@pytest.mark.parametrize("called", ["important", "irrelevant"])
+@pytest.mark.filterwarnings("error")
+def test_scores_have_room_when_every_attempt_ends_alike(called):
+    row = {"concept": "striped", "class": "dotted", "low": 0.4, "high": 0.6, "random": 0.5}
+    attacks = pd.DataFrame(
+        [
+            {**row, "aim": aim, "kind": "attack", "bound": bound, "score": 0.5, "decision": called}
+            for aim in ("induce", "hide")
+            for bound in (0, 8)
+        ]
+    )
+    figure = figures.attacked_scores(attacks)
+    figure.savefig(io.BytesIO())
+    assert all(ax.get_position().width > 0.25 for ax in figure.axes)
 
 
 def test_every_share_of_a_defence_is_written_down_and_darker_is_worse():
