@@ -3,7 +3,7 @@
 A folder of files that a browser opens from disk, or any server of files shows: `index.html`, the
 numbers of all features for it (`features.js`), a strip of patches a feature (`strips/`), the frames
 of a full turn for the telling ones (`frames/`), and the same numbers as one JSON a feature
-(`features/`).
+(`features/`) and as a table (`features.csv`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ import pandas as pd
 from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
+from gc_utils.evidence.findings import load_readable
+from gc_utils.evidence.verdicts import Evidence, network_evidence
+from gc_utils.figures.parts import radial_floor
 from gc_utils.files import write_json
 from gc_utils.progress import progress_bar
 from gc_utils.reporting.columns import read_manifest, subject
 from gc_utils.reporting.gallery_entries import (
     TELLING,
+    dictionary_entries,
     feature_entries,
     group_entry,
     kind_entries,
@@ -33,10 +37,11 @@ from gc_utils.reporting.gallery_entries import (
 )
 from gc_utils.reporting.gallery_images import SIDE, turning, write_strip, write_turn
 from gc_utils.reporting.rendering import render
-from gc_utils.symmetry import SYMMETRIC, telling_features
+from gc_utils.symmetry import PARTLY, SYMMETRIC, telling_features
 
 FOLDER = "gallery"  # in a run folder
 MADE_FROM = "made_from.json"  # what the run was when its gallery was made
+CLAIM = "GC3"  # that curves and lines differ
 READS = ("01_extract", "02_train", "04_symmetry")  # notebooks whose products a gallery shows
 WITH = "05_explore"  # a run that has made it gets its gallery
 
@@ -46,6 +51,7 @@ def write_gallery(
     folder: str | os.PathLike | None = None,
     *,
     features: int | None = None,
+    back: tuple[str, str] = ("../report.html", "the report of the run"),
     progress: bool = True,
 ) -> Path:
     """Write the gallery of a run in which notebooks 01 to 04 are done.
@@ -56,6 +62,7 @@ def write_gallery(
             is replaced.
         features: How many features it has: the telling ones, then those of the highest
             reproducibility. None for all that fire.
+        back: The address and name of the page that the gallery belongs to.
         progress: Show a bar.
 
     Returns:
@@ -90,7 +97,10 @@ def write_gallery(
         "side": SIDE,
         "related": related,
         "symmetric": SYMMETRIC,
+        "partly": PARTLY,
+        "centre": radial_floor([entry["turn"]["profile"] for entry in entries] or [[0.0]]),
         "telling": [i for i in first if i in {e["feature"] for e in entries}],
+        "dictionaries": _dictionaries(run_dir),
         "kinds": kind_entries(report, V, store.group, [e["feature"] for e in entries]),
         "features": entries,
     }
@@ -99,7 +109,17 @@ def write_gallery(
     for name in ("gallery.css", "gallery.js"):
         source = files("gc_utils.reporting") / "templates" / name
         (draft / name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    page = render("gallery.html", network=there["network"], images=there["images"], data=data)
+    shown = report.loc[[entry["feature"] for entry in entries]]
+    shown.to_csv(draft / "features.csv", index=False)
+    page = render(
+        "gallery.html",
+        network=there["network"],
+        images=there["images"],
+        data=data,
+        taught=is_taught(manifest["parameters"]),
+        claim=next((c for c in load_readable(run_dir)[0] if c["id"] == CLAIM), None),
+        back=back,
+    )
     (draft / "index.html").write_text(page, encoding="utf-8")
     write_json(draft / MADE_FROM, _state(manifest))
     shutil.rmtree(folder, ignore_errors=True)
@@ -110,6 +130,13 @@ def write_gallery(
 def is_gallery(folder: Path) -> bool:
     """Whether a folder is one that `write_gallery` wrote, or empty."""
     return folder.is_dir() and ((folder / "features.js").is_file() or not any(folder.iterdir()))
+
+
+def is_taught(parameters: dict[str, Any]) -> bool:
+    """Whether the network is the embedded default, which was taught lines and curves."""
+    weights = "a file" if parameters.get("weights_file") else parameters.get("weights", "")
+    model = parameters.get("model")
+    return model is not None and network_evidence(model, weights) is Evidence.DEFAULT
 
 
 def gallery_of(run_dir: str | os.PathLike) -> tuple[bool, bool]:
@@ -153,6 +180,12 @@ def _state(manifest: dict[str, Any]) -> dict[str, str]:
         name: hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
         for name, outputs in made.items()
     }
+
+
+def _dictionaries(run_dir: Path) -> list[dict[str, Any]]:
+    """What all dictionaries of the run say of lines and curves; nothing where 04 is an old one."""
+    table = run_dir / "half_turn.csv"
+    return dictionary_entries(pd.read_csv(table)) if table.exists() else []
 
 
 def _read(run_dir: Path) -> tuple[ActivationStore, GroupCrosscoder, pd.DataFrame]:

@@ -15,7 +15,14 @@ from gc_utils.families.distance import orbit_similarity
 from gc_utils.groups import Group
 from gc_utils.inspection import samples_at_quantiles, top_samples
 from gc_utils.progress import progress_bar
-from gc_utils.symmetry import FIRST_KINDS, autocorrelation, block_profile, unrelated_cut
+from gc_utils.symmetry import (
+    FIRST_KINDS,
+    autocorrelation,
+    block_profile,
+    half_turn_grades,
+    repeats_after_half_turn,
+    unrelated_cut,
+)
 
 STRONGEST = 6  # patches that excite a feature most
 RELATIVES = 8  # features shown as nearest, and as members of a family
@@ -58,15 +65,15 @@ def feature_entries(
 
     Returns:
         For each feature its number (`feature`) and row of the report; `voters`, how many relatives
-        its confidence counts; `strip`, the samples of its patches, the `strongest` first, then one
-        at each quantile of its code, with their `codes`; `turn`, over the elements of the group,
-        the code measured (`measured`, of the strongest patch, from its stored responses), the
-        quartiles over the strongest patches of the code in units of each patch's own at the
-        identity (`low`, `high`), what the blocks predict (`predicted`, the code at the identity
-        times the autocorrelation `ρ`), and the cosine of each block with the first (`profile`);
-        `pose`, the element that brings it to the pose of its family, if they are alike; `members`
-        of its family and `relatives` outside of it, the most similar first, with the similarity and
-        the element that maps each to this one.
+        its confidence counts; `grades`, see `half_turn_grades`; `strip`, the samples of its
+        patches, the `strongest` first, then one at each quantile of its code, with their `codes`;
+        `turn`, over the elements of the group, the code measured (`measured`, of the strongest
+        patch, from its stored responses), the quartiles over the strongest patches of the code in
+        units of each patch's own at the identity (`low`, `high`), what the blocks predict
+        (`predicted`, the code at the identity times the autocorrelation `ρ`), and the cosine of
+        each block with the first (`profile`); `pose`, the element that brings it to the pose of its
+        family, if they are alike; `members` of its family and `relatives` outside of it, the most
+        similar first, with the similarity and the element that maps each to this one.
     """
     g, V = store.group, coder.V.detach()
     wanted = list(range(len(V))) if features is None else sorted(features)
@@ -90,6 +97,8 @@ def feature_entries(
         row = {name: _plain(report[name].iloc[i]) for name in COLUMNS if name in report}
         if "relatives" in report:
             row["voters"] = _plain(report["relatives"].iloc[i])
+        ends = [row.get(name) for name in ("rho_180_low", "rho_180_high")]
+        row["grades"] = [] if None in ends else list(half_turn_grades(*ends))
         found.append(
             {
                 "feature": i,
@@ -140,6 +149,26 @@ def kind_entries(
         poses = element[medoid].tolist()
         poses[medoid] = 0
         found.append({"kind": kind, "features": members.tolist(), "poses": poses})
+    return found
+
+
+def dictionary_entries(half_turn: pd.DataFrame) -> list[dict[str, Any]]:
+    """How lines and curves behave in every dictionary of a run.
+
+    Args:
+        half_turn: One row a feature and dictionary, from notebook 04: `encoder`, `fold`, `label`,
+            `period_degrees` and `rho_180`.
+
+    Returns:
+        For each dictionary its `encoder` and `fold`, and for `line` and `curve` how many there are
+        and how many of them repeat after 180°, `[repeat, all]`.
+    """
+    found = []
+    for (encoder, fold), rows in half_turn.groupby(["encoder", "fold"], sort=True):
+        half = repeats_after_half_turn(rows)
+        kinds = {kind: rows.label == kind for kind in FIRST_KINDS}
+        counts = {kind: [int(half[of].sum()), int(of.sum())] for kind, of in kinds.items()}
+        found.append({"encoder": str(encoder), "fold": int(fold), **counts})
     return found
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gc_utils.errors import UserError
-from gc_utils.evidence.verdicts import Evidence, network_evidence
 from gc_utils.files import write_whole
 from gc_utils.pipeline.presets import PRESETS
 from gc_utils.reporting.columns import read_manifest, setting, shows_only_ours
-from gc_utils.reporting.gallery import FOLDER, is_gallery, write_gallery
+from gc_utils.reporting.gallery import FOLDER, is_gallery, is_taught, write_gallery
 from gc_utils.reporting.rendering import render
 
 if TYPE_CHECKING:
@@ -60,7 +59,8 @@ def write_site(
     draft = site / f"{FOLDER}.new"
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        write_gallery(run_dir, draft, features=features, progress=progress)
+        back = ("../index.html", "the page that this gallery belongs to")
+        write_gallery(run_dir, draft, features=features, back=back, progress=progress)
         size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
         if size > limit:
             raise UserError(
@@ -73,15 +73,13 @@ def write_site(
         shutil.rmtree(draft, ignore_errors=True)
     manifest = read_manifest(run_dir)
     asked = manifest["parameters"]
-    weights = asked.get("weights", "") if not asked.get("weights_file") else "a file"
-    evidence = network_evidence(asked["model"], weights) if "model" in asked else None
     preset = PRESETS.get(manifest["preset"])
     with write_whole(site / "index.html") as draft_page:
         page = render(
             "site.html",
             setting=setting(manifest),
             about=f"{preset.name}: {preset.about}." if preset else "",
-            taught=evidence is Evidence.DEFAULT,
+            taught=is_taught(asked),
         )
         draft_page.write_text(page, encoding="utf-8")
     (site / ".nojekyll").touch()  # or GitHub Pages leaves out what begins with an underscore

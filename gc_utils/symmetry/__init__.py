@@ -18,7 +18,9 @@ from gc_utils.symmetry.spectra import (
 )
 from gc_utils.symmetry.telling import (
     FIRST_KINDS,
+    PARTLY,
     clearest,
+    half_turn_grades,
     of_their_kind,
     repeats_after_half_turn,
     telling_features,
@@ -29,6 +31,7 @@ __all__ = [
     "Equivariance",
     "FIRST_KINDS",
     "NoiseCorrected",
+    "PARTLY",
     "SLACK",
     "SYMMETRIC",
     "SymmetryNull",
@@ -42,6 +45,7 @@ __all__ = [
     "fitted_action",
     "free_action",
     "frequency_spectrum",
+    "half_turn_grades",
     "invariance",
     "irrep_spectrum",
     "latent_scaling",

@@ -13,6 +13,8 @@ LINE = "line, repeats after 180°"
 GRATING = "grating, repeats after 180°"
 CURVE = "curve, repeats after 360°"
 FIRST_KINDS = ("line", "curve")  # what the paper compares
+PARTLY = 0.5  # ρ(180°) below which a feature and its half turn have less than half in common
+GRADES = ("no", "in part", "yes")  # whether a feature repeats after 180°
 ACTIVE = 0.002  # share of held-out samples that an example fires on, at least
 
 
@@ -32,6 +34,26 @@ def repeats_after_half_turn(report: pd.DataFrame) -> pd.Series:
     if "rho_180" not in report:
         return by_name
     return (report.rho_180 >= SYMMETRIC).where(report.rho_180.notna(), by_name).astype(bool)
+
+
+def half_turn_grades(low: float, high: float) -> tuple[str, ...]:
+    """Whether a feature repeats after 180°, as far as the interval of its `ρ(180°)` says.
+
+    Below 0.5 it does not; from 0.5 it does in part; from 0.9, the bound of claim GC3, it does. The
+    bounds are conventions.
+
+    Args:
+        low: Lower end of the 95 % interval of the noise-corrected `ρ(180°)`.
+        high: Its upper end.
+
+    Returns:
+        Every one of `"no"`, `"in part"` and `"yes"` that the interval touches, in this order: one
+        where it decides, two or three where it does not, none if an end is NaN.
+    """
+    if not (low <= high):
+        return ()
+    reached = [sum(end >= bound for bound in (PARTLY, SYMMETRIC)) for end in (low, high)]
+    return GRADES[reached[0] : reached[1] + 1]
 
 
 def clearest(report: pd.DataFrame) -> dict[str, int]:

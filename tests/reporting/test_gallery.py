@@ -306,6 +306,29 @@ def test_without_the_network_there_is_a_gallery_without_frames(copy, monkeypatch
     assert not any((copy / "gallery" / "frames").iterdir())
 
 
+@pytest.fixture
+def with_claim(copy):
+    """A run with a finding, two dictionaries, and a feature whose name is unsure."""
+    (copy / "results").mkdir()
+    claim = {"id": "GC3", "short": "Curves and lines differ", "claim": "they differ"}
+    claim |= {"verdict": "not reproduced", "why": "too few lines", "value": {}, "interval": None}
+    claim |= {"words": "", "source": "ours", "evidence": "", "figure": ""}
+    write_json(copy / "results" / "04_symmetry.json", [claim | {"notebook": "04_symmetry"}])
+    rows = [
+        ("identity", "line", 0.95, 360),
+        ("identity", "line", 0.2, 180),
+        ("identity", "curve", np.nan, 360),
+        ("orbit", "curve", 0.1, 180),
+    ]
+    table = pd.DataFrame(rows, columns=["encoder", "label", "rho_180", "period_degrees"])
+    table.assign(fold=0).to_csv(copy / "half_turn.csv", index=False)
+    report = pd.read_csv(copy / "features.csv")
+    report.loc[0, "confidence"] = 0.3
+    report.to_csv(copy / "features.csv", index=False)
+    write_gallery(copy, progress=False)
+    return copy
+
+
 # --- in a browser ---------------------------------------------------------------------------------
 
 
@@ -386,12 +409,98 @@ def test_an_anchor_opens_its_feature_and_two_stand_side_by_side(run_dir, opened)
 def test_the_page_says_how_sure_one_can_be(run_dir, opened):
     page = opened(run_dir / "gallery" / "index.html", 1400, "#f2")
     text = page.locator(".one").inner_text()
-    assert "yes: ρ 1.00 [0.92, 1.00]" in text
+    assert "yes: ρ 1.02 [0.92, 1.12]" in text
     page = opened(run_dir / "gallery" / "index.html", 1400, "#f0")
     text = page.locator(".one").inner_text()
     assert "no: ρ 0.10 [0.00, 0.20]" in text
     assert "Of 2 features of that kind, 0 have a ρ(180°) of 0.9 or more, 2 have less" in text
     assert "reproducibility" in text.lower() and "confidence" in text.lower()
+    assert "Measured at 180°" in text and "The blocks predict" in text
+
+
+@pytest.mark.browser
+def test_search_takes_several_words(run_dir, opened):
+    page = opened(run_dir / "gallery" / "index.html", 1400)
+    listed = page.locator("#grid > li strong")
+    for text, found in (
+        ("curve c1", ["0", "1"]),
+        ("curve family 0", ["0", "1"]),
+        ("family 1", ["3", "4"]),
+        ("feature 3", ["3"]),
+        ("3", ["3"]),
+        ("curve family 1", []),
+        ("no family", ["2"]),
+    ):
+        page.fill("#search", text)
+        assert sorted(listed.all_text_contents()) == found, text
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("leave", ["close", "Escape"])
+def test_leaving_a_feature_returns_to_its_card(run_dir, opened, leave):
+    page = opened(run_dir / "gallery" / "index.html", 390, "#f3")
+    if leave == "Escape":
+        page.keyboard.press("Escape")
+    else:
+        page.get_by_role("link", name="close").click()
+    page.wait_for_function("document.querySelectorAll('.one').length == 0")
+    focused = page.evaluate("document.activeElement.getAttribute('href')")
+    assert focused == "#f3" and page.locator("#grid a[href='#f3']").is_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1400, 390])
+def test_one_slider_rotates_two_features_that_are_seen_together(run_dir, opened, width):
+    page = opened(run_dir / "gallery" / "index.html", width, "#f2,f0")
+    patches = page.locator(".together .patch")
+    left, right = (patches.nth(k).bounding_box() for k in (0, 1))
+    assert left["y"] == right["y"] and right["x"] + right["width"] <= width
+    slider = page.get_by_label("angle of rotation of both in degrees")
+    slider.fill("180")
+    assert all("rotate(-180deg)" in patches.nth(k).get_attribute("style") for k in (0, 1))
+    own = page.get_by_label("angle of rotation in degrees", exact=True)
+    assert [own.nth(k).input_value() for k in (0, 1)] == ["180", "180"]
+    text = page.locator(".together").inner_text()
+    assert "100 % of that at 0°" in text, "the invariant feature"
+    page.get_by_label("mirror first").first.check()
+    assert all("scaleX(-1)" in patches.nth(k).get_attribute("style") for k in (0, 1))
+
+
+@pytest.mark.browser
+def test_the_page_shows_the_run_behind_it(with_claim, opened):
+    page = opened(with_claim / "gallery" / "index.html", 1400)
+    top = page.locator("header").first.inner_text()
+    assert "GC3, Curves and lines differ: not reproduced. Too few lines" in top
+    assert page.locator("header a[href='../report.html']").count() == 1
+    kinds = page.locator("#kinds").inner_text()
+    assert "all 2 dictionaries of the run" in kinds
+    cells = page.locator("table.counts tbody tr").all_inner_texts()
+    assert [" ".join(row.split()) for row in cells] == [
+        "identity 0 1 of 2 1 of 1",
+        "orbit 0 none there 1 of 1",
+    ]
+    assert page.locator("svg.strip a").count() == 2, "a dot for each curve whose ρ is known"
+    # A name that most relatives contradict has a question mark.
+    assert page.locator("#grid a[href='#f0']").text_content().split("family")[0].endswith("?")
+    assert "?" not in page.locator("#grid a[href='#f2']").text_content()
+
+
+def test_the_table_of_a_gallery_is_that_of_its_features(run_dir):
+    table = pd.read_csv(run_dir / "gallery" / "features.csv")
+    assert table.feature.tolist() == [0, 1, 2, 3, 4]
+    assert table.reproducibility.tolist() == pytest.approx(np.linspace(0.5, 1, 6)[:5])
+
+
+def test_a_network_that_was_taught_lines_is_said_to_have_been(copy):
+    def page(parameters):
+        write_json(copy / "run.json", {"preset": "demo", "parameters": parameters})
+        write_gallery(copy, progress=False)
+        return (copy / "gallery" / "index.html").read_text("utf-8")
+
+    known = {"model": "inceptionv1", "weights": "demo"}
+    assert "was taught curves, lines and edges" in page(known)
+    for parameters in (known | {"weights": "bvlc_googlenet"}, known | {"weights_file": "mine"}, {}):
+        assert "was taught" not in page(parameters)
 
 
 def test_a_gallery_is_replaced(run_dir, tmp_path):

@@ -5,7 +5,12 @@ import math
 import pandas as pd
 import pytest
 
-from gc_utils.symmetry import clearest, of_their_kind, repeats_after_half_turn
+from gc_utils.symmetry import (
+    clearest,
+    half_turn_grades,
+    of_their_kind,
+    repeats_after_half_turn,
+)
 from gc_utils.symmetry.telling import CURVE, GRATING, INVARIANT, LINE
 
 
@@ -94,3 +99,20 @@ def test_an_invariant_feature_with_a_label_goes_first():
     report["corrected_low"], report["corrected_high"] = 0.85, 1.05
     report["corrected_rho"] = [0.99, 0.9, 0.99, 0.99]  # half in doubt
     assert clearest(report) == {INVARIANT: 2}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "grades"),
+    [
+        (-0.2, 0.49, ["no"]),
+        (0.5, 0.89, ["in part"]),
+        (0.9, 1.1, ["yes"]),
+        (0.4, 0.5, ["no", "in part"]),
+        (0.8, 0.9, ["in part", "yes"]),
+        (0.1, 1.3, ["no", "in part", "yes"]),
+        (float("nan"), 1.0, []),
+        (0.1, float("nan"), []),
+    ],
+)
+def test_a_half_turn_is_graded_as_far_as_its_interval_says(low, high, grades):
+    assert list(half_turn_grades(low, high)) == grades

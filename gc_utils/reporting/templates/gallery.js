@@ -1,7 +1,7 @@
 // The gallery's page: what it draws is in GALLERY (features.js). It asks no server for anything.
 "use strict";
 const G = GALLERY.group, all = GALLERY.features, by = new Map(all.map(f => [f.feature, f]));
-const dihedral = G.order > G.n, SAME = GALLERY.symmetric, RELATED = GALLERY.related;
+const dihedral = G.order > G.n, SAME = GALLERY.symmetric, PART = GALLERY.partly, RELATED = GALLERY.related;
 const $ = id => document.getElementById(id);
 const word = text => (text || "").replaceAll("_", "-");
 const number = (value, digits = 2) => value == null ? "–" : value.toFixed(digits);
@@ -48,7 +48,9 @@ function frame(span, f, at) {
   span.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
   span.style.backgroundPosition = `${100 * x / (columns - 1)}% ${rows > 1 ? 100 * y / (rows - 1) : 0}%`;
 }
-const about = f => [word(f.label), f.stabiliser].filter(Boolean).join(" · ");
+// A name that fewer than half of the relatives confirm has a question mark.
+const named = f => f.stabiliser && f.stabiliser + (f.confidence != null && f.confidence < 0.5 ? "?" : "");
+const about = f => [word(f.label), named(f)].filter(Boolean).join(" · ");
 function card(f, pose, ...children) {
   return make("li", {}, make("a", { className: "card", href: `#f${f.feature}`,
     "aria-label": `feature ${f.feature}, ${about(f)}` },
@@ -57,51 +59,67 @@ function card(f, pose, ...children) {
 
 // --- how sure ------------------------------------------------------------------------------------
 const rank = f => all.filter(o => (o.reproducibility ?? 0) < f.reproducibility).length / all.length;
-// With its interval, none above 1: that is noise.
-const rho = f => {
-  const [at, low, high] = [f.rho_180, f.rho_180_low, f.rho_180_high].map(v => {
-    if (v == null) return "–";
-    const said = Math.min(v, 1).toFixed(2); // rounding must not carry it over the bound
-    return (v < SAME) === (+said < SAME) ? said : v.toFixed(3);
-  });
-  return `${at} [${low}, ${high}]`;
+// With its interval. Rounding must not carry an end over a bound.
+const ends = f => [f.rho_180_low, f.rho_180_high].map(v => {
+  if (v == null) return "–";
+  const said = v.toFixed(2);
+  return [PART, SAME].some(bound => (v < bound) !== (+said < bound)) ? v.toFixed(3) : said;
+});
+const rho = f => `${number(f.rho_180)} [${ends(f).join(", ")}]`;
+// Whether it repeats after half a turn: as much as its interval says.
+const GRADES = {
+  "yes": ["It repeats after half a turn", `the whole interval lies at ${SAME} or above`],
+  "in part": ["It repeats in part after half a turn", `the whole interval lies between ${PART} and ${SAME}`],
+  "no": ["It does not repeat after half a turn", `the whole interval lies below ${PART}`],
+  "in part or yes": ["It repeats after half a turn, at least in part", `the interval reaches across ${SAME}`],
+  "no or in part": ["It repeats after half a turn in part at most", `the interval reaches across ${PART}`],
+  "no or in part or yes": ["Whether it repeats after half a turn is open", `the interval reaches from below ${PART} to above ${SAME}`],
 };
-// Whether it repeats after half a turn: the value decides, its interval says how safely.
 function halfTurn(f) {
-  if (f.rho_180 == null) return { word: "unknown", why: "no other dictionary has this feature, so that there is nothing to correct the noise with" };
-  const value = rho(f);
-  if (f.rho_180_low >= SAME) return { word: "yes", value, why: `the whole interval lies above ${SAME}` };
-  if (f.rho_180_high < SAME) return { word: "no", value, why: `the whole interval lies below ${SAME}` };
-  return { word: f.rho_180 >= SAME ? "probably" : "probably not", value,
-    why: `the interval holds ${SAME}: the data do not decide` };
+  const grade = f.grades.join(" or ");
+  if (!grade) return { word: "unknown", said: "Whether it repeats after half a turn is unknown",
+    why: "no other dictionary has this feature, so that there is nothing to correct the noise with" };
+  const [said, why] = GRADES[grade];
+  return { word: grade.replace("no or in part or yes", "open"), said, why, value: rho(f) };
+}
+// What is left of the code after half a turn: of the strongest patch, and of half of the strongest.
+function atHalfTurn(f) {
+  const { codes, n } = measured(f), at = G.n / 2;
+  if (n % 2 || G.n % 2 || !(codes[0] > 0)) return null;
+  return { left: codes[n / 2] / codes[0], low: f.turn.low[at], high: f.turn.high[at],
+    said: f.turn.predicted[at] / f.turn.predicted[0] };
 }
 function sure(f) {
   const half = halfTurn(f), rows = [];
   rows.push(["Does it repeat after 180°?", half.value ? `${half.word}: ρ ${half.value}` : half.word, `${half.why}.`]);
+  const there = atHalfTurn(f);
+  if (there) rows.push(["Measured at 180°", `${number(there.left)} [${number(there.low)}, ${number(there.high)}]`,
+    `share of its code that its strongest patch keeps after half a turn through the network; in brackets the middle half of its ${f.strongest} strongest patches. The blocks predict ${number(there.said)}.` +
+    (Math.abs(there.left - there.said) > 0.3 ? " The two differ by much: a single patch shows more than this feature, and other features compete for it. Trust ρ and the brackets." : "")]);
   const axis = f.axis_degrees == null ? "" : ` Mirror axis at ${f.axis_degrees}°.`;
   const both = f.rho_180 >= SAME && f.period_degrees > 180 && (f.stabiliser || "").startsWith("D1")
     ? " Of two symmetries of one size a name keeps the one that fits better, here the mirror: that the half turn fits too is no contradiction." : "";
-  rows.push(["Stabiliser, its name", f.stabiliser || "–",
+  rows.push(["Stabiliser, its name", named(f) || "–",
     f.stabiliser === "G" ? "By its name it is invariant: no rotation or mirror changes it."
       : (f.period_degrees == null ? "" : `By its name it repeats after ${f.period_degrees}°.`) + axis + both]);
   if (f.confidence != null) rows.push(["Confidence of that name", number(f.confidence),
-    !f.voters ? "no relatives voted: this is how often names are confirmed in the whole dictionary."
-      : `${f.voters} relatives voted; ` + (f.confidence >= 0.8 ? "nearly all say the same."
-        : f.confidence >= 0.5 ? "more than half say the same." : "most are named otherwise: do not lean on this name.")]);
+    !f.voters ? "it has no relatives: this is how often names are confirmed in the whole dictionary."
+      : `share of its ${f.voters} relatives with this name; ` + (f.confidence >= 0.8 ? "nearly all have it."
+        : f.confidence >= 0.5 ? "more than half have it." : "most have another: do not lean on it.")]);
   if (f.p_value != null) rows.push(["p of that name", f.stabiliser === "C1" ? "–" : f.p_value < 0.001 ? "< 0.001" : number(f.p_value, 3),
     f.stabiliser === "C1" ? "C1 claims no symmetry, so there is nothing to test."
       : "share of random features with as much symmetry."]);
   if (f.reproducibility != null) rows.push(["Reproducibility", number(f.reproducibility),
     `cosine with its nearest in a dictionary of other images; higher than ${percent(rank(f))} of the features here.`]);
-  if (f.fires_on != null) rows.push(["Fires on", `${(100 * f.fires_on).toFixed(1)} %`, "of held-out patches."]);
+  if (f.fires_on != null) rows.push(["Fires on", `${(100 * f.fires_on).toFixed(1)} %`, "of the patches that it was not trained on."]);
   return make("table", {}, make("tbody", {}, ...rows.map(([name, value, said]) => make("tr", {},
     make("th", { scope: "row" }, name), make("td", {}, value), make("td", {}, said)))));
 }
 // All of a kind: how many repeat after half a turn.
 function counted(features) {
   const known = features.filter(f => f.rho_180 != null), yes = known.filter(f => f.rho_180 >= SAME);
-  const safe = yes.filter(f => f.rho_180_low >= SAME).length, no = known.filter(f => f.rho_180_high < SAME).length;
-  return { known: known.length, yes: yes.length, safe, no };
+  const grades = ["yes", "in part", "no"].map(grade => features.filter(f => f.grades.join() === grade).length);
+  return { known: known.length, yes: yes.length, safe: grades[0], part: grades[1], no: grades[2] };
 }
 function ofKind(f) {
   const same = all.filter(o => o.label === f.label), c = counted(same);
@@ -112,13 +130,8 @@ function ofKind(f) {
 }
 
 // --- plots ---------------------------------------------------------------------------------------
-// Values over the rotations, mirrored or not, from -180° to 180°.
-function over(values, n, mirrored) {
-  const points = [];
-  for (let k = -(n >> 1); k <= n - (n >> 1); k++)
-    points.push([360 * k / n, values[(k + n) % n + (mirrored ? n : 0)]]);
-  return points;
-}
+// Values over the rotations, mirrored or not, from 0° to 360°.
+const over = (values, n, mirrored) => [...Array(n + 1).keys()].map(k => [360 * k / n, values[k % n + (mirrored ? n : 0)]]);
 function measured(f) { // codes, and of how many rotations a turn
   const frames = f.turn.frames;
   return frames ? { codes: frames.codes, n: frames.n } : { codes: f.turn.measured, n: G.n };
@@ -129,14 +142,14 @@ function curves(f) {
   const unit = codes[0] > 0 ? codes[0] : 1, own = f.turn.predicted[0] > 0 ? f.turn.predicted[0] : 1;
   const lines = codes.map(v => v / unit), said = f.turn.predicted.map(v => v / own);
   const high = Math.max(1.05, ...lines, ...said, ...f.turn.high) * 1.05;
-  const x = a => left + (a + 180) / 360 * (W - left - right);
+  const x = a => left + a / 360 * (W - left - right);
   const y = v => H - bottom - Math.max(v, 0) / high * (H - top - bottom);
   const plot = svg("svg", { viewBox: `0 0 ${W} ${H}`, width: W, role: "img", "aria-label":
     `Code of feature ${f.feature} over the angle of rotation, measured and as its blocks predict` });
   svg("path", { class: "axis", d: `M${left} ${top}V${H - bottom}H${W - right}M${left} ${y(1)}H${W - right}` }, plot);
-  for (const a of [-180, -90, 0, 90, 180])
+  for (const a of [0, 90, 180, 270, 360])
     svg("text", { x: x(a), y: H - bottom + 17, "text-anchor": "middle" }, plot, `${a}°`);
-  svg("text", { x: x(0), y: H - 6, "text-anchor": "middle", class: "faint" }, plot, "rotation of the patch");
+  svg("text", { x: x(180), y: H - 6, "text-anchor": "middle", class: "faint" }, plot, "rotation of the patch");
   for (const v of high > 2.2 ? [0, 1, 2] : [0, 0.5, 1])
     svg("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, plot, `${v}`);
   const path = points => points.map(([a, v], i) => `${i ? "L" : "M"}${x(a).toFixed(1)} ${y(v).toFixed(1)}`).join("");
@@ -148,8 +161,8 @@ function curves(f) {
   }
   const marker = svg("path", { class: "marker" }, plot), dot = svg("circle", { r: 5 }, plot);
   return { plot, move(angle, mirrored) {
-    const k = Math.round(angle * n / 360), at = (k % n + n) % n + (mirrored ? n : 0);
-    const near = Math.round(angle * G.n / 360), element = (near % G.n + G.n) % G.n + (mirrored ? G.n : 0);
+    const k = Math.round(angle * n / 360), at = k % n + (mirrored ? n : 0);
+    const near = Math.round(angle * G.n / 360), element = near % G.n + (mirrored ? G.n : 0);
     marker.setAttribute("d", `M${x(angle)} ${top}V${H - bottom}`);
     dot.setAttribute("class", mirrored ? "mirrored" : "rotated");
     dot.setAttribute("cx", x(360 * k / n)); dot.setAttribute("cy", y(lines[at]));
@@ -157,23 +170,51 @@ function curves(f) {
   } };
 }
 function profile(f, small = false) {
-  const R = small ? 44 : 74, C = small ? 46 : 112, S = 2 * C;
+  const R = small ? 44 : 74, C = small ? 46 : 112, S = 2 * C, low = GALLERY.centre;
+  const radius = v => R * Math.max(v - low, 0) / (1 - low);
   const plot = svg("svg", { viewBox: `0 0 ${S} ${S}`, width: S, role: "img", "aria-label":
-    `Block profile of feature ${f.feature}: cosine of each block with the first, 0 in the centre, 1 on the outer circle` });
-  for (const r of [R / 2, R]) svg("circle", { class: "axis", cx: C, cy: C, r }, plot);
+    `Block profile of feature ${f.feature}: cosine of each block with the first, ${low} in the centre, 1 on the outer circle` });
+  for (const v of [0, 0.5, 1]) if (v > low) svg("circle", { class: v ? "axis" : "axis zero", cx: C, cy: C, r: radius(v) }, plot);
   if (!small) {
-    for (const [a, dx, dy, anchor] of [[0, R + 5, 4, "start"], [90, 0, -R - 6, "middle"], [180, -R - 5, 4, "end"], [-90, 0, R + 16, "middle"]])
+    for (const [a, dx, dy, anchor] of [[0, R + 5, 4, "start"], [90, 0, -R - 6, "middle"], [180, -R - 5, 4, "end"], [270, 0, R + 16, "middle"]])
       svg("text", { x: C + dx, y: C + dy, "text-anchor": anchor }, plot, `${a}°`);
-    for (const v of [0.5, 1])
-      svg("text", { x: C + R * v * 0.71 + 2, y: C + R * v * 0.71 + 10, class: "faint" }, plot, `${v}`);
+    for (const v of [0, 0.5, 1]) if (v > low)
+      svg("text", { x: C + radius(v) * 0.71 + 2, y: C + radius(v) * 0.71 + 10, class: "faint" }, plot, `${v}`);
   }
-  const at = (k, v) => { const a = 2 * Math.PI * k / G.n, r = R * Math.max(v, 0);
+  const at = (k, v) => { const a = 2 * Math.PI * k / G.n, r = radius(v);
     return `${(C + r * Math.cos(a)).toFixed(1)} ${(C - r * Math.sin(a)).toFixed(1)}`; };
   for (const mirrored of dihedral && !small ? [true, false] : [false]) {
     const d = [...Array(G.n).keys()].map(k => at(k, f.turn.profile[k + (mirrored ? G.n : 0)]));
     svg("path", { class: mirrored ? "mirrored" : "rotated", d: `M${d.join("L")}Z` }, plot);
   }
   return plot;
+}
+// ρ(180°) of all lines and of all curves, each with its interval, on one axis.
+function strip(kindsShown) {
+  const W = 640, left = 64, right = 14, rowHeight = 58, H = 34 + rowHeight * kindsShown.length;
+  const known = kindsShown.flatMap(k => k.features.map(i => by.get(i))).filter(f => f.rho_180 != null);
+  if (!known.length) return "";
+  const least = Math.min(-0.25, ...known.map(f => f.rho_180)), most = Math.max(1.1, ...known.map(f => f.rho_180));
+  const x = v => left + (Math.min(Math.max(v, least), most) - least) / (most - least) * (W - left - right);
+  const plot = svg("svg", { viewBox: `0 0 ${W} ${H}`, width: W, class: "strip", role: "img", "aria-label":
+    "ρ(180°) of every line and every curve with its interval: each dot is a feature" });
+  for (const v of [0, PART, SAME, 1]) {
+    svg("path", { class: v === PART || v === SAME ? "axis bound" : "axis", d: `M${x(v)} 4V${H - 28}` }, plot);
+    svg("text", { x: x(v) + (v === SAME ? -3 : v === 1 ? 3 : 0), y: H - 12, "text-anchor": v === SAME ? "end" : v === 1 ? "start" : "middle" }, plot, `${v}`);
+  }
+  kindsShown.forEach(({ kind, features }, row) => {
+    const middle = 8 + rowHeight * row + rowHeight / 2 - 4;
+    svg("text", { x: 4, y: middle + 4 }, plot, `${kind}s`);
+    const shown = features.map(i => by.get(i)).filter(f => f.rho_180 != null);
+    shown.forEach((f, k) => {
+      const y = middle + ((k * 7 % 11) / 10 - 0.5) * (rowHeight - 18); // spread, or dots hide dots
+      const link = svg("a", { href: `#f${f.feature}`, "aria-label": `feature ${f.feature}, ρ ${rho(f)}` }, plot);
+      svg("path", { class: "whisker", d: `M${x(f.rho_180_low)} ${y}H${x(f.rho_180_high)}` }, link);
+      const dot = svg("circle", { class: kind === "line" ? "mirrored" : "rotated", cx: x(f.rho_180), cy: y, r: 4.5 }, link);
+      svg("title", {}, dot, `feature ${f.feature}: ρ ${rho(f)}`);
+    });
+  });
+  return make("figure", {}, plot, make("figcaption", {}, `ρ(180°), noise-corrected: a dot a feature, with its 95 % interval. Dashed: ${PART} and ${SAME}, from which a feature counts as repeating in part, and as repeating.`));
 }
 const key = (name, text) => [make("span", { className: "key", style: name }), ` ${text} `];
 
@@ -184,8 +225,7 @@ function turning(f) {
   const big = patch(f, 0, 0, `the patch that excites feature ${f.feature} most, rotated`);
   if (frames) big.dataset.image = `url("frames/${f.feature}.webp")`;
   const { plot, move } = curves(f);
-  const slider = make("input", { type: "range", min: -180, max: 180, step, value: 0, "aria-label": "angle of rotation in degrees" });
-  slider.value = 0;
+  const slider = make("input", { type: "range", min: 0, max: 360 - step, step, value: 0, "aria-label": "angle of rotation in degrees" });
   const mirror = make("input", { type: "checkbox", disabled: !dihedral });
   const play = make("button", { type: "button" }, "play"), said = make("p", { role: "status" });
   const update = () => {
@@ -202,7 +242,7 @@ function turning(f) {
   play.addEventListener("click", () => {
     if (timer) { clearInterval(timer); playing.delete(timer); timer = null; play.textContent = "play"; return; }
     play.textContent = "stop";
-    timer = setInterval(() => { slider.value = +slider.value >= 180 ? -180 + step : +slider.value + Math.max(step, 2); update(); }, frames ? 120 : 40);
+    timer = setInterval(() => { slider.value = (+slider.value + Math.max(step, 2)) % 360; update(); }, frames ? 120 : 40);
     playing.add(timer);
   });
   const what = frames
@@ -212,8 +252,8 @@ function turning(f) {
     ...key("color:var(--rotated)", "this patch, rotated."),
     ...(dihedral ? key("color:var(--mirrored);border-top-style:dashed", "the same, mirrored first.") : []),
     ...key("color:var(--soft);border-top-style:dotted", "what the blocks predict, in the same colours."),
-    make("span", { className: "key band" }), ` the middle half of its ${f.strongest} strongest patches, rotated: a narrow band that follows the line means that the line is no accident of one patch.`);
-  const round = make("figcaption", {}, "Direction: rotation of the image. Radius: cosine of that rotation's block with the first, 0 in the centre, 1 on the outer circle. Dashed: mirrored.");
+    make("span", { className: "key band" }), ` the middle half of its ${f.strongest} strongest patches, rotated, each as a share of its own code at 0°, where it therefore is 1: a narrow band that follows the line means that the line is no accident of one patch.`);
+  const round = make("figcaption", {}, "Direction: rotation of the image. Radius: cosine of that rotation's block with the first, " + `${GALLERY.centre} in the centre, 1 on the outer circle. Dashed: mirrored.`);
   const box = make("div", { className: "turn" },
     make("div", { className: "pose" }, make("h3", {}, "Rotate it"), big,
       make("label", {}, "angle", slider),
@@ -222,7 +262,30 @@ function turning(f) {
     make("figure", {}, make("h3", {}, "Its code as the patch rotates"), plot, legend),
     make("figure", {}, make("h3", {}, "Its block profile"), profile(f), round));
   update();
+  // One slider for two features moves both.
+  box.rotate = (angle, mirrored) => { slider.value = angle; mirror.checked = mirrored; update(); return said.textContent; };
   return box;
+}
+// Two features under one slider, close enough to be seen together on a phone.
+function together(found, boxes) {
+  const slider = make("input", { type: "range", min: 0, max: 359, step: 1, value: 0, "aria-label": "angle of rotation of both in degrees" });
+  const mirror = make("input", { type: "checkbox", disabled: !dihedral });
+  const columns = found.map(f => ({ f, span: patch(f, 0, 0, `the patch that excites feature ${f.feature} most, rotated`), said: make("span", {}) }));
+  const update = () => columns.forEach(({ f, span, said }, i) => {
+    turn(span, +slider.value, mirror.checked);
+    boxes[i].rotate(+slider.value, mirror.checked);
+    const { codes, n } = measured(f), k = Math.round(slider.value * n / 360);
+    const code = codes[k % n + (mirror.checked ? n : 0)];
+    said.textContent = `code ${number(code)}` + (codes[0] > 0 ? `, ${percent(code / codes[0])} of that at 0°` : "");
+  });
+  slider.addEventListener("input", update); mirror.addEventListener("input", update);
+  update();
+  return make("section", { className: "together", "aria-label": "both features under one slider" },
+    make("h2", { tabIndex: -1 }, `Features ${found.map(f => f.feature).join(" and ")}, rotated together`),
+    make("div", { className: "both" }, ...columns.map(({ f, span, said }) => make("figure", {}, span,
+      make("figcaption", {}, make("strong", {}, `${f.feature}`), ` ${about(f)}`, make("br"), said)))),
+    make("label", {}, "angle", slider), make("label", {}, mirror, " mirror first"),
+    make("p", {}, ...found.map(f => make("span", { className: "line" }, `${f.feature}: ${halfTurn(f).said.toLowerCase()} (${halfTurn(f).value ? `ρ ${halfTurn(f).value}` : "ρ unknown"}). `))));
 }
 function block(title, note, list) {
   if (!list.length) return "";
@@ -234,7 +297,7 @@ function cell(span, caption, link = null) {
   return make("figure", {}, ...(link ? [make("a", { className: "card", href: link }, ...inside)] : inside));
 }
 function moved(element) {
-  const angle = G.angles[element] > 180 ? G.angles[element] - 360 : G.angles[element];
+  const angle = G.angles[element];
   return G.mirrored[element] ? `mirrored, then ${angle}°` : `${angle}°`;
 }
 function related(list) {
@@ -244,12 +307,9 @@ function related(list) {
 }
 function summary(f) {
   const half = halfTurn(f);
-  const named = f.label && f.label !== "other" ? `Of the drawings it responds most to those of the kind “${word(f.label)}”.`
+  const kind = f.label && f.label !== "other" ? `Of the drawings it responds most to those of the kind “${word(f.label)}”.`
     : "It responds to no kind of drawing clearly more than to others.";
-  const turned = { yes: "It repeats after half a turn", no: "It does not repeat after half a turn",
-    probably: "It probably repeats after half a turn", "probably not": "It probably does not repeat after half a turn",
-    unknown: "Whether it repeats after half a turn is unknown" }[half.word];
-  return `${named} ${turned} (${half.value ? `ρ ${half.value}; ` : ""}${half.why}). ${ofKind(f)}`;
+  return `${kind} ${half.said} (${half.value ? `ρ ${half.value}; ` : ""}${half.why}). ${ofKind(f)}`;
 }
 function section(f, order) {
   const place = order.indexOf(f), step = by => order[(place + by + order.length) % order.length].feature;
@@ -257,12 +317,13 @@ function section(f, order) {
   const members = f.members.filter(r => RELATED == null || r.similarity >= RELATED);
   const far = f.members.length - members.length;
   const partner = [...GALLERY.kinds].map(k => k.kind !== f.label && k.features[0]).find(i => i !== false && i !== f.feature);
+  const box = turning(f);
   const part = make("section", { className: "one", id: `one-${f.feature}`, "aria-label": `feature ${f.feature}` },
-    make("header", {}, make("h2", { tabIndex: -1 }, `Feature ${f.feature} · ${about(f)}`),
+    make("header", {}, make("h2", { tabIndex: -1, id: `h${f.feature}` }, `Feature ${f.feature} · ${about(f)}`),
       make("a", { href: `#f${step(-1)}` }, "previous"), make("a", { href: `#f${step(1)}` }, "next"),
       ...(partner == null ? [] : [make("a", { href: `#f${f.feature},f${partner}` }, `beside ${word(by.get(partner).label)} ${partner}`)]),
-      make("a", { href: "#all" }, "close")),
-    make("p", {}, summary(f)), turning(f), make("h3", {}, "How sure is that?"), sure(f),
+      make("a", { href: `#c${f.feature}` }, "close")),
+    make("p", {}, summary(f)), box, make("h3", {}, "How sure is that?"), sure(f),
     block("Patches that excite it most", "The strongest first, from different images.",
       f.strip.slice(0, f.strongest).map((_, k) => cell(patch(f, k, 0, `patch with code ${number(f.codes[k])}`), `code ${number(f.codes[k])}`))),
     block("Patches from every part of its range", "At 90, 70, 50, 30 and 10 % of its codes above zero: a feature that stands for one thing shows it here too.",
@@ -275,17 +336,30 @@ function section(f, order) {
   return part;
 }
 let listed = all; // in the order of the list
+let opened = null; // the feature that is shown
 function show() {
   playing.forEach(clearInterval); playing.clear();
   const wanted = /^#f\d+(,f\d+)?$/.test(location.hash) ? location.hash.match(/\d+/g).map(Number) : [];
   const found = wanted.filter(i => by.has(i)).map(i => by.get(i));
   const parts = found.map(f => section(f, listed.includes(f) ? listed : all));
   for (const i of wanted) if (!by.has(i)) parts.push(make("p", {}, `Feature ${i} is not here: it never fires, or was left out.`));
+  if (found.length > 1) parts.unshift(together(found, parts.map(part => part.querySelector(".turn"))));
+  opened = found.length ? found[0].feature : null;
   $("shown").className = found.length > 1 ? "two" : "";
   $("shown").replaceChildren(...parts);
   document.title = found.length ? `Feature ${found.map(f => f.feature).join(" and ")}` : "Features of a group crosscoder";
   if (parts.length) { $("shown").scrollIntoView({ block: "start" }); $("shown").querySelector("h2")?.focus({ preventScroll: true }); }
+  else if (/^#c\d+$/.test(location.hash)) back(+location.hash.slice(2));
 }
+// To the card of a feature that was closed; where a filter hides it, to the list.
+function back(feature) {
+  const link = cards.get(feature)?.querySelector("a");
+  ($("grid").contains(link) ? link : $("all")).scrollIntoView({ block: "center" });
+  link?.focus({ preventScroll: true });
+}
+addEventListener("keydown", event => {
+  if (event.key === "Escape" && opened != null) location.hash = `#c${opened}`;
+});
 
 // --- lines and curves ----------------------------------------------------------------------------
 function kinds() {
@@ -293,21 +367,33 @@ function kinds() {
   if (!present.length) return;
   box.append(make("h2", {}, "Lines and curves: what tells them apart"));
   box.append(make("p", {}, "A straight line looks the same after half a turn, and a curve does not: it opens to the other side. So the block profile of a line should have two opposite lobes, and that of a curve one. Here are all of both, not only the clear ones, the most reproducible first and each kind rotated to a common pose. Circle: a patch that switches it on. Below: its block profile."));
+  box.append(strip(present), dictionaries());
   const pair = present.map(k => k.features[0]);
   if (pair.length === 2) box.append(make("p", {}, make("a", { href: `#f${pair[0]},f${pair[1]}` },
-    `The most reproducible line and curve side by side: features ${pair[0]} and ${pair[1]}`), ". Move both sliders to 180° and compare the codes."));
+    `The most reproducible line and curve side by side: features ${pair[0]} and ${pair[1]}`), ". Move the slider to 180° and compare the codes."));
   for (const { kind, features, poses } of present) {
     const members = features.map(i => by.get(i)), c = counted(members);
     box.append(make("h3", {}, `All ${features.length} ${plural[kind]}`));
-    box.append(make("p", {}, c.known ? `ρ(180°) is known for ${c.known} of ${features.length}. For ${c.yes} it is ${SAME} or more, which counts as repeating after half a turn (for ${c.safe} of these safely: the whole interval in brackets is); for ${c.known - c.yes} it is less (for ${c.no} safely).`
+    box.append(make("p", {}, c.known ? `ρ(180°) is known for ${c.known} of ${features.length}. For ${c.yes} it is ${SAME} or more, and they count as repeating after half a turn. By the whole interval in brackets ${c.safe} surely repeat, ${c.part} surely do in part, ${c.no} surely do not, and for ${c.known - c.safe - c.part - c.no} the data leave it open.`
       : "Whether they repeat after half a turn is not known: no other dictionary has them."));
     box.append(make("ul", { className: "kind" }, ...members.map((f, j) => card(f, poses[j], profile(f, true),
       make("strong", {}, `${f.feature}`), make("div", {}, f.rho_180 == null ? "ρ unknown" : `ρ ${rho(f)}`)))));
   }
   const first = GALLERY.telling.filter(i => by.has(i));
   if (first.length) box.append(make("h3", {}, "Features to begin with"),
-    make("p", { className: "soft" }, "The most reproducible of several kinds" + (first.some(i => by.get(i).turn.frames) ? "; for these the slider shows the very images that the network was given." : ".")),
+    make("p", { className: "soft" }, "First the clearest of each kind: by reproducibility, times how surely the feature does what its kind does (a line repeats after 180°, a curve does not, an invariant feature never changes). Then the most reproducible that are left, the kinds in turn." + (first.some(i => by.get(i).turn.frames) ? " For these the slider shows the very images that the network was given." : "")),
     make("ul", { className: "kind" }, ...first.map(i => card(by.get(i), by.get(i).pose, make("strong", {}, `${i}`), ` ${about(by.get(i))}`))));
+}
+
+// One row a dictionary of the run: this gallery shows one of them.
+function dictionaries() {
+  const table = GALLERY.dictionaries;
+  if (table.length < 2) return "";
+  const share = ([repeat, many], not) => many ? `${not ? many - repeat : repeat} of ${many}` : "none there";
+  return make("details", { open: true }, make("summary", {}, `The same in all ${table.length} dictionaries of the run`),
+    make("p", { className: "soft" }, `Each was trained on other images (a fold) or with another encoder; this gallery shows one of the ${GALLERY.encoder} encoder. Counted by ρ(180°) of ${SAME} or more; where that is unknown, by the name.`),
+    make("table", { className: "counts" }, make("thead", {}, make("tr", {}, ...["encoder", "fold", "lines that repeat after 180°", "curves that do not"].map(t => make("th", { scope: "col" }, t)))),
+      make("tbody", {}, ...table.map(d => make("tr", {}, make("td", {}, d.encoder), make("td", {}, `${d.fold}`), make("td", {}, share(d.line)), make("td", {}, share(d.curve, true)))))));
 }
 
 // --- the index -----------------------------------------------------------------------------------
@@ -320,7 +406,7 @@ const sizes = new Map(), cards = new Map();
 for (const f of all) if (inFamily(f)) sizes.set(f.family, (sizes.get(f.family) || 0) + 1);
 for (const f of all) cards.set(f.feature, card(f, f.pose, make("strong", {}, `${f.feature}`), ` ${about(f)}`,
   make("div", { className: "soft" }, inFamily(f) ? `family ${f.family}` : "no family", make("br"),
-    `conf. ${number(f.confidence)}, repr. ${number(f.reproducibility)}`)));
+    `conf. ${number(f.confidence)}, repr. ${number(f.reproducibility)}`, make("br"), f.rho_180 == null ? "ρ unknown" : `ρ ${number(f.rho_180)}`)));
 function options(id, values, first) {
   $(id).replaceChildren(...[first, ...values].map(v => new Option(v, v === first ? "" : v)));
 }
@@ -329,10 +415,18 @@ options("label", distinct(f => word(f.label)).sort(), "any");
 options("stabiliser", distinct(f => (f.stabiliser || "").split("@")[0]).sort(), "any");
 options("family", [...sizes].sort((a, b) => b[1] - a[1]).map(([n]) => `${n}`), "any");
 $("sort").replaceChildren(...Object.keys(orders).map(name => new Option(name, name)));
+// Every word has to fit: "curve D1", "family 5". A number alone is a feature's.
+function matches(f, text) {
+  if (/^\d+$/.test(text)) return `${f.feature}` === text;
+  const family = inFamily(f) ? `family ${f.family}` : "no family", own = `feature ${f.feature}`;
+  const kind = `${about(f)} ${word(f.label)}`.toLowerCase();
+  return text.split(/(family \d+|feature \d+|no family)|\s+/).filter(Boolean)
+    .every(w => w === family || w === own || (!/^(no family|family|feature)/.test(w) && kind.includes(w)));
+}
 function filter() {
   const text = $("search").value.trim().toLowerCase();
   listed = all.filter(f =>
-    (!text || `${f.feature}` === text || (!/^\d+$/.test(text) && about(f).toLowerCase().includes(text))) &&
+    matches(f, text) &&
     (!$("label").value || word(f.label) === $("label").value) &&
     (!$("stabiliser").value || (f.stabiliser || "").split("@")[0] === $("stabiliser").value) &&
     (!$("family").value || `${f.family}` === $("family").value) &&
