@@ -130,16 +130,41 @@ def numbers_table(value: Any, interval: Sequence[float] | None = None) -> str:
 
 
 def plain_numbers(value: Any, interval: Sequence[float] | None = None) -> str:
-    """The same, never folded."""
+    """The same, never folded. Numbers that two subjects share stand side by side."""
     values = _named(value)
     if len(values) > 3 and all(key.count(": ") == 1 for key in values):
-        table = _crossed(values)
+        tables = [_crossed({tuple(key.split(": ")): item for key, item in values.items()})]
     else:
-        rows = [[key, shown(item)] for key, item in values.items()]
-        table = _table(["number", "value"], rows)
+        beside, left = _side_by_side(values)
+        rows = [[key, _listed(item)] for key, item in left.items()]
+        tables = [_crossed(beside)] if beside else []
+        tables += [_table(["number", "value"], rows)] if rows else []
     if interval is not None:
-        table += f"\n\nInterval: {_ends(interval)}"
-    return table
+        tables.append(f"Interval: {_ends(interval)}")
+    return "\n\n".join(tables)
+
+
+def _side_by_side(
+    values: Mapping[str, Any],
+) -> tuple[dict[tuple[str, str], Any], dict[str, Any]]:
+    """Numbers named `"subject, number"` that are the same for two subjects or more; and the rest.
+
+    Returns:
+        The numbers by name and subject, and those that stand alone, by key.
+    """
+    by_subject: dict[str, list[str]] = {}
+    for key in values:
+        subject, comma, name = key.partition(", ")
+        if comma:
+            by_subject.setdefault(subject, []).append(name)
+    sets = [tuple(names) for names in by_subject.values()]
+    shared = {s for s, names in by_subject.items() if len(names) > 2 and sets.count((*names,)) > 1}
+    beside = {(name, s): values[f"{s}, {name}"] for s in shared for name in by_subject[s]}
+    order = {f"{s}, {name}": (name, s) for name, s in beside}
+    return (
+        {order[key]: values[key] for key in values if key in order},
+        {key: item for key, item in values.items() if key not in order},
+    )
 
 
 def is_long(value: Any) -> bool:
@@ -156,7 +181,7 @@ def both_numbers(default: Mapping[str, Any], real: Mapping[str, Any]) -> str:
     """
     values = [_named(entry["value"]) for entry in (default, real)]
     names = list(dict.fromkeys([*values[0], *values[1]]))
-    rows = [[name, *(shown(v[name]) if name in v else "" for v in values)] for name in names]
+    rows = [[name, *(_listed(v[name]) if name in v else "" for v in values)] for name in names]
     ends = [entry["interval"] for entry in (default, real)]
     if any(end is not None for end in ends):
         rows.append(["interval", *("" if end is None else _ends(end) for end in ends)])
@@ -177,14 +202,17 @@ def _folded(table: str, rows: int) -> str:
     return f"<details><summary>{rows} numbers</summary>\n\n{table}\n\n</details>"
 
 
-def _crossed(values: Mapping[str, Any]) -> str:
-    cells = {tuple(key.split(": ")): shown(item) for key, item in values.items()}
-    columns = list(dict.fromkeys(column for _, column in cells))
-    rows = [
-        [row, *(cells.get((row, column), "") for column in columns)]
-        for row in dict.fromkeys(row for row, _ in cells)
-    ]
-    return _table(["", *columns], rows)
+def _crossed(values: Mapping[tuple[str, str], Any]) -> str:
+    """A table of numbers by row and column."""
+    rows, columns = (list(dict.fromkeys(key[side] for key in values)) for side in (0, 1))
+    cells = {key: _listed(item) for key, item in values.items()}
+    return _table(["", *columns], [[r, *(cells.get((r, c), "") for c in columns)] for r in rows])
+
+
+def _listed(item: Any) -> str:
+    """A number as the cell of a table; a list of several results has a line for each."""
+    text = shown(item)
+    return text.replace("; ", "<br>") if text.count("; ") > 1 else text
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -97,11 +97,12 @@ def _section(
 
 def _claim(entry: dict) -> dict[str, Any]:
     """What the report shows of one finding: its card, and its numbers."""
+    table = markdown_to_html(plain_numbers(entry["value"], entry["interval"]))
     return entry | {
         "anchor": entry["id"].lower(),
         "short": entry.get("short") or entry["claim"],
         "mark": VERDICTS.index(entry["verdict"]),
-        "numbers": Markup(markdown_to_html(plain_numbers(entry["value"], entry["interval"]))),
+        "numbers": Markup(table.replace("&lt;br&gt;", "<br>")),  # lines of a cell, no other HTML
         "long": is_long(entry["value"]),
     }
 

@@ -178,6 +178,30 @@ def test_numbers_of_rows_and_columns_become_a_table_of_both():
     assert lines[2:] == ["| crosscoder | 0 | 1 |", "| SAE | 2 | 3 |"]
 
 
+def test_what_two_subjects_share_stands_side_by_side():
+    values = {
+        f"{who}, {what}": f"{who[0]}{k}"
+        for who in ("one encoder", "other encoder (the paper's)")
+        for k, what in enumerate(("lines, by fold", "curves", "folds"))
+    }
+    table = numbers_table({**values, "invariant": 69, "alone, of its own": 3}).split("\n\n")
+    assert table[0].splitlines() == [
+        "|  | one encoder | other encoder (the paper's) |",
+        "| --- | --- | --- |",
+        "| lines, by fold | o0 | o0 |",
+        "| curves | o1 | o1 |",
+        "| folds | o2 | o2 |",
+    ]
+    assert table[1].splitlines()[2:] == ["| invariant | 69 |", "| alone, of its own | 3 |"]
+    # Other names with commas are no subjects.
+    assert numbers_table({"loss, a": 1, "loss, b": 2, "loss, c": 3}).count("loss") == 3
+
+
+def test_a_list_in_a_cell_has_a_line_each():
+    assert "| x | a 1<br>b 2<br>c 3 |" in numbers_table({"x": "a 1; b 2; c 3"})
+    assert "| x | a 1; b 2 |" in numbers_table({"x": "a 1; b 2"})
+
+
 def test_many_numbers_are_folded():
     assert "<details><summary>20 numbers</summary>" in numbers_table(
         {f"n{i}": i for i in range(20)}
