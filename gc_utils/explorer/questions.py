@@ -23,6 +23,7 @@ from gc_utils.explorer.pieces import (
 )
 from gc_utils.figures.parts import label_text
 from gc_utils.inspection.relations import Relation
+from gc_utils.symmetry import PARTLY, SYMMETRIC
 
 if TYPE_CHECKING:
     from gc_utils.explorer.panels import Explorer
@@ -250,7 +251,10 @@ class HowSure:
         "½ is doubt",
         "p": "share of features without symmetry that look as symmetric by chance",
         "ρ(180°)": "noise-corrected similarity to itself after half a turn, 95 % interval: "
-        "0.9 or more counts as the same; unknown without a counterpart in another dictionary",
+        f"{SYMMETRIC:g} or more counts as the same; unknown without a counterpart in another "
+        "dictionary",
+        "repeats after 180°": "what the whole interval decides: yes from "
+        f"{SYMMETRIC:g}, in part from {PARTLY:g}, no below",
     }
     COLUMNS = {"reproducibility": "reproducibility", "confidence": "confidence"}
 
@@ -296,7 +300,7 @@ class HowSure:
         kind = f"Of {len(same)} feature{'s' * (len(same) > 1)} with the label {label_text(label)}"
         if not len(known):
             return f"{kind} none has a known ρ(180°)."
-        repeat = int((known >= 0.9).sum())
+        repeat = int((known >= SYMMETRIC).sum())
         return (
             f"{kind}, {len(known)} have a known ρ(180°): {repeat} repeat after half a turn, "
             f"{len(known) - repeat} do not."

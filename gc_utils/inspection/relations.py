@@ -16,6 +16,7 @@ from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.families.distance import orbit_similarity
 from gc_utils.groups import Group, translate
 from gc_utils.symmetry.spectra import autocorrelation
+from gc_utils.symmetry.telling import half_turn_grades
 
 QUANTILES = (0.9, 0.7, 0.5, 0.3, 0.1)  # of a feature's positive codes
 
@@ -138,13 +139,12 @@ def half_turn_text(row: Mapping[str, Any]) -> str:
         row: The feature's row of `calibrated_report`.
 
     Returns:
-        Such as "0.90 [0.84, 0.96]", none of them above 1, where noise may take them; empty where no
-        other dictionary has the feature.
+        Such as "0.90 [0.84, 0.96]", above 1 where noise takes it there; empty where no other
+        dictionary has the feature.
     """
-    ends = [_number(row, f"rho_180{end}") for end in ("", "_low", "_high")]
-    if not np.isfinite(ends[0]):
+    rho, low, high = (_number(row, f"rho_180{end}") for end in ("", "_low", "_high"))
+    if not np.isfinite(rho):
         return ""
-    rho, low, high = (min(value, 1.0) for value in ends)
     return f"{rho:.2f} [{low:.2f}, {high:.2f}]"
 
 
@@ -155,7 +155,8 @@ def certainty(row: Mapping[str, Any]) -> dict[str, str]:
         row: The feature's row of `calibrated_report`; what is not there is said to be unknown.
 
     Returns:
-        Texts under `reproducibility`, `confidence`, `p` and `ρ(180°)`, in that order.
+        Texts under `reproducibility`, `confidence`, `p`, `ρ(180°)` and `repeats after 180°`, in
+        that order; the last says what the interval decides, see `half_turn_grades`.
     """
 
     def text(name: str) -> str:
@@ -163,12 +164,14 @@ def certainty(row: Mapping[str, Any]) -> dict[str, str]:
         return f"{value:.2f}" if np.isfinite(value) else "unknown"
 
     p = _number(row, "p_value")
+    grades = half_turn_grades(_number(row, "rho_180_low"), _number(row, "rho_180_high"))
     known = f"{p:.3f}" if p >= 0.001 else "below 0.001"
     return {
         "reproducibility": text("reproducibility"),
         "confidence": text("confidence"),
         "p": known if np.isfinite(p) else "unknown",
         "ρ(180°)": half_turn_text(row) or "unknown",
+        "repeats after 180°": " or ".join(grades) or "unknown",
     }
 
 

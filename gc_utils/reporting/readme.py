@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gc_utils.errors import UserError
-from gc_utils.evidence.verdicts import VERDICTS, Evidence
+from gc_utils.evidence.verdicts import MEANINGS, VERDICTS, Evidence
 from gc_utils.files import write_whole
 from gc_utils.pipeline import papers
 from gc_utils.reporting.claims import (
@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from gc_utils.pipeline.record import Record
 
 CARDS = "04_telling"  # the figure at the top of the README
+TERMS = (
+    "A *fold* is a part of the images that one dictionary is not trained on. The *identity "
+    "encoder* reads the responses to an image as it is, the *orbit encoder* those to all its "
+    "rotations."
+)
 # Figures of curves, bars and dots only, whatever images the run looked at.
 WITHOUT_IMAGES = frozenset(
     ("01_variance", "02_fvu", "02_per_element", "03_separation", "04_half_turn", "04c_equivariance")
@@ -89,7 +94,7 @@ def notebooks_table(notebooks: Iterable[Notebook]) -> str:
 
 
 def results_text(column: Column, records: Iterable[Record], *, real: bool) -> str:
-    """The README's first paragraph on results: what the claims of the first paper come to.
+    """The README's first results: what the claims of the first paper come to.
 
     Args:
         column: What was found.
@@ -104,11 +109,19 @@ def results_text(column: Column, records: Iterable[Record], *, real: bool) -> st
         return f"No run on a {COLUMNS[1]} is recorded here."
     images = f", images {example['images']}" if example["images"] else ""
     where = f"{example['network']}{images}"
-    start = f"**On {'a' if real else 'the'} {COLUMNS[real]}** ({where})."
-    said = [f"{e.get('short') or e['claim']}: *{e['verdict']}*, {e['why']}." for e in first]
+    start = f"**On {'a' if real else 'the'} {COLUMNS[real]}** ({where}):"
+    said = [f"- {e.get('short') or e['claim']}: **{e['verdict']}**. {_sentence(e)}" for e in first]
     counts = Counter(e["verdict"] for e in about)
     total = ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
-    return " ".join([start, *said, f"Of {len(about)} claims about networks: {total}."])
+    meant = {e["verdict"]: MEANINGS[e["verdict"]] for e in first}
+    words = "; ".join(f"*{word}*: {meaning}" for word, meaning in meant.items())
+    total = f"Of {len(about)} claims about networks: {total}."
+    words = f"What the words mean. {words}. {TERMS}" if first else ""
+    return "\n\n".join(filter(None, [start, "\n".join(said), f"{total} {words}".strip()]))
+
+
+def _sentence(entry: dict) -> str:
+    return f"{entry['why'][0].upper()}{entry['why'][1:]}." if entry["why"] else ""
 
 
 def cards_text(there: dict[str, str]) -> str:

@@ -330,7 +330,7 @@ def test_relatives_are_aligned_and_compared(widget):
 def test_how_sure_names_what_is_unknown(widget):
     widget.accordion.selected_index = 2
     said = widget.questions["How sure are we?"].said.value
-    assert said.count("<b>unknown</b>") == 4 and "D2" in said
+    assert said.count("<b>unknown</b>") == 5 and "D2" in said
     assert "none has a known ρ(180°)" in said
 
 

@@ -79,6 +79,6 @@ def test_certainty_is_text_and_says_what_is_unknown():
     row = {"reproducibility": 0.816, "confidence": np.float64(0.5), "p_value": 0.0004}
     row |= {"rho_180": 1.02, "rho_180_low": 0.9, "rho_180_high": 1.2}
     known = {"reproducibility": "0.82", "confidence": "0.50", "p": "below 0.001"}
-    assert certainty(row) == known | {"ρ(180°)": "1.00 [0.90, 1.00]"}
+    assert certainty(row) == known | {"ρ(180°)": "1.02 [0.90, 1.20]", "repeats after 180°": "yes"}
     assert set(certainty({"p_value": float("nan"), "rho_180": None}).values()) == {"unknown"}
     assert certainty({"p_value": 0.25})["p"] == "0.250"

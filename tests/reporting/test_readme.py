@@ -19,6 +19,7 @@ from gc_utils.evidence import (
     load_findings,
     verdict,
 )
+from gc_utils.evidence.verdicts import MEANINGS
 from gc_utils.figures import save_figure
 from gc_utils.files import write_json
 from gc_utils.pipeline import RECORDS
@@ -300,9 +301,9 @@ def test_both_networks_stand_side_by_side(root, default, bundled):
     assert updated.left_out == [] and "/home/me" not in readme + page
     start = readme[readme.index("<!-- results -->") : readme.index("<!-- /results -->")]
     assert "**On a real network** (inceptionv1, weights bvlc_googlenet, layer mixed3b" in start
-    assert (
-        f" Toys are round: *{HOLDS}*, 4 of 4 are. Of 1 claims about networks: 1 {HOLDS}." in start
-    )
+    assert f"- Toys are round: **{HOLDS}**. 4 of 4 are.\n" in start
+    assert f"Of 1 claims about networks: 1 {HOLDS}." in start
+    assert f"*{HOLDS}*: {MEANINGS[HOLDS]}" in start and "*not reproduced*" not in start
 
 
 def colour(path: Path) -> tuple[int, int, int]:
