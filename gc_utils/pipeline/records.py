@@ -286,6 +286,8 @@ RECORDS = (
             "size": r.SIZE,
             "layer": r.LAYER,
             "explained_layer": r.EXPLAINED_LAYER,
+            "logits_layer": r.LOGITS_LAYER,
+            "images": r.IMAGES,
             "head_pictures": Rule(least=100),
             "examples": Rule(least=5),
             "concept_runs": Rule(least=2),

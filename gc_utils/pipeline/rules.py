@@ -203,10 +203,16 @@ def _can_be_explained(name: str, value: str, asked: Asked) -> None:
             f"parameter {name!r} is {value!r}, which has fewer than 3x3 units on images "
             "of 63 pixels: choose a lower layer."
         )
-    if "_" in value and _own_pictures(asked):
+
+
+def _is_below_logits(name: str, value: str, asked: Asked) -> None:
+    if "logits" not in asked.model.layers:
+        return  # it is not used
+    asked.model.check_layer(value)
+    if "_" in value or value == "logits":
         raise UserError(
-            f"parameter {name!r} is {value!r}: with your own images expected a whole "
-            "layer, such as 'mixed4c', and no branch."
+            f"parameter {name!r} is {value!r}: expected a whole layer below the logits, such as "
+            "'mixed4c', and no branch."
         )
 
 
@@ -252,6 +258,7 @@ WEIGHTS_FILE = Rule(check=_can_be_loaded, holds="path")
 LAYER = Rule(check=_is_a_layer)
 LAYERS = Rule(check=_are_layers)
 EXPLAINED_LAYER = Rule(check=_can_be_explained)
+LOGITS_LAYER = Rule(check=_is_below_logits)
 GROUP = Rule(check=_has_symmetry)
 IMAGES = Rule(check=_are_images, holds="images")
 OWN_PICTURES = Rule(check=_belong_together, holds="images")

@@ -109,7 +109,7 @@ OWN_PICTURES = EXPLAINED | {"concept_pictures": "photos", "class_pictures": "sce
         (EXPLAINED | {"class_pictures": "photos"}, "'class_pictures' is given alone"),
         (OWN_PICTURES | {"weights": "demo"}, "needs the logits"),
         (OWN_PICTURES | {"class_number": 5000}, "'class_number' is 5000: expected 0 to 1007"),
-        (OWN_PICTURES | {"explained_layer": "mixed3a_3x3"}, "and no branch"),
+        (OWN_PICTURES | {"logits_layer": "mixed3a_3x3"}, "and no branch"),
         (OWN_PICTURES | {"concept_pictures": "folder:nowhere"}, "does not exist"),
     ],
 )

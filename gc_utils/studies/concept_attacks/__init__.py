@@ -56,6 +56,12 @@ from gc_utils.studies.concept_attacks.faceted_visualisation import (
     visualise_facets,
 )
 from gc_utils.studies.concept_attacks.own_images import attack_own_logits
+from gc_utils.studies.concept_attacks.real_classes import (
+    EXPECTED,
+    REAL_CONCEPTS,
+    explain_real_classes,
+    has_imagenet_classes,
+)
 from gc_utils.studies.concept_attacks.steered_facets import (
     MERGED,
     PAIR,
@@ -76,18 +82,20 @@ from gc_utils.studies.concept_attacks.textured_images import (
 )
 
 __all__ = [
+    "Attempts",
     "BOUNDS",
     "CLASSES",
     "CONCEPTS",
-    "Attempts",
     "CleanTest",
     "ConceptExamples",
     "ConceptTest",
+    "EXPECTED",
     "IRRELEVANT",
     "LEVEL",
     "MERGED",
     "OwnLogits",
     "PAIR",
+    "REAL_CONCEPTS",
     "Recipe",
     "SHAPES",
     "SIDE",
@@ -108,10 +116,12 @@ __all__ = [
     "defended_targets",
     "detector_probabilities",
     "draw_textured",
+    "explain_real_classes",
     "facet_objective",
     "facet_probe",
     "feature_direction",
     "gradient_agreement",
+    "has_imagenet_classes",
     "independent_detectors",
     "judge_attempt",
     "mean_interval",
@@ -120,13 +130,13 @@ __all__ = [
     "orbit_averaged",
     "orbit_dictionary",
     "poison_examples",
+    "pooled_decisions",
     "predict",
     "probes_of_versions",
     "push_along",
     "ridge_direction",
     "smoothed",
     "steering",
-    "pooled_decisions",
     "token_direction",
     "train_head",
     "transfer_name",

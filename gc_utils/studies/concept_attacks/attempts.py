@@ -88,6 +88,7 @@ class Attempts:
 
     Attributes:
         through: attacker → activations function through which the attacker pushes.
+        steps_of: attacker → gradient steps, where they are not those of all others.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Attempts:
     ) -> None:
         self.examples, self.clean, self.attackers, self.steps = examples, clean, attackers, steps
         self.through: dict[str, Activations] = {"same": activations, "centroid": activations}
+        self.steps_of: dict[str, int] = {}
         self.ledger = Ledger(
             path,
             code=code_digest(__name__),  # attempts that other code made are not used again
@@ -177,7 +179,8 @@ class Attempts:
     def _push(self, target: Target, bound: float, attacker: str) -> Tensor:
         along = self._direction(attacker, target.name) * (1 if target.aim == "induce" else -1)
         images = self.examples.of_concept[target.concept]
-        moved = push_along(images, self.through[attacker], along, bound, steps=self.steps)
+        steps = self.steps_of.get(attacker, self.steps)
+        moved = push_along(images, self.through[attacker], along, bound, steps=steps)
         return (255 * moved).round().byte()
 
     def _direction(self, attacker: str, name: str) -> Tensor:

@@ -23,6 +23,7 @@ from gc_utils.studies.concept_attacks.steered_facets import Steering
 from gc_utils.studies.concept_attacks.tcav import LEVEL, mean_interval
 
 SOURCE = "Brown & Kvinge 2021, arXiv 2110.07120"
+ENOUGH_TARGETS = 10  # with fewer, an interval of the share that succeeds is wide
 ENOUGH_RUNS = 8  # with fewer, a correction over all pairs may leave nothing significant
 MOST_CAUSES = 0.9  # share of the causes that a test finds whose clean decisions count as right
 
@@ -85,11 +86,11 @@ def head_evidence(model: str, weights: str) -> Evidence:
         weights: name of its weights.
 
     Returns:
-        As `network_evidence`, but never the paper's own subject: the paper explains the logits of
-        a whole network.
+        `DEFAULT` whatever network is below: the classifier that is explained was trained here;
+        `UNTRAINED` where that network was not trained on images.
     """
     found = network_evidence(model, weights)
-    return Evidence.PHOTOGRAPHS if found is Evidence.PAPER else found
+    return found if found is Evidence.UNTRAINED else Evidence.DEFAULT
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,9 @@ def _overturned(claim: Claim, aim: str, drawn: Attacked, own: Attacked | None) -
         if bounds.min() < STRONGEST:
             weak = _successes(attacked.attempts, "attack", aim, bounds.min())
             why += f", for {of(weak)} within {bounds.min():g}/255"
-        why += f", and noise of {STRONGEST}/255 for {of(noise)}"
+        why += f", noise of {STRONGEST}/255 for {of(noise)}"
+        if len(won) < ENOUGH_TARGETS:
+            why += "; few pairs"
     return Finding(
         claim,
         share if len(won) else "no attempt",
@@ -247,7 +250,7 @@ def causes(clean: CleanDecisions, alone: Sequence[bool], pooled: Sequence[bool])
 def defended(
     defences: pd.DataFrame,
     outcomes: Mapping[str, Sequence[bool]],
-    knowing: Sequence[bool],
+    knowing: pd.DataFrame,
     clean: CleanDecisions,
     evidence: Evidence,
 ) -> Finding:
@@ -256,7 +259,7 @@ def defended(
     Args:
         defences: of `try_defences`.
         outcomes: defence → whether each attempt succeeds.
-        knowing: whether attempts succeed whose attacker knows the defence.
+        knowing: of `try_knowing_attackers`.
         clean: the decisions without a defence.
         evidence: what the explained classifier is evidence of.
     """
@@ -268,9 +271,11 @@ def defended(
     elif why == "":
         holds = fewer(outcomes["none"], outcomes[best])
         passes = defences.set_index("defence").passes[best]
+        won = knowing.success[knowing.defence == best].astype(bool)
         why = (
             f"success {shares['none']:.0%} without, {shares[best]:.0%} with {best}, of {tried} "
-            f"attempts, at {passes:g} times the cost; knowing attackers succeed in {of(knowing)}"
+            f"attempts, at {passes:g} times the cost"
+            + (f"; knowing attackers succeed in {of(won)}" if len(won) else "")
         )
     value = {defence: float(share) for defence, share in shares.items()}
     return Finding(DEFENDED, value, verdict(holds, evidence), why, evidence=evidence)
@@ -375,6 +380,31 @@ def transfer_sentence(attempts: pd.DataFrame, condition: str) -> str:
         f"{of(_successes(attempts, condition, aim))} pairs to {aim}" for aim in ("induce", "hide")
     ]
     return f"{condition.capitalize()}, the attack succeeds for {' and '.join(counts)}."
+
+
+def real_sentence(
+    shown: pd.DataFrame, decisions: pd.DataFrame, expected: Sequence[tuple[str, str]]
+) -> str:
+    """What a network takes crops for, and what TCAV decides about its own classes, in sentences.
+
+    Args:
+        shown: of `RealClasses`.
+        decisions: of `decide`.
+        expected: pairs of concept and class that the paper takes for causes.
+    """
+    seen = ", ".join(
+        f"{row['class']} rank {row['rank']:.0f} ({row['probability']:.0%})"
+        for _, row in shown.iterrows()
+    )
+    important = decisions[decisions.decision == "important"]
+    pairs = [tuple(row) for row in important[["concept", "class"]].to_numpy()]
+    named = ", ".join(f"{concept} for {name}" for concept, name in pairs) or "none"
+    found = [pair in pairs for pair in expected]
+    return (
+        f"The network's own opinion of the crops, median rank of the class among all logits and "
+        f"mean probability: {seen}. Called important: {named}; of the pairs that the paper takes "
+        f"for causes, {of(found)}."
+    )
 
 
 def knowing_sentence(knowing: pd.DataFrame) -> str:

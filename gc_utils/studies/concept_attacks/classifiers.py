@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gc_utils._torchvision import torchvision
 from gc_utils.errors import UserError, choose
-from gc_utils.images.photographs import load_images
+from gc_utils.images.photographs import Photograph, load_images
 from gc_utils.models.base import Model
 from gc_utils.models.inception import InceptionModel, InceptionV1
 from gc_utils.progress import progress_bar
@@ -99,12 +99,13 @@ class OwnLogits(Explained):
     Args:
         model: InceptionV1 with weights up to the logits.
         layer: The layer whose activations are explained.
+        names: Number of a logit → name of its class; a class without a name is its number.
 
     Raises:
         UserError: The model is another one, or its weights end below the logits.
     """
 
-    def __init__(self, model: Model, layer: str) -> None:
+    def __init__(self, model: Model, layer: str, names: Mapping[int, str] | None = None) -> None:
         if not isinstance(model, InceptionModel) or "logits" not in model.layers:
             raise UserError(
                 f"{model.name!r} with weights {model.weights!r} has no logits to explain: take "
@@ -115,7 +116,8 @@ class OwnLogits(Explained):
                 f"layer {layer!r} cannot be explained by the logits: choose a whole layer below "
                 "them, such as 'mixed4c', and no branch."
             )
-        super().__init__(model, layer, [str(i) for i in range(model.channels("logits"))])
+        numbers, names = range(model.channels("logits")), names or {}
+        super().__init__(model, layer, [names.get(i, str(i)) for i in numbers])
         self.network: InceptionV1 = model.network
 
     def head(self, a: Tensor) -> Tensor:
@@ -260,9 +262,23 @@ def cropped_photographs(spec: str, count: int, side: int, *, seed: int = 0) -> T
     """
     if count < 1 or side < 1:
         raise UserError(f"{count} crops of {side} pixels: expected one or more.")
-    found = load_images(spec, seed=seed)
+    return random_crops(load_images(spec, seed=seed), count, side, seed=seed)
+
+
+def random_crops(photographs: Sequence[Photograph], count: int, side: int, *, seed: int) -> Tensor:
+    """The same of photographs that are at hand.
+
+    Args:
+        photographs: One or more; crops come from each in turn.
+        count: The number of crops.
+        side: The side of a crop in pixels.
+        seed: The seed of the crops.
+
+    Returns:
+        The crops, `(count, 3, side, side)` float32 in [0, 1].
+    """
     crop = torchvision.transforms.v2.RandomResizedCrop(side, scale=(0.3, 1.0))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        crops = [crop(found[i % len(found)].load()) for i in range(count)]
+        crops = [crop(photographs[i % len(photographs)].load()) for i in range(count)]
     return torch.stack(crops).clamp(0, 1)

@@ -22,6 +22,7 @@ from gc_utils.studies.concept_attacks.classifiers import Explained
 from gc_utils.studies.concept_attacks.directions import (
     Recipe,
     feature_direction,
+    feature_inputs,
     median_direction,
     orbit_averaged,
     smoothed,
@@ -30,7 +31,9 @@ from gc_utils.studies.concept_attacks.examples import CleanTest, causal_and_irre
 from gc_utils.studies.concept_attacks.textured_images import CLASSES, IRRELEVANT
 
 Defence = tuple[Recipe, int]  # and how many times as many honest examples are added
-KNOWN = ("smoothing", "orbit average")  # the defences through which a knowing attacker can push
+# Defences whose knowing attackers push otherwise: through the view or the features, or harder.
+KNOWN = ("smoothing", "orbit average", "crosscoder features", "more examples")
+HARDER = 4  # times as many steps, where nothing else is left to an attacker
 
 
 def orbit_dictionary(
@@ -102,7 +105,10 @@ def defence_recipes(
         "more examples": (Recipe(), 2),
         "median": (Recipe(direction=median_direction), 0),
         "smoothing": (smoothed(seed=seed), 0),
-        "crosscoder features": (Recipe(direction=feature_direction(dictionary)), 0),
+        "crosscoder features": (
+            Recipe(direction=feature_direction(dictionary), pushed=feature_inputs(dictionary)),
+            0,
+        ),
         "orbit average": (orbit_averaged(group), 0),
     }
 
@@ -163,9 +169,12 @@ def try_defences(
     return pd.DataFrame(rows), outcomes, tests
 
 
-def _diluted(attempts: Attempts, extra: int, target: Target, bound: float) -> Tensor:
+def _diluted(
+    attempts: Attempts, extra: int, target: Target, bound: float, attacker: str = "same"
+) -> Tensor:
     """Pushed examples with `extra` times as many honest ones."""
-    return attempts.examples.with_honest(attempts.pushed(target, bound), target.concept, extra)
+    moved = attempts.pushed(target, bound, attacker)
+    return attempts.examples.with_honest(moved, target.concept, extra)
 
 
 def try_knowing_attackers(
@@ -175,7 +184,11 @@ def try_knowing_attackers(
     tests: Mapping[str, CleanTest],
     targets: Sequence[Target],
 ) -> pd.DataFrame:
-    """Push through a defence's own view of an image, as an attacker does who knows of it.
+    """Attack a defence as an attacker does who knows of it.
+
+    Against smoothing and the orbit average that is to push through the defence's own view of an
+    image, against crosscoder features to push what enters the features. Honest examples cannot be
+    touched: against more of them the attacker pushes in four times as many steps.
 
     Args:
         attempts: to which the attempts are added; the unknowing ones have been made.
@@ -190,8 +203,10 @@ def try_knowing_attackers(
     """
     rows = []
     for defence in KNOWN:
-        attempts.through[defence] = defences[defence][0].seen(explained.below)
-        make = partial(attempts.pushed, attacker=defence)
+        recipe, extra = defences[defence]
+        attempts.through[defence] = recipe.attacked(explained.below)
+        attempts.steps_of[defence] = attempts.steps * (HARDER if extra else 1)
+        make = partial(_diluted, attempts, extra, attacker=defence)
         blind = attempts.table(condition=f"defence: {defence}", bound=float(STRONGEST))
         for target in progress_bar(targets, desc=f"knowing {defence}"):
             knowing = attempts.attempt(

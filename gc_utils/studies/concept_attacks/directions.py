@@ -57,6 +57,14 @@ def median_direction(positive: Tensor, negative: Tensor, *, subsets: int = 5) ->
     return torch.stack(found).quantile(0.5, dim=0)
 
 
+def _check_views(crosscoder: GroupCrosscoder) -> None:
+    if crosscoder.views != 1:
+        raise UserError(
+            "a crosscoder with encode_from='orbit' cannot encode one image; train one with "
+            "encode_from='identity'."
+        )
+
+
 def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Direction:
     """Directions made of a group crosscoder's features instead of a linear probe.
 
@@ -75,11 +83,7 @@ def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Dire
     Raises:
         UserError: The crosscoder needs whole orbits to encode.
     """
-    if crosscoder.views != 1:
-        raise UserError(
-            "a crosscoder with encode_from='orbit' cannot encode one image; train one with "
-            "encode_from='identity'."
-        )
+    _check_views(crosscoder)
     blocks = crosscoder.V[:, 0].detach()
 
     def codes(a: Tensor) -> Tensor:
@@ -102,6 +106,30 @@ def feature_direction(crosscoder: GroupCrosscoder, *, features: int = 8) -> Dire
     return direction
 
 
+def feature_inputs(crosscoder: GroupCrosscoder) -> Callable[[Tensor, Activations], Tensor]:
+    """What an attacker pushes who knows that directions are made of a crosscoder's features.
+
+    Args:
+        crosscoder: As for `feature_direction`.
+
+    Returns:
+        Images and the layer's activations function to what enters each feature's nonlinearity,
+        averaged over places, `(N, m)`. Not the codes: those of features that are off have no
+        gradient.
+
+    Raises:
+        UserError: As for `feature_direction`.
+    """
+    _check_views(crosscoder)
+    weights, offset = crosscoder.W_enc[:, 0].detach(), crosscoder.encoder_bias.detach()
+
+    def inputs(x: Tensor, activations: Activations) -> Tensor:
+        a = (activations(x).mean((2, 3)) - crosscoder.mean) / crosscoder.scale
+        return a @ weights.T + offset
+
+    return inputs
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a concept's direction comes from its example images: plain TCAV's way, or a defence's.
@@ -110,7 +138,8 @@ class Recipe:
         name: for tables.
         direction: positive and negative activations to a direction.
         view: images and the layer's activations function to what stands for the images;
-            differentiable, so that an attacker who knows the defence can push through it.
+            differentiable.
+        pushed: the same to what an attacker who knows the defence pushes; None for the view.
         passes: forward passes an example, the cost.
     """
 
@@ -118,10 +147,15 @@ class Recipe:
     direction: Direction = ridge_direction
     view: Callable[[Tensor, Activations], Tensor] = lambda x, activations: activations(x)
     passes: int = 1
+    pushed: Callable[[Tensor, Activations], Tensor] | None = None
 
     def seen(self, activations: Activations) -> Activations:
         """The activations function with this recipe's view before it."""
         return lambda x: self.view(x, activations)
+
+    def attacked(self, activations: Activations) -> Activations:
+        """What an attacker who knows the recipe pushes along a direction, a function of images."""
+        return lambda x: (self.pushed or self.view)(x, activations)
 
 
 def smoothed(sigma: float = 24 / 255, copies: int = 4, seed: int = 0) -> Recipe:

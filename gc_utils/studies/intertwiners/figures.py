@@ -360,7 +360,9 @@ def rotated_units(tables: Mapping[str, pd.DataFrame], least: float = -1.0) -> Fi
             lowest = here.explained.min()
             if lowest < least:
                 words = {"fontsize": SMALL, "color": colour, "ha": "center", "va": "bottom"}
-                ax.text(180, least + 0.04, f"down to {lowest:.1f}", backgroundcolor="white", **words)
+                ax.text(
+                    180, least + 0.04, f"down to {lowest:.1f}", backgroundcolor="white", **words
+                )
         ax.axhline(0, color="black", lw=0.8)
         ax.set_title(title, loc="center", fontsize=NOTE)
         ax.set(ylim=(least, 1.05), xlim=(0, 360))

@@ -67,13 +67,19 @@ def recordable(finding, folder):
     return said
 
 
+def knowing(won: int, by: str = "more examples"):
+    """Attackers who know a defence and all succeed, and one who knows another and does not."""
+    defence = [by] * won + ["orbit average"]
+    return pd.DataFrame({"defence": defence, "success": [True] * won + [False]})
+
+
 ALL = {
     "CA1": lambda e: claims.induced(Attacked(attempts(), e, RIGHT)),
     "CA2": lambda e: claims.hidden(Attacked(attempts(), e, RIGHT)),
     "CA3": lambda e: claims.steered(
         Steering(np.array([1.6, 1.7]), 1.0), Steering(np.array([0.1, 0.0]), 0.0), e
     ),
-    "CT2": lambda e: claims.defended(defences(), outcomes(), [True], RIGHT, e),
+    "CT2": lambda e: claims.defended(defences(), outcomes(), knowing(1), RIGHT, e),
     "CT3": lambda e: claims.features_resist(defences(features=0), outcomes(features=0), RIGHT, e),
 }
 
@@ -87,10 +93,10 @@ def test_what_was_looked_at_changes_the_word(id, evidence, tmp_path):
     recordable(finding, tmp_path)
 
 
-def test_a_trained_head_is_never_the_papers_own_subject():
+def test_a_head_that_was_trained_here_is_the_embedded_default():
     assert claims.head_evidence("inceptionv1", "demo") is Evidence.DEFAULT
-    assert claims.head_evidence("inceptionv1", "inception5h") is Evidence.PHOTOGRAPHS
-    assert claims.head_evidence("googlenet", "IMAGENET1K_V1") is Evidence.PHOTOGRAPHS
+    assert claims.head_evidence("inceptionv1", "inception5h") is Evidence.DEFAULT
+    assert claims.head_evidence("googlenet", "IMAGENET1K_V1") is Evidence.DEFAULT
     assert claims.head_evidence("filter_bank", "analytic") is Evidence.UNTRAINED
 
 
@@ -112,6 +118,9 @@ def test_attacks_have_to_succeed_where_noise_does_not(find, most, tmp_path):
     few, wrong = found(FEW), found(WRONG)
     assert few.verdict == wrong.verdict == "not tested here"
     assert "4 runs are too few" in few.why and "2 of 5 causes" in wrong.why
+    assert yes.why.endswith("; few pairs"), "an interval of four pairs is wide"
+    many = find(Attacked(pd.concat([attempts()] * 5), Evidence.DEFAULT, RIGHT))
+    assert "few pairs" not in many.why
     nothing = find(Attacked(attempts().query("condition == 'noise'"), Evidence.DEFAULT, RIGHT))
     assert nothing.verdict == "not tested here" and nothing.value == "no attempt"
     for finding in (yes, no, noisy, few, wrong, nothing):
@@ -187,11 +196,15 @@ def test_few_runs_that_find_something_are_not_too_few():
 def test_a_defence_has_to_stop_attacks_and_keep_decisions_right(tmp_path):
     def found(table=None, out=None, clean=RIGHT):
         table, out = defences() if table is None else table, out or outcomes()
-        return claims.defended(table, out, [True, True], clean, Evidence.DEFAULT)
+        return claims.defended(table, out, knowing(2), clean, Evidence.DEFAULT)
 
     yes = found()
     assert yes.verdict == "only on the embedded default" and yes.value["more examples"] == 0
     assert "success 67% without, 0% with more examples" in yes.why and "2 of 2" in yes.why
+    unknown = claims.defended(
+        defences(), outcomes(), knowing(2, "smoothing"), RIGHT, Evidence.DEFAULT
+    )
+    assert "knowing" not in unknown.why, "nobody attacked the best defence knowingly"
     weak = found(defences(more=7 / 12), outcomes(more=7))
     assert weak.verdict == "not reproduced" and "58% with more examples" in weak.why
     unusable = found(defences(found=0.4))
@@ -225,7 +238,7 @@ def test_the_longest_reasons_are_short_enough(tmp_path):
     many = pd.concat([attempts(weak=1)] * 30)
     recordable(claims.induced(Attacked(many, Evidence.DEFAULT, RIGHT)), tmp_path)
     recordable(
-        claims.defended(defences(), outcomes(), [True] * 40, RIGHT, Evidence.KNOWN), tmp_path
+        claims.defended(defences(), outcomes(), knowing(40), RIGHT, Evidence.KNOWN), tmp_path
     )
     for claim in (claims.INDUCED, claims.HIDDEN, claims.STEERED, claims.CAUSES, claims.DEFENDED):
         assert 5 <= len(claim.short.split()) <= 12 and claim.figure.startswith("10_")
@@ -253,10 +266,24 @@ def test_sentences_say_what_the_numbers_say():
         "Explained at mixed3b, the attack succeeds for 3 of 4 pairs to induce and 0 of 2 pairs to "
         "hide."
     )
-    knowing = pd.DataFrame({"defence": ["a", "a", "b"], "success": [True, False, True]})
-    assert claims.knowing_sentence(knowing) == (
+    table = pd.DataFrame({"defence": ["a", "a", "b"], "success": [True, False, True]})
+    assert claims.knowing_sentence(table) == (
         "Attackers who know the defence succeed in 2 of 3 attempts (a 1 of 2, b 1 of 1)."
     )
+    shown = pd.DataFrame({"class": ["zebra"], "rank": [3.0], "probability": [0.41]})
+    decided = pd.DataFrame(
+        {
+            "concept": ["striped", "dotted"],
+            "class": "zebra",
+            "decision": ["important", "irrelevant"],
+        }
+    )
+    expected = [("striped", "zebra"), ("honeycomb", "honeycomb")]
+    said = claims.real_sentence(shown, decided, expected)
+    assert "zebra rank 3 (41%)" in said and "important: striped for zebra; " in said
+    assert said.endswith("for causes, 1 of 2.")
+    nothing = claims.real_sentence(shown, decided.assign(decision="irrelevant"), expected)
+    assert "important: none; " in nothing and nothing.endswith("for causes, 0 of 2.")
     moved = claims.steering_sentence(
         Steering(np.array([-0.5]), 0.25), Steering(np.array([0.1]), 0.0)
     )

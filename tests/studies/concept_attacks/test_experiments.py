@@ -9,11 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.statistics import holm, holm_adjusted
 from gc_utils.studies import concept_attacks as ca
-from gc_utils.studies.concept_attacks import CLASSES, IRRELEVANT, attempts, own_images
+from gc_utils.studies.concept_attacks import (
+    CLASSES,
+    IRRELEVANT,
+    attempts,
+    own_images,
+    real_classes,
+)
 from gc_utils.studies.concept_attacks.classifiers import Explained
+from gc_utils.studies.concept_attacks.directions import feature_inputs
 
 RUNS, EACH = 3, 4
 
@@ -239,23 +247,33 @@ def test_a_shift_counts_towards_the_aim():
 
 def test_defences_meet_the_same_attempts_and_then_a_knowing_attacker(tried, small):
     targets = [ca.Target("induce", "wavy", "dotted"), ca.Target("hide", "plain", "plain")]
+    dictionary = GroupCrosscoder("C4", 8, 6, k=2, sparsity="topk", seed=0)
     recipes = {
         "none": (ca.Recipe(), 0),
         "more examples": (ca.Recipe(), 2),
         "smoothing": (ca.smoothed(copies=2), 0),
+        "crosscoder features": (
+            ca.Recipe(
+                direction=ca.feature_direction(dictionary), pushed=feature_inputs(dictionary)
+            ),
+            0,
+        ),
         "orbit average": (ca.orbit_averaged("C2"), 0),
     }
     table, outcomes, tests = ca.try_defences(tried, small, recipes, targets, (2, 8))
     assert list(table.defence) == list(outcomes) == list(tests) == list(recipes)
     assert {len(o) for o in outcomes.values()} == {4}
     assert table.succeed.tolist() == pytest.approx([np.mean(o) for o in outcomes.values()])
-    assert list(table.passes) == [1, 3, 2, 2]
+    assert list(table.passes) == [1, 3, 2, 1, 2]
     made = tried.table(condition="defence: none", bound=8.0)
     plain = [tried.clean.scores[t.concept, t.name].mean() for t in targets]
     by_hand = np.mean(np.array([1, -1]) * (made.score.to_numpy() - plain))
     assert table["shift at 8"][0] == pytest.approx(by_hand)
     knowing = ca.try_knowing_attackers(tried, small, recipes, tests, targets)
-    assert list(knowing.defence) == ["smoothing"] * 2 + ["orbit average"] * 2
+    met = ["smoothing", "orbit average", "crosscoder features", "more examples"]
+    assert list(knowing.defence) == [name for name in met for _ in targets]
+    assert tried.steps_of["more examples"] == 4 * tried.steps
+    assert tried.steps_of["smoothing"] == tried.steps
     blind = tried.table(condition="defence: smoothing", bound=8.0)
     assert list(knowing["score, unknowing"][:2]) == list(blind.score)
 
@@ -298,3 +316,80 @@ def test_a_persons_own_images_are_attacked_with_a_control(monkeypatch, small):
         attack(of_class="")
     with pytest.raises(UserError, match="class_number 5: expected 0 to 4"):
         attack(number=5)
+
+
+def test_what_enters_features_is_what_their_codes_are_made_of(small):
+    coder = GroupCrosscoder("C4", 8, 6, sparsity="l1", seed=0)
+    coder.normalise(torch.rand(30, 4, 8, generator=torch.Generator().manual_seed(1)) + 1)
+    x = ca.draw_textured(3, seed=4).x
+    inputs = feature_inputs(coder)(x, small.below)
+    mean = small.below(x).mean((2, 3))[:, None]
+    torch.testing.assert_close(inputs.relu(), coder.encode(mean), rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="encode_from='identity'"):
+        feature_inputs(GroupCrosscoder("C4", 8, 6, k=2, encode_from="orbit"))
+
+
+# --- classes of a whole network ------------------------------------------------------------------
+
+
+@pytest.fixture
+def real(monkeypatch):
+    """Crops and attacks of a small classifier with the three classes."""
+    names = dict(zip(real_classes.REAL_CLASSES, (2, 0, 1), strict=True))
+    explained = Small(["honeycomb", "Pembroke", "zebra", "other"])
+    monkeypatch.setattr(real_classes, "OwnLogits", lambda *_: explained)
+    monkeypatch.setattr(real_classes, "REAL_CLASSES", names)
+    monkeypatch.setattr(real_classes, "SIDE", 64)
+    monkeypatch.setattr(real_classes, "CROPS", 6)
+    return ca.explain_real_classes(
+        None, "low", "photos", examples=3, runs=3, steps=1, each=2, seed=0
+    ), explained
+
+
+def test_a_networks_own_classes_are_explained_and_attacked(real):
+    found, explained = real
+    pairs = set(zip(found.decisions.concept, found.decisions["class"], strict=True))
+    assert pairs == {(c, n) for c in ca.REAL_CONCEPTS for n in ("zebra", "honeycomb", "Pembroke")}
+    counts = found.attempts.groupby(["aim", "concept", "class"]).condition.apply(list)
+    assert all(rows == ["clean", "noise", "attack"] for rows in counts)
+    assert set(found.attempts["class"]) == {"zebra", "honeycomb", "Pembroke"}
+    assert not found.attempts[found.attempts.kind == "clean"].success.any()
+    assert list(found.shown["class"]) == list(found.images) == ["zebra", "honeycomb", "Pembroke"]
+    assert (found.shown.photographs == 4).all() and found.shown["rank"].between(1, 4).all()
+    logits = explained(found.images["zebra"]).softmax(1)
+    assert found.shown.probability[0] == pytest.approx(float(logits[:, 2].mean()), abs=1e-5)
+
+
+def test_crops_of_a_class_come_from_what_the_network_takes_for_it(real):
+    """Photographs chosen for a class have a higher logit than those of another choice."""
+    found, explained = real
+    for name in found.images:
+        number = real_classes.REAL_CLASSES[name]
+        mean = {n: explained(x).softmax(1)[:, number].mean() for n, x in found.images.items()}
+        assert mean[name] >= max(mean.values()) - 0.02
+
+
+def test_attackers_want_what_is_not_so():
+    table = pd.DataFrame(
+        [
+            ("a", "x", 0.2, "opposed"),
+            ("b", "x", 0.5, "irrelevant"),
+            ("c", "x", 0.8, "important"),
+            ("d", "x", 0.9, "important"),
+            ("a", "y", 0.5, "irrelevant"),
+        ],
+        columns=["concept", "class", "score", "decision"],
+    )
+    assert real_classes.real_targets(table) == [
+        ("induce", "a", "x"),
+        ("hide", "d", "x"),
+        ("induce", "a", "y"),
+    ]
+    assert len(real_classes.real_targets(table, 9)) == 5
+
+
+def test_only_logits_of_imagenet_in_their_usual_order_are_explained():
+    from gc_utils.models.load import load_model
+
+    assert not ca.has_imagenet_classes(load_model("filter_bank"))
+    assert not ca.has_imagenet_classes(load_model("inceptionv1", "demo"))
