@@ -1,5 +1,6 @@
 """*The Missing Curve Detectors of InceptionV1* (Gorton 2024), notebook 06."""
 
+from gc_utils.studies.missing_curves.baselines import Baselines, compare_dictionaries
 from gc_utils.studies.missing_curves.coverage import (
     Filling,
     chance_of_filling,
@@ -28,6 +29,7 @@ from gc_utils.studies.missing_curves.layers import (
     echoes,
     family_rotations,
     published_check,
+    sparse_autoencoder,
     study_layer,
     summary,
 )
@@ -63,6 +65,7 @@ from gc_utils.studies.missing_curves.unit_images import (
 )
 
 __all__ = [
+    "Baselines",
     "CrosscoderCurves",
     "Filling",
     "RadialTuning",
@@ -73,6 +76,7 @@ __all__ = [
     "chance_of_filling",
     "clearest_detectors",
     "compare_coverage",
+    "compare_dictionaries",
     "compared_dimensions",
     "coverage",
     "crosscoder_curves",
@@ -101,6 +105,7 @@ __all__ = [
     "ring_spans",
     "rotated_detectors",
     "single_peaked",
+    "sparse_autoencoder",
     "split_doubles",
     "study_layer",
     "summary",

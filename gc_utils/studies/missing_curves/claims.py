@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gc_utils.evidence import Claim, Evidence, Finding, verdict
+from gc_utils.studies.missing_curves.baselines import Baselines
 from gc_utils.studies.missing_curves.coverage import GAP, LEAST_NEURONS, Filling
 from gc_utils.studies.missing_curves.hidden_bank import SUPERPOSED
 from gc_utils.studies.missing_curves.manifold import BLOCK, PRINCIPAL, SINGLE
@@ -100,6 +101,8 @@ def gaps_filled(
     features: int,
     by_random: float,
     unmatched: float,
+    again: float,
+    unmatched_by_random: float,
 ) -> Finding:
     """MC1: features that no neuron shows, and curve detectors in the neurons' gaps.
 
@@ -111,6 +114,9 @@ def gaps_filled(
         neurons, features: The numbers of curve detectors.
         by_random: The mean number among as many random directions as there are features.
         unmatched: The share of features that no neuron is similar to.
+        again: Of these, the share that a second SAE has too; NaN if there are none.
+        unmatched_by_random: The share of random directions that no neuron is similar to. Nearly all
+            are: to be like no neuron says little of a direction, to be found again does.
 
     Returns:
         The finding; it cannot be asked with fewer than `LEAST_NEURONS` curve neurons, without a
@@ -150,6 +156,9 @@ def gaps_filled(
     elif not unmatched > 0:
         holds = False
         why = f"every feature of {layer} is similar to a neuron"
+    elif not again > 0:
+        holds = False
+        why = f"no feature of {layer} like no neuron is found again by a second SAE"
     else:
         holds = True
         why = (
@@ -166,6 +175,8 @@ def gaps_filled(
         "of these filled by features": closed,
         "by random directions": round(filling.random, 1),
         f"features of {layer} like no neuron": _number(unmatched),
+        "of these found again by a second SAE": _number(again),
+        "random directions like no neuron": _number(unmatched_by_random),
     }
     return Finding(GAPS_FILLED, value, verdict(holds, evidence), why, evidence=evidence)
 
@@ -183,6 +194,7 @@ def neurons_split(
     hidden: HiddenBanks,
     split: pd.DataFrame,
     single: Mapping[str, float],
+    by_random: float,
 ) -> Finding:
     """MC2: neurons with two preferred curves are taken apart by features.
 
@@ -193,6 +205,7 @@ def neurons_split(
         split: From `split_doubles`.
         single: For `"neurons"` and `"features"` the share with one peak only, of those that
             respond most to arcs.
+        by_random: The mean number that as many random directions take apart.
 
     Returns:
         The finding; it cannot be asked without a neuron of two preferred curves.
@@ -205,14 +218,15 @@ def neurons_split(
     if count:
         value |= {
             "of these taken apart": parted,
+            "by as many random directions": round(float(by_random), 1),
             "of all, split by features with one peak": strictly,
             "share answered at one of two peaks, neurons": float(split["own"].median()),
             "the features that write there": float(np.median(split[["own1", "own2"]].to_numpy())),
         }
-        holds = hidden.pairs_known and parted >= 0.5 * count
+        holds = hidden.pairs_known and parted >= 0.5 * count and parted > MORE * by_random
         why = (
-            f"{parted} of {count} neurons with two curves are taken apart, {strictly} by "
-            f"single-peaked features; all pairs in {hidden.split} of {hidden.banks} hidden banks"
+            f"{parted} of {count} neurons with two curves are taken apart, {by_random:.1f} by "
+            f"random directions; all pairs in {hidden.split} of {hidden.banks} hidden banks"
         )
     else:
         holds = None
@@ -319,6 +333,44 @@ def new_features_sentence(layer: str, new: pd.DataFrame, features: int) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in new["label"].value_counts().items())
     share = len(new) / features
     return f"{len(new)} features of {layer}, {share:.0%} of all, are similar to no neuron: {kinds}."
+
+
+def baselines_sentence(layer: str, found: Baselines) -> str:
+    """What a second SAE and random directions say of features like no neuron, in words.
+
+    Args:
+        layer: The name of the layer.
+        found: From `compare_dictionaries`.
+    """
+    chance = found.like_none["random directions"]
+    said = (
+        f"Of as many random directions of {layer} {chance:.0%} are like no neuron, of a second "
+        f"SAE's features {found.like_none['second SAE']:.0%}: "
+        + (
+            "to be like no neuron is no sign of a feature by itself. "
+            if chance >= found.like_none["features"]
+            else "fewer than of the SAE's features. "
+        )
+    )
+    if np.isfinite(found.again):
+        said += f"Of the SAE's features like no neuron the second SAE has {found.again:.0%}."
+    return said
+
+
+def apart_sentence(doubles: int, found: Baselines) -> str:
+    """How many neurons with two curves each dictionary takes apart, in words.
+
+    Args:
+        doubles: The number of neurons with two curves.
+        found: From `compare_dictionaries`.
+    """
+    if not doubles:
+        return "There is no neuron with two curves to take apart."
+    return (
+        f"Of {doubles} neurons with two curves the SAE takes {found.apart['features']:.0f} apart, "
+        f"a second SAE {found.apart['second SAE']:.0f}, as many random directions "
+        f"{found.apart['random directions']:.1f} in the mean."
+    )
 
 
 def loop_sentence(spans: pd.DataFrame) -> str:

@@ -94,6 +94,38 @@ class LayerStudy:
         return new.to_numpy() & ((self.codes > 0).sum(0).numpy() >= fires)
 
 
+def sparse_autoencoder(
+    A: torch.Tensor,
+    held_out: np.ndarray,
+    *,
+    features: float = 2.0,
+    k: int = 16,
+    steps: int = 1000,
+    seed: int = 0,
+    label: str = "",
+) -> GroupCrosscoder:
+    """Train a sparse autoencoder on a layer's activations.
+
+    Args:
+        A: Activations `(N, C)`.
+        held_out: The positions to measure on, bool `(N,)`.
+        features: The number of features, relative to the channels.
+        k: The number of features active at a time, at most a quarter of the channels.
+        steps: The steps of training.
+        seed: The seed of the weights and the batches.
+        label: The name of the layer, for the progress bar.
+
+    Returns:
+        The trained autoencoder.
+    """
+    channels = A.shape[1]
+    k = max(1, min(k, channels // 4))
+    coder = GroupCrosscoder("C1", channels, round(features * channels), k=k, seed=seed)
+    config = TrainConfig(steps=steps, batch_size=BATCH, lr=LR, evaluate_every=steps, seed=seed)
+    train(coder, A[:, None], np.flatnonzero(~held_out), A[held_out, None], config, label=label)
+    return coder
+
+
 def study_layer(
     model: Model,
     layer: str,
@@ -122,11 +154,10 @@ def study_layer(
     Returns:
         A `LayerStudy`.
     """
-    A, channels = positions.A, positions.A.shape[1]
-    k = max(1, min(k, channels // 4))
-    coder = GroupCrosscoder("C1", channels, round(features * channels), k=k, seed=seed)
-    config = TrainConfig(steps=steps, batch_size=BATCH, lr=LR, evaluate_every=steps, seed=seed)
-    train(coder, A[:, None], np.flatnonzero(~held_out), A[held_out, None], config, label=layer)
+    A = positions.A
+    coder = sparse_autoencoder(
+        A, held_out, features=features, k=k, steps=steps, seed=seed, label=layer
+    )
     drawings = curve_bank(model.crop_size(layer))
     responses = {"neurons": unit_responses(model, layer, drawings.images)}
     responses["features"] = codes(coder, responses["neurons"])
@@ -143,7 +174,7 @@ def study_layer(
         responses,
         {w: name_units(responses[w], table, minimum=0.1 * usual[w]) for w in UNITS},
         {w: radial_tuning(responses[w], table, resamples=resamples, seed=seed) for w in UNITS},
-        neuron_match(coder, A, f),
+        neuron_match(coder.V.detach()[:, 0], A, f),
     )
 
 

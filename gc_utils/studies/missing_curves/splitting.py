@@ -8,18 +8,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gc_utils.crosscoder.untied import GroupCrosscoder
 from gc_utils.statistics import apart
 from gc_utils.studies.missing_curves.radial_tuning import RadialTuning
 
 NEW = 0.5  # a feature with a cosine and a correlation below this is similar to no neuron
 
 
-def neuron_match(coder: GroupCrosscoder, A: torch.Tensor, f: torch.Tensor) -> pd.DataFrame:
+def neuron_match(decoder: torch.Tensor, A: torch.Tensor, f: torch.Tensor) -> pd.DataFrame:
     """The neuron that is most similar to each feature.
 
     Args:
-        coder: A sparse autoencoder.
+        decoder: The decoder vectors of the features, `(m, C)`.
         A: Activations `(N, C)`.
         f: Their codes `(N, m)`.
 
@@ -27,8 +26,8 @@ def neuron_match(coder: GroupCrosscoder, A: torch.Tensor, f: torch.Tensor) -> pd
         A table with one row a feature: `neuron` and `cosine` of the best by decoder vector,
         `correlated` and `correlation` of the best by activation (0 for a feature that never fires).
     """
-    V = coder.V.detach()[:, 0]
-    cosine, neuron = (V / V.norm(dim=1, keepdim=True).clamp_min(1e-12)).max(1)
+    norms = decoder.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    cosine, neuron = (decoder / norms).max(1)
     x, y = (v.double() - v.double().mean(0) for v in (f, A))
     x, y = (v / v.norm(dim=0).clamp_min(1e-12) for v in (x, y))
     correlation, correlated = (x.T @ y).max(1)
@@ -43,12 +42,12 @@ def neuron_match(coder: GroupCrosscoder, A: torch.Tensor, f: torch.Tensor) -> pd
 
 
 def features_writing_to(
-    coder: GroupCrosscoder, f: torch.Tensor, neuron: int, drawings: Sequence[int]
+    decoder: torch.Tensor, f: torch.Tensor, neuron: int, drawings: Sequence[int]
 ) -> pd.DataFrame:
     """Which features write to a neuron while the network is shown given drawings.
 
     Args:
-        coder: A sparse autoencoder.
+        decoder: The decoder vectors of the features, `(m, C)`.
         f: The codes of the drawings `(S, m)`.
         neuron: The channel of the neuron.
         drawings: The rows of `f`.
@@ -58,7 +57,7 @@ def features_writing_to(
         `written`, the mean of `f_i V_i[neuron]`, and its `share` of all that is written with the
         same sign.
     """
-    written = (f[list(drawings)] * coder.V.detach()[:, 0, neuron]).mean(0)
+    written = (f[list(drawings)] * decoder[:, neuron]).mean(0)
     table = pd.DataFrame({"feature": range(len(written)), "written": written.numpy()})
     table = table[table.written > 0].sort_values("written", ascending=False)
     table["share"] = table.written / table.written.sum()
@@ -66,7 +65,7 @@ def features_writing_to(
 
 
 def split_doubles(
-    coder: GroupCrosscoder,
+    decoder: torch.Tensor,
     f: torch.Tensor,
     neurons: RadialTuning,
     features: RadialTuning,
@@ -82,7 +81,7 @@ def split_doubles(
     *split* if, besides, each has a single peak, near its own of the neuron's.
 
     Args:
-        coder: A sparse autoencoder.
+        decoder: The decoder vectors of the features, `(m, C)`.
         f: The codes of the drawings `(S, m)`.
         neurons, features: The radial tuning of both.
         table: The table of the bank.
@@ -104,7 +103,7 @@ def split_doubles(
         for name, at in zip("12", ends, strict=True):
             off = np.abs(apart(table["orientation"], at))
             there = np.flatnonzero((table["kind"] == "curve") & (off <= within / 2 + 1e-9))
-            wrote = features_writing_to(coder, f, unit, there)
+            wrote = features_writing_to(decoder, f, unit, there)
             best = int(wrote.feature[0]) if len(wrote) else -1
             row[f"feature{name}"] = best
             seen = features.table.loc[best] if best >= 0 else None

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from gc_utils.evidence import Evidence
-from gc_utils.studies.missing_curves import Filling, claims
+from gc_utils.studies.missing_curves import Baselines, Filling, claims
 from gc_utils.studies.missing_curves.hidden_bank import LEFT_OUT, SUPERPOSED
 
 SOLVED = claims.HiddenBanks(banks=10, found=10, split=10, controls=10, empty=10)
@@ -19,6 +19,7 @@ def filling(*filled):
 
 def gaps(evidence=PAPER, hidden=SOLVED, filling=filling(True, True, False), **changed):  # noqa: B008
     numbers = {"neurons": 12, "features": 40, "by_random": 12.04, "unmatched": 0.46}
+    numbers |= {"again": 0.7, "unmatched_by_random": 0.99}
     return claims.gaps_filled(evidence, "mixed3b", hidden, filling, **(numbers | changed))
 
 
@@ -35,9 +36,11 @@ def doubles(apart, split=None):
     )
 
 
-def neurons(evidence=PAPER, hidden=SOLVED, apart=(True, True, False), single=(0.7, 0.4)):
+def neurons(
+    evidence=PAPER, hidden=SOLVED, apart=(True, True, False), single=(0.7, 0.4), random=0.3
+):
     shares = dict(zip(("neurons", "features"), single, strict=True))
-    return claims.neurons_split(evidence, "mixed3b", hidden, doubles(apart), shares)
+    return claims.neurons_split(evidence, "mixed3b", hidden, doubles(apart), shares, random)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,8 @@ def neurons(evidence=PAPER, hidden=SOLVED, apart=(True, True, False), single=(0.
         ({"by_random": float("nan"), "features": 0}, "not reproduced", "0 features"),
         ({"unmatched": float("nan")}, "not tested here", "the share like none is undefined"),
         ({"unmatched": 0.0}, "not reproduced", "every feature of mixed3b is similar to a neuron"),
+        ({"again": 0.0}, "not reproduced", "no feature of mixed3b like no neuron is found again"),
+        ({"again": float("nan")}, "not reproduced", "is found again by a second SAE"),
         (
             {"hidden": dataclasses.replace(SOLVED, found=8)},
             "not reproduced",
@@ -68,14 +73,27 @@ def test_gaps_are_filled_or_not(recorded, changed, verdict, words):
 
 def test_what_is_recorded_of_the_gaps():
     value = gaps().value
-    assert list(value.values()) == ["10 of 10", "10 of 10", 12, 40, 12.0, 3, 2, 0.9, 0.46]
+    assert list(value.values()) == [
+        "10 of 10",
+        "10 of 10",
+        12,
+        40,
+        12.0,
+        3,
+        2,
+        0.9,
+        0.46,
+        0.7,
+        0.99,
+    ]
     assert value["curve detectors of mixed3b, neurons"] == 12
 
 
 @pytest.mark.parametrize(
     "changed, verdict, words",
     [
-        ({}, "reproduced", "2 of 3 neurons with two curves are taken apart, 2 by single-peaked"),
+        ({}, "reproduced", "2 of 3 neurons with two curves are taken apart, 0.3 by random"),
+        ({"random": 1.5}, "not reproduced", "2 of 3 neurons with two curves are taken apart, 1.5"),
         ({"apart": (True, False, False)}, "not reproduced", "1 of 3 neurons"),
         ({"apart": ()}, "not tested here", "no neuron of mixed3b has two preferred curves"),
         (
@@ -191,6 +209,21 @@ def spans(block, single):
             "share": [0.9, single, block],
         }
     )
+
+
+def test_dictionaries_are_compared_in_words():
+    shares = {"features": 0.4, "second SAE": 0.35, "random directions": 0.99}
+    counts = {"features": 5, "second SAE": 4, "random directions": 0.7}
+    found = Baselines(shares, 0.6, counts)
+    said = claims.baselines_sentence("mixed3b", found)
+    assert "99% are like no neuron" in said and "no sign of a feature by itself" in said
+    assert said.endswith("the second SAE has 60%.")
+    fewer = Baselines(shares | {"random directions": 0.1}, float("nan"), counts)
+    said = claims.baselines_sentence("mixed3b", fewer)
+    assert "fewer than of the SAE's features" in said and "nan" not in said
+    said = claims.apart_sentence(7, found)
+    assert "the SAE takes 5 apart, a second SAE 4, as many random directions 0.7" in said
+    assert claims.apart_sentence(0, found).startswith("There is no neuron")
 
 
 def test_the_loop_is_one_thing_if_a_block_holds_it():

@@ -13,6 +13,7 @@ from gc_utils.groups import group
 from gc_utils.inspection import rotated_basis
 from gc_utils.models import FilterBank
 from gc_utils.studies import missing_curves as mc
+from gc_utils.studies.missing_curves import baselines
 from gc_utils.studies.missing_curves.layers import LayerStudy
 from gc_utils.studies.missing_curves.radial_tuning import codes
 
@@ -153,7 +154,7 @@ def sae(V):
 def test_the_neuron_of_a_feature():
     coder = sae(torch.tensor([[0.0, 2.0, 0.0], [1.0, 1.0, 1.0]]))
     A = torch.rand(200, 3, generator=torch.Generator().manual_seed(0))
-    match = mc.neuron_match(coder, A, torch.stack([A[:, 1], A.mean(1)], 1))
+    match = mc.neuron_match(coder.V.detach()[:, 0], A, torch.stack([A[:, 1], A.mean(1)], 1))
     assert match.neuron[0] == match.correlated[0] == 1
     assert match.cosine[0] == pytest.approx(1) and match.correlation[0] == pytest.approx(1)
     assert match.cosine[1] == pytest.approx(3**-0.5) and match.correlation[1] < 0.8
@@ -166,7 +167,9 @@ def test_a_neuron_is_split_only_by_features_with_one_peak_each():
     neurons = mc.radial_tuning(responses, table)
     parted, _ = arcs(bump(40), 0.9 * bump(200), both)
     features = mc.radial_tuning(parted, table)
-    found = mc.split_doubles(coder, parted.float(), neurons, features, table, [0, 1])
+    found = mc.split_doubles(
+        coder.V.detach()[:, 0], parted.float(), neurons, features, table, [0, 1]
+    )
     assert found.split.tolist() == [True, False]  # neuron 1 is written to by one feature, twice
     assert (found.feature1[0], found.feature2[0]) == (0, 1)
     assert found.preferred2[0] == pytest.approx(200, abs=1)
@@ -370,7 +373,7 @@ def studied():
         responses,
         {who: mc.name_units(r, table) for who, r in responses.items()},
         {who: mc.radial_tuning(r, table, resamples=5) for who, r in responses.items()},
-        mc.neuron_match(coder, A, f),
+        mc.neuron_match(coder.V.detach()[:, 0], A, f),
     )
 
 
@@ -392,6 +395,25 @@ def test_rotated_bases_are_named_as_the_neurons_are(studied):
     again = mc.rotated_detectors(studied, bases=1, seed=2)[0]
     assert np.allclose(found[1], again)
     assert all(((0 <= angles) & (angles < 360)).all() for angles in found)
+
+
+def test_dictionaries_of_one_size_are_asked_the_same(studied, monkeypatch):
+    held_out = np.arange(300) % 4 == 0
+    options = {"expansion": 1.5, "k": 2, "steps": 3, "bases": 2, "seed": 0}
+    found = mc.compare_dictionaries(studied, held_out, [1], **options)
+    assert set(found.like_none) == set(found.apart)
+    assert set(found.apart) == {"features", "second SAE", "random directions"}
+    assert found.like_none["features"] == studied.unmatched().mean()
+    assert all(0 <= share <= 1 for share in found.like_none.values())
+    assert all(0 <= count <= 1 for count in found.apart.values())
+    # A second SAE that is the first has all of its features.
+    monkeypatch.setattr(baselines, "sparse_autoencoder", lambda *_, **__: studied.coder)
+    monkeypatch.setattr(LayerStudy, "unmatched", lambda self: np.arange(12) < 3)
+    same = mc.compare_dictionaries(studied, held_out, [1], **options)
+    assert same.again == 1 and same.apart["second SAE"] == same.apart["features"]
+    monkeypatch.setattr(LayerStudy, "unmatched", lambda self: np.zeros(12, dtype=bool))
+    nothing = mc.compare_dictionaries(studied, held_out, [], **options)
+    assert np.isnan(nothing.again) and set(nothing.apart.values()) == {0.0}
 
 
 def test_neurons_with_two_curves_are_picked(studied):
