@@ -272,7 +272,7 @@ RECORDS = (
             "smoke": {
                 "head_pictures": 200,
                 "examples": 5,
-                "concept_runs": 4,
+                "concept_runs": 2,
                 "attack_steps": 2,
                 "dictionary_samples": 200,
                 "dictionary_steps": 40,

@@ -15,7 +15,7 @@ from gc_utils.evidence.verdicts import MEANINGS, VERDICTS
 from gc_utils.figures.saving import caption
 from gc_utils.files import write_whole
 from gc_utils.pipeline import RECORDS, Record, papers
-from gc_utils.reporting.columns import Column, read_manifest, subject
+from gc_utils.reporting.columns import Column, parameters_of, read_manifest, subject
 from gc_utils.reporting.rendering import render
 
 if TYPE_CHECKING:
@@ -311,7 +311,7 @@ def copy_figures(
     Returns:
         For each that was there, its caption, and the network and images that it was made from.
     """
-    found, of = {}, subject(read_manifest(run_dir)["parameters"]) | {"trained_on": trained_on}
+    found, of = {}, subject(parameters_of(read_manifest(run_dir))) | {"trained_on": trained_on}
     for name in dict.fromkeys(e.get("figure") or "" for e in column.findings):
         source = Path(run_dir) / "figures" / f"{name}.png"
         if name and source.is_file() and (only is None or name in only):

@@ -172,9 +172,25 @@ def _chosen(
     return chosen
 
 
+def parameters_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """By name the parameters that a run's notebooks ran with, the first one's where they differ.
+
+    What was last asked for stands where no notebook says: when a part of a run is made again, that
+    is not what the others ran with.
+
+    Args:
+        manifest: The content of the run's `run.json`.
+    """
+    found: dict[str, Any] = {}
+    for _, record in sorted(manifest.get("notebooks", {}).items()):
+        for name, value in record.get("inputs", {}).get("parameters", {}).items():
+            found.setdefault(name, value)
+    return {**manifest["parameters"], **found}
+
+
 def setting(manifest: Mapping[str, Any]) -> str:
     """What a run was made with, in a line."""
-    asked = dict(manifest["parameters"])
+    asked = parameters_of(manifest)
     if asked.get("images"):
         asked["images"] = without_paths(asked["images"])
     parts = [f"{name} {asked[name]}" for name in SETTING if asked.get(name, "") != ""]
@@ -209,7 +225,7 @@ def check_network(run_dir: str | os.PathLike, option: str, *, real: bool) -> Non
         UserError: The run looked at the embedded default (or at no trained network) and `real` is
             set, or the other way round. A run that names no model is let through.
     """
-    asked = read_manifest(run_dir)["parameters"]
+    asked = parameters_of(read_manifest(run_dir))
     if "model" not in asked:
         return
     weights = asked.get("weights", "") if not asked.get("weights_file") else "a file"

@@ -26,7 +26,7 @@ from gc_utils.evidence.verdicts import Evidence, network_evidence
 from gc_utils.figures.parts import radial_floor
 from gc_utils.files import write_json
 from gc_utils.progress import progress_bar
-from gc_utils.reporting.columns import read_manifest, subject
+from gc_utils.reporting.columns import parameters_of, read_manifest, subject
 from gc_utils.reporting.gallery_entries import (
     TELLING,
     dictionary_entries,
@@ -89,7 +89,7 @@ def write_gallery(
     related = related_from(V, store.group)
     entries = feature_entries(store, coder, report, chosen, related=related, progress=progress)
     _write_features(draft, store, coder, entries, first, progress)
-    there = subject(manifest["parameters"])
+    there = subject(parameters_of(manifest))
     data = {
         "group": group_entry(store.group),
         "encoder": coder.config.encode_from,
@@ -116,7 +116,7 @@ def write_gallery(
         network=there["network"],
         images=there["images"],
         data=data,
-        taught=is_taught(manifest["parameters"]),
+        taught=is_taught(parameters_of(manifest)),
         claim=next((c for c in load_readable(run_dir)[0] if c["id"] == CLAIM), None),
         back=back,
     )

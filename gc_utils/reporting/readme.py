@@ -32,6 +32,7 @@ from gc_utils.reporting.columns import (
     column_of,
     keep,
     kept,
+    parameters_of,
     read_manifest,
     shows_only_ours,
     subject,
@@ -156,7 +157,8 @@ def update_readme(
             `docs/real_findings.json`; without it the column is what was kept there.
         figures_dir: A run on a real network whose figures are shown: its images have to be bundled
             or made here. Without it, the figures of `real_dir` if they are so, else those kept. If
-            it has the very dictionary of `real_dir`, the figures are said to show that.
+            it has the very dictionary of `real_dir`, the figures are said to show that. Figures
+            without images are those of `real_dir` all the same.
 
     Returns:
         The files that were written, and the figures that were left out because they may show
@@ -197,6 +199,10 @@ def update_readme(
         left_out += _named_figures(run_dir, default)
     if real and source is not None:
         real = _with_figures(real, source, docs, REAL, _trained_on(real_dir, source))
+        if real_dir is not None and Path(real_dir).resolve() != Path(source).resolve():
+            # Figures of numbers only are those of the run whose numbers stand beside them.
+            plain = copy_figures(real_dir, real, docs / "claims", REAL, only=WITHOUT_IMAGES)
+            real = replace(real, figures=real.figures | plain)
     elif real_dir is not None:
         plain = copy_figures(real_dir, real, docs / "claims", REAL, only=WITHOUT_IMAGES)
         real = replace(real, figures=real.figures | plain)
@@ -265,7 +271,7 @@ def _trained_on(real_dir: str | os.PathLike | None, source: str | os.PathLike) -
     files = [Path(folder) / "crosscoder.safetensors" for folder in (real_dir, source)]
     if not all(file.is_file() for file in files) or not filecmp.cmp(*files, shallow=False):
         return ""
-    return subject(read_manifest(real_dir)["parameters"])["images"]
+    return subject(parameters_of(read_manifest(real_dir)))["images"]
 
 
 def _with_figures(
@@ -273,7 +279,7 @@ def _with_figures(
 ) -> Column:
     """A column with the figures of a run that it names, which are copied, and the README's."""
     cards = Path(run_dir) / "figures" / f"{CARDS}.png"
-    of = subject(read_manifest(run_dir)["parameters"]) | {"trained_on": trained_on}
+    of = subject(parameters_of(read_manifest(run_dir))) | {"trained_on": trained_on}
     return replace(
         column,
         figures=copy_figures(run_dir, column, docs / "claims", start, trained_on=trained_on),

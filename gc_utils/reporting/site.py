@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gc_utils.errors import UserError
 from gc_utils.files import write_whole
 from gc_utils.pipeline.presets import PRESETS
-from gc_utils.reporting.columns import read_manifest, setting, shows_only_ours
+from gc_utils.reporting.columns import parameters_of, read_manifest, setting, shows_only_ours
 from gc_utils.reporting.gallery import FOLDER, is_gallery, is_taught, write_gallery
 from gc_utils.reporting.rendering import render
 
@@ -72,7 +72,7 @@ def write_site(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     manifest = read_manifest(run_dir)
-    asked = manifest["parameters"]
+    asked = parameters_of(manifest)
     preset = PRESETS.get(manifest["preset"])
     with write_whole(site / "index.html") as draft_page:
         page = render(

@@ -29,6 +29,7 @@ from gc_utils.reporting import (
     write_gallery,
     write_site,
 )
+from gc_utils.reporting.columns import parameters_of
 from gc_utils.reporting.gallery import READS, gallery_of
 from gc_utils.symmetry import symmetry_report, telling_features
 
@@ -489,6 +490,20 @@ def test_the_table_of_a_gallery_is_that_of_its_features(run_dir):
     table = pd.read_csv(run_dir / "gallery" / "features.csv")
     assert table.feature.tolist() == [0, 1, 2, 3, 4]
     assert table.reproducibility.tolist() == pytest.approx(np.linspace(0.5, 1, 6)[:5])
+
+
+def test_what_the_first_notebook_ran_with_is_said_when_a_part_is_made_again(copy):
+    asked = {"model": "inceptionv1", "weights": "demo", "images": "photos", "seed": 0}
+    records = {
+        "01_extract": {"inputs": {"parameters": asked}},
+        "04_symmetry": {"inputs": {"parameters": {"seed": 3, "rate": 0.1}}},
+    }
+    manifest = {"preset": "demo", "parameters": {"rate": 0.1, "seed": 3}, "notebooks": records}
+    assert parameters_of(manifest) == asked | {"rate": 0.1}
+    write_json(copy / "run.json", manifest)
+    write_gallery(copy, progress=False)
+    page = (copy / "gallery" / "index.html").read_text("utf-8")
+    assert "inceptionv1, weights demo; images photos" in page and "was taught curves" in page
 
 
 def test_a_network_that_was_taught_lines_is_said_to_have_been(copy):

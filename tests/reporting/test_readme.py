@@ -339,6 +339,16 @@ def test_figures_without_images_are_shown_of_any_run(root, default, samples, mon
     assert colour(root / "docs/claims/real_02_toys.png")[1] < 90, "red"
 
 
+def test_figures_without_images_are_those_of_the_numbers(
+    root, default, samples, bundled, monkeypatch
+):
+    update_readme(root, default, NOTEBOOKS, samples, bundled)
+    assert "Real network, images photos+scenes:64. Toys of real." in pages(root)[1]
+    monkeypatch.setattr(readme_module, "WITHOUT_IMAGES", {"02_toys"})
+    update_readme(root, default, NOTEBOOKS, samples, bundled)
+    assert "Real network, images imagenet_samples. Toys of real." in pages(root)[1]
+
+
 def test_figures_of_the_same_dictionary_on_other_images_say_so(root, default, samples, bundled):
     for run, weights in ((samples, b"one"), (bundled, b"one")):
         (run / "crosscoder.safetensors").write_bytes(weights)

@@ -316,7 +316,7 @@ function section(f, order) {
   const near = f.relatives.filter(r => RELATED == null || r.similarity >= RELATED);
   const members = f.members.filter(r => RELATED == null || r.similarity >= RELATED);
   const far = f.members.length - members.length;
-  const partner = [...GALLERY.kinds].map(k => k.kind !== f.label && k.features[0]).find(i => i !== false && i !== f.feature);
+  const partner = GALLERY.kinds.filter(k => k.kind !== f.label).map(clearest).find(i => i !== f.feature);
   const box = turning(f);
   const part = make("section", { className: "one", id: `one-${f.feature}`, "aria-label": `feature ${f.feature}` },
     make("header", {}, make("h2", { tabIndex: -1, id: `h${f.feature}` }, `Feature ${f.feature} · ${about(f)}`),
@@ -334,6 +334,10 @@ function section(f, order) {
     inFamily(f) && !members.length ? make("p", { className: "soft" }, `It is in family ${f.family}, but no member is nearer to it than unrelated features come.`) : "",
     near.length || members.length ? "" : make("p", { className: "soft" }, "No other feature is nearer to it than unrelated features come."));
   return part;
+}
+// Of a kind the feature that shows best what the kind does; the most reproducible may do something else.
+function clearest({ kind, features }) {
+  return GALLERY.telling.find(i => by.get(i).label === kind && by.get(i).stabiliser !== "G") ?? features[0];
 }
 let listed = all; // in the order of the list
 let opened = null; // the feature that is shown
@@ -368,9 +372,9 @@ function kinds() {
   box.append(make("h2", {}, "Lines and curves: what tells them apart"));
   box.append(make("p", {}, "A straight line looks the same after half a turn, and a curve does not: it opens to the other side. So the block profile of a line should have two opposite lobes, and that of a curve one. Here are all of both, not only the clear ones, the most reproducible first and each kind rotated to a common pose. Circle: a patch that switches it on. Below: its block profile."));
   box.append(strip(present), dictionaries());
-  const pair = present.map(k => k.features[0]);
+  const pair = present.map(clearest);
   if (pair.length === 2) box.append(make("p", {}, make("a", { href: `#f${pair[0]},f${pair[1]}` },
-    `The most reproducible line and curve side by side: features ${pair[0]} and ${pair[1]}`), ". Move the slider to 180° and compare the codes."));
+    `The clearest line and the clearest curve side by side: features ${pair[0]} and ${pair[1]}`), ". Move the slider to 180° and compare the codes."));
   for (const { kind, features, poses } of present) {
     const members = features.map(i => by.get(i)), c = counted(members);
     box.append(make("h3", {}, `All ${features.length} ${plural[kind]}`));
