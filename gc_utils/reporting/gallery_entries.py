@@ -69,7 +69,7 @@ def feature_entries(
         patches, the `strongest` first, then one at each quantile of its code, with their `codes`;
         `turn`, over the elements of the group, the code measured (`measured`, of the strongest
         patch, from its stored responses), the quartiles over the strongest patches of the code in
-        units of each patch's own at the identity (`low`, `high`), what the blocks predict
+        units of each patch's own at the identity (`low`, `middle`, `high`), what the blocks predict
         (`predicted`, the code at the identity times the autocorrelation `ρ`), and the cosine of
         each block with the first (`profile`); `pose`, the element that brings it to the pose of its
         family, if they are alike; `members` of its family and `relatives` outside of it, the most
@@ -92,7 +92,8 @@ def feature_entries(
             continue
         strip = [*strongest, *samples_at_quantiles(values)]
         turned = _turned(coder, A[torch.from_numpy(strongest)].float(), g, i).numpy()
-        low, high = np.quantile(turned / turned[:, :1].clip(1e-12), (0.25, 0.75), axis=0)
+        shares = turned / turned[:, :1].clip(1e-12)
+        low, middle, high = np.quantile(shares, (0.25, 0.5, 0.75), axis=0)
         members = families.get(report.family.iloc[i], [i]) if families else [i]
         row = {name: _plain(report[name].iloc[i]) for name in COLUMNS if name in report}
         if "relatives" in report:
@@ -109,6 +110,7 @@ def feature_entries(
                 "turn": {
                     "measured": _rounded(turned[0]),
                     "low": _rounded(low),
+                    "middle": _rounded(middle),
                     "high": _rounded(high),
                     "predicted": _rounded(np.clip(turned[0, 0] * rho[i], 0, None)),
                     "profile": _rounded(profile[i]),

@@ -46,7 +46,7 @@ CARDS = "04_telling"  # the figure at the top of the README
 TERMS = (
     "A *fold* is a part of the images that one dictionary is not trained on. The *identity "
     "encoder* reads the responses to an image as it is, the *orbit encoder* those to all its "
-    "rotations."
+    "rotations. *D16* is the group of 16 rotations, each of them mirrored, too."
 )
 # Figures of curves, bars and dots only, whatever images the run looked at.
 WITHOUT_IMAGES = frozenset(

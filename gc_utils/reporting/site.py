@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gc_utils.errors import UserError
+from gc_utils.evidence.findings import load_readable
 from gc_utils.files import write_whole
-from gc_utils.pipeline.presets import PRESETS
 from gc_utils.reporting.columns import parameters_of, read_manifest, setting, shows_only_ours
 from gc_utils.reporting.gallery import FOLDER, is_gallery, is_taught, write_gallery
 from gc_utils.reporting.rendering import render
@@ -73,12 +73,11 @@ def write_site(
         shutil.rmtree(draft, ignore_errors=True)
     manifest = read_manifest(run_dir)
     asked = parameters_of(manifest)
-    preset = PRESETS.get(manifest["preset"])
     with write_whole(site / "index.html") as draft_page:
         page = render(
             "site.html",
             setting=setting(manifest),
-            about=f"{preset.name}: {preset.about}." if preset else "",
+            claims=load_readable(run_dir)[0],
             taught=is_taught(asked),
         )
         draft_page.write_text(page, encoding="utf-8")

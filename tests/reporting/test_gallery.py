@@ -429,11 +429,19 @@ def test_search_takes_several_words(run_dir, opened):
         ("family 1", ["3", "4"]),
         ("feature 3", ["3"]),
         ("3", ["3"]),
+        ("#3, 2", ["2", "3"]),
+        ("curves", ["0", "1"]),
+        ("invariant", ["2"]),
+        ("g", ["2"]),
         ("curve family 1", []),
         ("no family", ["2"]),
     ):
         page.fill("#search", text)
         assert sorted(listed.all_text_contents()) == found, text
+    page.fill("#search", "zebra")
+    assert "No feature fits" in page.locator("#more").inner_text()
+    page.get_by_role("button", name="take all filters away").click()
+    page.wait_for_function("document.querySelectorAll('#grid > li').length == 5")
 
 
 @pytest.mark.browser
@@ -450,6 +458,30 @@ def test_leaving_a_feature_returns_to_its_card(run_dir, opened, leave):
 
 
 @pytest.mark.browser
+def test_leaving_a_feature_returns_to_the_link_that_opened_it(run_dir, opened):
+    page = opened(run_dir / "gallery" / "index.html", 1400)
+    link = page.locator(".kind a[href='#f1']").first
+    link.click()
+    page.wait_for_function("document.querySelectorAll('.one').length == 1")
+    page.keyboard.press("Escape")
+    page.wait_for_function("document.querySelectorAll('.one').length == 0")
+    assert link.evaluate("a => a === document.activeElement")
+
+
+@pytest.mark.browser
+def test_two_features_stay_two_until_one_is_closed(run_dir, opened):
+    page = opened(run_dir / "gallery" / "index.html", 1400, "#f0,2,f3")  # two of them, leniently
+    numbers = ".one h2"
+    assert [h.split()[1] for h in page.locator(numbers).all_inner_texts()] == ["0", "2"]
+    assert "Two features at most" in page.locator("#shown").inner_text()
+    page.locator(".one").first.get_by_role("link", name="next").click()
+    page.wait_for_function("location.hash.endsWith(',f2')")
+    assert page.locator(".one").count() == 2
+    page.locator(".one").nth(1).get_by_role("link", name="close").click()
+    page.wait_for_function("document.querySelectorAll('.one').length == 1")
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [1400, 390])
 def test_one_slider_rotates_two_features_that_are_seen_together(run_dir, opened, width):
     page = opened(run_dir / "gallery" / "index.html", width, "#f2,f0")
@@ -457,7 +489,8 @@ def test_one_slider_rotates_two_features_that_are_seen_together(run_dir, opened,
     left, right = (patches.nth(k).bounding_box() for k in (0, 1))
     assert left["y"] == right["y"] and right["x"] + right["width"] <= width
     slider = page.get_by_label("angle of rotation of both in degrees")
-    slider.fill("180")
+    page.get_by_role("button", name="180°").click()
+    assert slider.get_attribute("aria-valuetext") == "180°"
     assert all("rotate(-180deg)" in patches.nth(k).get_attribute("style") for k in (0, 1))
     own = page.get_by_label("angle of rotation in degrees", exact=True)
     assert [own.nth(k).input_value() for k in (0, 1)] == ["180", "180"]

@@ -48,8 +48,8 @@ function frame(span, f, at) {
   span.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
   span.style.backgroundPosition = `${100 * x / (columns - 1)}% ${rows > 1 ? 100 * y / (rows - 1) : 0}%`;
 }
-// A name that fewer than half of the relatives confirm has a question mark.
-const named = f => f.stabiliser && f.stabiliser + (f.confidence != null && f.confidence < 0.5 ? "?" : "");
+// A name that fewer than half of the relatives confirm, or that has none, has a question mark.
+const named = f => f.stabiliser && f.stabiliser + (f.confidence != null && (f.confidence < 0.5 || f.voters === 0) ? "?" : "");
 const about = f => [word(f.label), named(f)].filter(Boolean).join(" · ");
 function card(f, pose, ...children) {
   return make("li", {}, make("a", { className: "card", href: `#f${f.feature}`,
@@ -86,16 +86,16 @@ function halfTurn(f) {
 function atHalfTurn(f) {
   const { codes, n } = measured(f), at = G.n / 2;
   if (n % 2 || G.n % 2 || !(codes[0] > 0)) return null;
-  return { left: codes[n / 2] / codes[0], low: f.turn.low[at], high: f.turn.high[at],
+  return { left: codes[n / 2] / codes[0], middle: f.turn.middle[at], low: f.turn.low[at], high: f.turn.high[at],
     said: f.turn.predicted[at] / f.turn.predicted[0] };
 }
 function sure(f) {
   const half = halfTurn(f), rows = [];
   rows.push(["Does it repeat after 180°?", half.value ? `${half.word}: ρ ${half.value}` : half.word, `${half.why}.`]);
   const there = atHalfTurn(f);
-  if (there) rows.push(["Measured at 180°", `${number(there.left)} [${number(there.low)}, ${number(there.high)}]`,
-    `share of its code that its strongest patch keeps after half a turn through the network; in brackets the middle half of its ${f.strongest} strongest patches. The blocks predict ${number(there.said)}.` +
-    (Math.abs(there.left - there.said) > 0.3 ? " The two differ by much: a single patch shows more than this feature, and other features compete for it. Trust ρ and the brackets." : "")]);
+  if (there) rows.push(["Measured at 180°", `${number(there.middle)} [${number(there.low)}, ${number(there.high)}]`,
+    `share of its code that a patch keeps after half a turn, through the network: median and middle half of its ${f.strongest} strongest patches. The very strongest keeps ${number(there.left)}. The blocks predict ${number(there.said)}.` +
+    (Math.abs(there.middle - there.said) > 0.3 ? " The two differ by much: a single patch shows more than this feature, and other features compete for it. Trust ρ and the brackets." : "")]);
   const axis = f.axis_degrees == null ? "" : ` Mirror axis at ${f.axis_degrees}°.`;
   const both = f.rho_180 >= SAME && f.period_degrees > 180 && (f.stabiliser || "").startsWith("D1")
     ? " Of two symmetries of one size a name keeps the one that fits better, here the mirror: that the half turn fits too is no contradiction." : "";
@@ -104,7 +104,7 @@ function sure(f) {
       : (f.period_degrees == null ? "" : `By its name it repeats after ${f.period_degrees}°.`) + axis + both]);
   if (f.confidence != null) rows.push(["Confidence of that name", number(f.confidence),
     !f.voters ? "it has no relatives: this is how often names are confirmed in the whole dictionary."
-      : `share of its ${f.voters} relatives with this name; ` + (f.confidence >= 0.8 ? "nearly all have it."
+      : `share of its ${f.voters} relatives with this name, drawn towards the share of the whole dictionary, the more so the fewer they are; ` + (f.confidence >= 0.8 ? "nearly all have it."
         : f.confidence >= 0.5 ? "more than half have it." : "most have another: do not lean on it.")]);
   if (f.p_value != null) rows.push(["p of that name", f.stabiliser === "C1" ? "–" : f.p_value < 0.001 ? "< 0.001" : number(f.p_value, 3),
     f.stabiliser === "C1" ? "C1 claims no symmetry, so there is nothing to test."
@@ -119,7 +119,8 @@ function sure(f) {
 function counted(features) {
   const known = features.filter(f => f.rho_180 != null), yes = known.filter(f => f.rho_180 >= SAME);
   const grades = ["yes", "in part", "no"].map(grade => features.filter(f => f.grades.join() === grade).length);
-  return { known: known.length, yes: yes.length, safe: grades[0], part: grades[1], no: grades[2] };
+  const invariant = yes.filter(f => f.stabiliser === "G").length;
+  return { known: known.length, yes: yes.length, invariant, safe: grades[0], part: grades[1], no: grades[2] };
 }
 function ofKind(f) {
   const same = all.filter(o => o.label === f.label), c = counted(same);
@@ -191,7 +192,7 @@ function profile(f, small = false) {
 }
 // ρ(180°) of all lines and of all curves, each with its interval, on one axis.
 function strip(kindsShown) {
-  const W = 640, left = 64, right = 14, rowHeight = 58, H = 34 + rowHeight * kindsShown.length;
+  const W = innerWidth > 640 ? 640 : 350, left = innerWidth > 640 ? 64 : 48, right = 14, rowHeight = 58, H = 34 + rowHeight * kindsShown.length;
   const known = kindsShown.flatMap(k => k.features.map(i => by.get(i))).filter(f => f.rho_180 != null);
   if (!known.length) return "";
   const least = Math.min(-0.25, ...known.map(f => f.rho_180)), most = Math.max(1.1, ...known.map(f => f.rho_180));
@@ -206,15 +207,15 @@ function strip(kindsShown) {
     const middle = 8 + rowHeight * row + rowHeight / 2 - 4;
     svg("text", { x: 4, y: middle + 4 }, plot, `${kind}s`);
     const shown = features.map(i => by.get(i)).filter(f => f.rho_180 != null);
-    shown.forEach((f, k) => {
+    shown.forEach((f, k) => { // hollow: invariant
       const y = middle + ((k * 7 % 11) / 10 - 0.5) * (rowHeight - 18); // spread, or dots hide dots
       const link = svg("a", { href: `#f${f.feature}`, "aria-label": `feature ${f.feature}, ρ ${rho(f)}` }, plot);
       svg("path", { class: "whisker", d: `M${x(f.rho_180_low)} ${y}H${x(f.rho_180_high)}` }, link);
-      const dot = svg("circle", { class: kind === "line" ? "mirrored" : "rotated", cx: x(f.rho_180), cy: y, r: 4.5 }, link);
+      const dot = svg("circle", { class: (kind === "line" ? "mirrored" : "rotated") + (f.stabiliser === "G" ? " hollow" : ""), cx: x(f.rho_180), cy: y, r: 4.5 }, link);
       svg("title", {}, dot, `feature ${f.feature}: ρ ${rho(f)}`);
     });
   });
-  return make("figure", {}, plot, make("figcaption", {}, `ρ(180°), noise-corrected: a dot a feature, with its 95 % interval. Dashed: ${PART} and ${SAME}, from which a feature counts as repeating in part, and as repeating.`));
+  return make("figure", {}, plot, make("figcaption", {}, `ρ(180°), noise-corrected: a dot a feature, with its 95 % interval. Dashed: ${PART} and ${SAME}, from which a feature counts as repeating in part, and as repeating. Hollow: invariant by its name.`));
 }
 const key = (name, text) => [make("span", { className: "key", style: name }), ` ${text} `];
 
@@ -253,7 +254,7 @@ function turning(f) {
     ...(dihedral ? key("color:var(--mirrored);border-top-style:dashed", "the same, mirrored first.") : []),
     ...key("color:var(--soft);border-top-style:dotted", "what the blocks predict, in the same colours."),
     make("span", { className: "key band" }), ` the middle half of its ${f.strongest} strongest patches, rotated, each as a share of its own code at 0°, where it therefore is 1: a narrow band that follows the line means that the line is no accident of one patch.`);
-  const round = make("figcaption", {}, "Direction: rotation of the image. Radius: cosine of that rotation's block with the first, " + `${GALLERY.centre} in the centre, 1 on the outer circle. Dashed: mirrored.`);
+  const round = make("figcaption", {}, "Direction: rotation of the image. Radius: cosine of that rotation's block with the first, " + `${GALLERY.centre} in the centre, 1 on the outer circle. Dashed: mirrored. What the blocks predict for the code is not this curve: it compares all blocks with all, not with the first only.`);
   const box = make("div", { className: "turn" },
     make("div", { className: "pose" }, make("h3", {}, "Rotate it"), big,
       make("label", {}, "angle", slider),
@@ -268,10 +269,13 @@ function turning(f) {
 }
 // Two features under one slider, close enough to be seen together on a phone.
 function together(found, boxes) {
-  const slider = make("input", { type: "range", min: 0, max: 359, step: 1, value: 0, "aria-label": "angle of rotation of both in degrees" });
+  const slider = make("input", { type: "range", min: 0, max: 352.5, step: 7.5, value: 0, "aria-label": "angle of rotation of both in degrees" });
+  const shownAngle = make("output", {}), half = make("button", { type: "button" }, "180°");
+  half.addEventListener("click", () => { slider.value = 180; update(); });
   const mirror = make("input", { type: "checkbox", disabled: !dihedral });
   const columns = found.map(f => ({ f, span: patch(f, 0, 0, `the patch that excites feature ${f.feature} most, rotated`), said: make("span", {}) }));
   const update = () => columns.forEach(({ f, span, said }, i) => {
+    shownAngle.textContent = `${+slider.value}°`; slider.setAttribute("aria-valuetext", `${+slider.value}°`);
     turn(span, +slider.value, mirror.checked);
     boxes[i].rotate(+slider.value, mirror.checked);
     const { codes, n } = measured(f), k = Math.round(slider.value * n / 360);
@@ -284,7 +288,7 @@ function together(found, boxes) {
     make("h2", { tabIndex: -1 }, `Features ${found.map(f => f.feature).join(" and ")}, rotated together`),
     make("div", { className: "both" }, ...columns.map(({ f, span, said }) => make("figure", {}, span,
       make("figcaption", {}, make("strong", {}, `${f.feature}`), ` ${about(f)}`, make("br"), said)))),
-    make("label", {}, "angle", slider), make("label", {}, mirror, " mirror first"),
+    make("label", {}, "angle ", shownAngle, slider), make("div", { className: "controls" }, half, make("label", {}, mirror, " mirror first")),
     make("p", {}, ...found.map(f => make("span", { className: "line" }, `${f.feature}: ${halfTurn(f).said.toLowerCase()} (${halfTurn(f).value ? `ρ ${halfTurn(f).value}` : "ρ unknown"}). `))));
 }
 function block(title, note, list) {
@@ -311,8 +315,9 @@ function summary(f) {
     : "It responds to no kind of drawing clearly more than to others.";
   return `${kind} ${half.said} (${half.value ? `ρ ${half.value}; ` : ""}${half.why}). ${ofKind(f)}`;
 }
-function section(f, order) {
+function section(f, order, other) { // beside another one, if there are two
   const place = order.indexOf(f), step = by => order[(place + by + order.length) % order.length].feature;
+  const beside = other ? `,f${other.feature}` : "";
   const near = f.relatives.filter(r => RELATED == null || r.similarity >= RELATED);
   const members = f.members.filter(r => RELATED == null || r.similarity >= RELATED);
   const far = f.members.length - members.length;
@@ -320,9 +325,9 @@ function section(f, order) {
   const box = turning(f);
   const part = make("section", { className: "one", id: `one-${f.feature}`, "aria-label": `feature ${f.feature}` },
     make("header", {}, make("h2", { tabIndex: -1, id: `h${f.feature}` }, `Feature ${f.feature} · ${about(f)}`),
-      make("a", { href: `#f${step(-1)}` }, "previous"), make("a", { href: `#f${step(1)}` }, "next"),
-      ...(partner == null ? [] : [make("a", { href: `#f${f.feature},f${partner}` }, `beside ${word(by.get(partner).label)} ${partner}`)]),
-      make("a", { href: `#c${f.feature}` }, "close")),
+      make("a", { href: `#f${step(-1)}${beside}` }, "previous"), make("a", { href: `#f${step(1)}${beside}` }, "next"),
+      ...(partner == null || other ? [] : [make("a", { href: `#f${f.feature},f${partner}` }, `beside ${word(by.get(partner).label)} ${partner}`)]),
+      make("a", { href: other ? `#f${other.feature}` : `#c${f.feature}` }, "close")),
     make("p", {}, summary(f)), box, make("h3", {}, "How sure is that?"), sure(f),
     block("Patches that excite it most", "The strongest first, from different images.",
       f.strip.slice(0, f.strongest).map((_, k) => cell(patch(f, k, 0, `patch with code ${number(f.codes[k])}`), `code ${number(f.codes[k])}`))),
@@ -341,25 +346,35 @@ function clearest({ kind, features }) {
 }
 let listed = all; // in the order of the list
 let opened = null; // the feature that is shown
+let from = null; // the link that opened it
+document.addEventListener("click", event => {
+  const link = event.target.closest?.('a[href^="#f"]');
+  if (link && !$("shown").contains(link)) from = link;
+});
 function show() {
   playing.forEach(clearInterval); playing.clear();
-  const wanted = /^#f\d+(,f\d+)?$/.test(location.hash) ? location.hash.match(/\d+/g).map(Number) : [];
-  const found = wanted.filter(i => by.has(i)).map(i => by.get(i));
-  const parts = found.map(f => section(f, listed.includes(f) ? listed : all));
-  for (const i of wanted) if (!by.has(i)) parts.push(make("p", {}, `Feature ${i} is not here: it never fires, or was left out.`));
+  const asked = decodeURIComponent(location.hash.slice(1));
+  const wanted = /^f?\d+(\D+\d+)*$/.test(asked) ? [...new Set(asked.match(/\d+/g).map(Number))] : [];
+  const found = wanted.filter(i => by.has(i)).slice(0, 2).map(i => by.get(i));
+  const parts = found.map((f, i) => section(f, listed.includes(f) ? listed : all, found[1 - i]));
   if (found.length > 1) parts.unshift(together(found, parts.map(part => part.querySelector(".turn"))));
+  for (const i of wanted) if (!by.has(i)) parts.push(make("p", {}, `Feature ${i} is not here: it never fires, was left out, or there is none of that number.`));
+  if (wanted.filter(i => by.has(i)).length > 2) parts.push(make("p", {}, "Two features at most are shown side by side."));
   opened = found.length ? found[0].feature : null;
   $("shown").className = found.length > 1 ? "two" : "";
   $("shown").replaceChildren(...parts);
   document.title = found.length ? `Feature ${found.map(f => f.feature).join(" and ")}` : "Features of a group crosscoder";
   if (parts.length) { $("shown").scrollIntoView({ block: "start" }); $("shown").querySelector("h2")?.focus({ preventScroll: true }); }
-  else if (/^#c\d+$/.test(location.hash)) back(+location.hash.slice(2));
+  else if (/^c\d+$/.test(asked)) back(+asked.slice(1));
 }
-// To the card of a feature that was closed; where a filter hides it, to the list.
+// To the link that opened a feature; if there was none, to its card; where a filter hides that, to the list.
 function back(feature) {
-  const link = cards.get(feature)?.querySelector("a");
-  ($("grid").contains(link) ? link : $("all")).scrollIntoView({ block: "center" });
+  const there = link => link && document.body.contains(link);
+  if (!there(from) && $("grid").hasAttribute("data-short")) whole();
+  const link = there(from) ? from : cards.get(feature)?.querySelector("a");
+  (there(link) ? link : $("all")).scrollIntoView({ block: "center" });
   link?.focus({ preventScroll: true });
+  from = null;
 }
 addEventListener("keydown", event => {
   if (event.key === "Escape" && opened != null) location.hash = `#c${opened}`;
@@ -378,7 +393,7 @@ function kinds() {
   for (const { kind, features, poses } of present) {
     const members = features.map(i => by.get(i)), c = counted(members);
     box.append(make("h3", {}, `All ${features.length} ${plural[kind]}`));
-    box.append(make("p", {}, c.known ? `ρ(180°) is known for ${c.known} of ${features.length}. For ${c.yes} it is ${SAME} or more, and they count as repeating after half a turn. By the whole interval in brackets ${c.safe} surely repeat, ${c.part} surely do in part, ${c.no} surely do not, and for ${c.known - c.safe - c.part - c.no} the data leave it open.`
+    box.append(make("p", {}, c.known ? `ρ(180°) is known for ${c.known} of ${features.length}. For ${c.yes} it is ${SAME} or more, and they count as repeating after half a turn${c.invariant ? `; ${c.invariant} of these are invariant by their name, and so repeat after every rotation` : ""}. By the whole interval in brackets ${c.safe} surely repeat, ${c.part} surely do in part, ${c.no} surely do not, and for ${c.known - c.safe - c.part - c.no} the data leave it open.`
       : "Whether they repeat after half a turn is not known: no other dictionary has them."));
     box.append(make("ul", { className: "kind" }, ...members.map((f, j) => card(f, poses[j], profile(f, true),
       make("strong", {}, `${f.feature}`), make("div", {}, f.rho_180 == null ? "ρ unknown" : `ρ ${rho(f)}`)))));
@@ -419,13 +434,21 @@ options("label", distinct(f => word(f.label)).sort(), "any");
 options("stabiliser", distinct(f => (f.stabiliser || "").split("@")[0]).sort(), "any");
 options("family", [...sizes].sort((a, b) => b[1] - a[1]).map(([n]) => `${n}`), "any");
 $("sort").replaceChildren(...Object.keys(orders).map(name => new Option(name, name)));
-// Every word has to fit: "curve D1", "family 5". A number alone is a feature's.
+// Every word has to fit: "curve D1", "family 5", "invariant". Numbers alone are features'.
 function matches(f, text) {
-  if (/^\d+$/.test(text)) return `${f.feature}` === text;
+  if (/^[#\d][\s,#\d]*$/.test(text)) return (text.match(/\d+/g) || []).includes(`${f.feature}`);
   const family = inFamily(f) ? `family ${f.family}` : "no family", own = `feature ${f.feature}`;
-  const kind = `${about(f)} ${word(f.label)}`.toLowerCase();
-  return text.split(/(family \d+|feature \d+|no family)|\s+/).filter(Boolean)
-    .every(w => w === family || w === own || (!/^(no family|family|feature)/.test(w) && kind.includes(w)));
+  const kind = word(f.label).toLowerCase(), name = (f.stabiliser || "").toLowerCase();
+  const fits = w => w === family || w === own || (/^(no family|family|feature)/.test(w) ? false
+    : kind.includes(w) || (w.length > 3 && w.endsWith("s") && kind.includes(w.slice(0, -1)))
+      || name === w || name.split("@")[0] === w || (w === "invariant" && name === "g"));
+  return text.replaceAll("?", "").split(/(family \d+|feature \d+|no family)|[\s,]+/).filter(Boolean).every(fits);
+}
+const AT_FIRST = innerWidth > 640 ? 240 : 48; // cards of the list, or a phone scrolls for ever
+function whole() {
+  $("grid").removeAttribute("data-short");
+  $("grid").replaceChildren(...listed.map(f => cards.get(f.feature)));
+  $("more").replaceChildren();
 }
 function filter() {
   const text = $("search").value.trim().toLowerCase();
@@ -438,10 +461,23 @@ function filter() {
     (f.reproducibility ?? 0) >= +$("reproducibility").value);
   const place = orders[$("sort").value];
   listed.sort((a, b) => place(a) - place(b) || a.feature - b.feature);
-  $("grid").replaceChildren(...listed.map(f => cards.get(f.feature)));
+  whole();
+  if (listed.length > AT_FIRST) {
+    $("grid").replaceChildren(...listed.slice(0, AT_FIRST).map(f => cards.get(f.feature)));
+    $("grid").setAttribute("data-short", "");
+    const more = make("button", { type: "button" }, `show all ${listed.length}`);
+    more.addEventListener("click", whole);
+    $("more").append(more);
+  }
+  if (!listed.length) {
+    const reset = make("button", { type: "reset" }, "take all filters away");
+    reset.setAttribute("form", "filter");
+    $("more").append("No feature fits. Words: a kind, a stabiliser, “invariant”, “family 5”, numbers. ", reset);
+  }
   $("count").textContent = `${listed.length} of ${all.length} features`;
 }
 $("filter").addEventListener("input", filter);
+$("filter").addEventListener("reset", () => setTimeout(filter));
 $("filter").addEventListener("submit", event => event.preventDefault());
 addEventListener("hashchange", show);
 kinds(); filter(); show();
