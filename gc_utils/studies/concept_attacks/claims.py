@@ -392,10 +392,8 @@ def real_sentence(
         decisions: of `decide`.
         expected: pairs of concept and class that the paper takes for causes.
     """
-    seen = ", ".join(
-        f"{row['class']} rank {row['rank']:.0f} ({row['probability']:.0%})"
-        for _, row in shown.iterrows()
-    )
+    crops = zip(shown["class"], shown["rank"], shown["probability"], strict=True)
+    seen = ", ".join(f"{name} rank {rank:.0f} ({p:.0%})" for name, rank, p in crops)
     important = decisions[decisions.decision == "important"]
     pairs = [tuple(row) for row in important[["concept", "class"]].to_numpy()]
     named = ", ".join(f"{concept} for {name}" for concept, name in pairs) or "none"
