@@ -112,7 +112,7 @@ function sure(f) {
   if (f.reproducibility != null) rows.push(["Reproducibility", number(f.reproducibility),
     `cosine with its nearest in a dictionary of other images; higher than ${percent(rank(f))} of the features here.`]);
   if (f.fires_on != null) rows.push(["Fires on", `${(100 * f.fires_on).toFixed(1)} %`, "of the patches that it was not trained on."]);
-  return make("table", {}, make("tbody", {}, ...rows.map(([name, value, said]) => make("tr", {},
+  return make("table", { className: "sure" }, make("tbody", {}, ...rows.map(([name, value, said]) => make("tr", {},
     make("th", { scope: "row" }, name), make("td", {}, value), make("td", {}, said)))));
 }
 // All of a kind: how many repeat after half a turn.
@@ -370,7 +370,7 @@ function show() {
 // To the link that opened a feature; if there was none, to its card; where a filter hides that, to the list.
 function back(feature) {
   const there = link => link && document.body.contains(link);
-  if (!there(from) && $("grid").hasAttribute("data-short")) whole();
+  if (!there(from) && $("grid").hasAttribute("data-short")) fill(listed.length);
   const link = there(from) ? from : cards.get(feature)?.querySelector("a");
   (there(link) ? link : $("all")).scrollIntoView({ block: "center" });
   link?.focus({ preventScroll: true });
@@ -445,10 +445,14 @@ function matches(f, text) {
   return text.replaceAll("?", "").split(/(family \d+|feature \d+|no family)|[\s,]+/).filter(Boolean).every(fits);
 }
 const AT_FIRST = innerWidth > 640 ? 240 : 48; // cards of the list, or a phone scrolls for ever
-function whole() {
-  $("grid").removeAttribute("data-short");
-  $("grid").replaceChildren(...listed.map(f => cards.get(f.feature)));
-  $("more").replaceChildren();
+// The first of the features that are listed, and how to see the others.
+function fill(count) {
+  const short = listed.length > count;
+  $("grid").replaceChildren(...listed.slice(0, count).map(f => cards.get(f.feature)));
+  $("grid").toggleAttribute("data-short", short);
+  const more = make("button", { type: "button" }, `show all ${listed.length}`);
+  more.addEventListener("click", () => fill(listed.length));
+  $("more").replaceChildren(...(short ? [more] : []));
 }
 function filter() {
   const text = $("search").value.trim().toLowerCase();
@@ -461,14 +465,7 @@ function filter() {
     (f.reproducibility ?? 0) >= +$("reproducibility").value);
   const place = orders[$("sort").value];
   listed.sort((a, b) => place(a) - place(b) || a.feature - b.feature);
-  whole();
-  if (listed.length > AT_FIRST) {
-    $("grid").replaceChildren(...listed.slice(0, AT_FIRST).map(f => cards.get(f.feature)));
-    $("grid").setAttribute("data-short", "");
-    const more = make("button", { type: "button" }, `show all ${listed.length}`);
-    more.addEventListener("click", whole);
-    $("more").append(more);
-  }
+  fill(AT_FIRST);
   if (!listed.length) {
     const reset = make("button", { type: "reset" }, "take all filters away");
     reset.setAttribute("form", "filter");

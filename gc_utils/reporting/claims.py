@@ -159,12 +159,14 @@ def _side_by_side(
             by_subject.setdefault(subject, []).append(name)
     sets = [tuple(names) for names in by_subject.values()]
     shared = {s for s, names in by_subject.items() if len(names) > 2 and sets.count((*names,)) > 1}
-    beside = {(name, s): values[f"{s}, {name}"] for s in shared for name in by_subject[s]}
-    order = {f"{s}, {name}": (name, s) for name, s in beside}
-    return (
-        {order[key]: values[key] for key in values if key in order},
-        {key: item for key, item in values.items() if key not in order},
-    )
+    beside, left = {}, {}
+    for key, item in values.items():
+        subject, comma, name = key.partition(", ")
+        if comma and subject in shared:
+            beside[name, subject] = item
+        else:
+            left[key] = item
+    return beside, left
 
 
 def is_long(value: Any) -> bool:

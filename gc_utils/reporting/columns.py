@@ -213,6 +213,22 @@ def read_manifest(run_dir: str | os.PathLike) -> dict[str, Any]:
     return manifest
 
 
+def evidence_of(parameters: Mapping[str, Any]) -> Evidence | None:
+    """What claims about networks are looked at on in a run; None where it has no network.
+
+    Args:
+        parameters: The run's, from `parameters_of`.
+    """
+    if "model" not in parameters:
+        return None
+    return network_evidence(parameters["model"], _weights(parameters))
+
+
+def _weights(parameters: Mapping[str, Any]) -> str:
+    """The name of a run's weights; those of a file of one's own are known by no name."""
+    return "a file" if parameters.get("weights_file") else parameters.get("weights", "")
+
+
 def check_network(run_dir: str | os.PathLike, option: str, *, real: bool) -> None:
     """Refuse a run that belongs in the other column.
 
@@ -226,10 +242,9 @@ def check_network(run_dir: str | os.PathLike, option: str, *, real: bool) -> Non
             set, or the other way round. A run that names no model is let through.
     """
     asked = parameters_of(read_manifest(run_dir))
-    if "model" not in asked:
+    evidence, weights = evidence_of(asked), _weights(asked)
+    if evidence is None:
         return
-    weights = asked.get("weights", "") if not asked.get("weights_file") else "a file"
-    evidence = network_evidence(asked["model"], weights)
     if real == (evidence in (Evidence.DEFAULT, Evidence.UNTRAINED)):
         wanted = "a network trained on photographs" if real else "the embedded default"
         raise UserError(

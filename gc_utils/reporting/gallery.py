@@ -22,11 +22,11 @@ from gc_utils.activations import ActivationStore
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.evidence.findings import load_readable
-from gc_utils.evidence.verdicts import Evidence, network_evidence
+from gc_utils.evidence.verdicts import Evidence
 from gc_utils.figures.parts import radial_floor
 from gc_utils.files import write_json
 from gc_utils.progress import progress_bar
-from gc_utils.reporting.columns import parameters_of, read_manifest, subject
+from gc_utils.reporting.columns import evidence_of, parameters_of, read_manifest, subject
 from gc_utils.reporting.gallery_entries import (
     TELLING,
     dictionary_entries,
@@ -116,7 +116,7 @@ def write_gallery(
         network=there["network"],
         images=there["images"],
         data=data,
-        taught=is_taught(parameters_of(manifest)),
+        taught=evidence_of(parameters_of(manifest)) is Evidence.DEFAULT,
         claim=next((c for c in load_readable(run_dir)[0] if c["id"] == CLAIM), None),
         back=back,
     )
@@ -130,13 +130,6 @@ def write_gallery(
 def is_gallery(folder: Path) -> bool:
     """Whether a folder is one that `write_gallery` wrote, or empty."""
     return folder.is_dir() and ((folder / "features.js").is_file() or not any(folder.iterdir()))
-
-
-def is_taught(parameters: dict[str, Any]) -> bool:
-    """Whether the network is the embedded default, which was taught lines and curves."""
-    weights = "a file" if parameters.get("weights_file") else parameters.get("weights", "")
-    model = parameters.get("model")
-    return model is not None and network_evidence(model, weights) is Evidence.DEFAULT
 
 
 def gallery_of(run_dir: str | os.PathLike) -> tuple[bool, bool]:

@@ -199,14 +199,13 @@ def update_readme(
         left_out += _named_figures(run_dir, default)
     if real and source is not None:
         real = _with_figures(real, source, docs, REAL, _trained_on(real_dir, source))
-        if real_dir is not None and Path(real_dir).resolve() != Path(source).resolve():
-            # Figures of numbers only are those of the run whose numbers stand beside them.
-            plain = copy_figures(real_dir, real, docs / "claims", REAL, only=WITHOUT_IMAGES)
-            real = replace(real, figures=real.figures | plain)
-    elif real_dir is not None:
+    if real_dir is not None and not _same(real_dir, source):
+        # Figures of numbers only are those of the run whose numbers stand beside them.
         plain = copy_figures(real_dir, real, docs / "claims", REAL, only=WITHOUT_IMAGES)
         real = replace(real, figures=real.figures | plain)
-        left_out += [p for p in _named_figures(real_dir, real) if p.stem not in WITHOUT_IMAGES]
+        if source is None:
+            named = _named_figures(real_dir, real)
+            left_out += [path for path in named if path.stem not in WITHOUT_IMAGES]
     if real and (real_dir is not None or source is not None):
         written.append(keep(real, docs))
     write_claims(docs, default, real, notebooks)
@@ -264,9 +263,13 @@ def _settings(default: Column, real: Column | None) -> str:
     return " ".join(["From two runs.", *said])
 
 
+def _same(run_dir: str | os.PathLike, other: str | os.PathLike | None) -> bool:
+    return other is not None and Path(run_dir).resolve() == Path(other).resolve()
+
+
 def _trained_on(real_dir: str | os.PathLike | None, source: str | os.PathLike) -> str:
     """The images of the run whose dictionary another run shows, on images of its own."""
-    if real_dir is None or Path(real_dir).resolve() == Path(source).resolve():
+    if real_dir is None or _same(real_dir, source):
         return ""
     files = [Path(folder) / "crosscoder.safetensors" for folder in (real_dir, source)]
     if not all(file.is_file() for file in files) or not filecmp.cmp(*files, shallow=False):

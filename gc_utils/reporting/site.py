@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 
 from gc_utils.errors import UserError
 from gc_utils.evidence.findings import load_readable
+from gc_utils.evidence.verdicts import Evidence
 from gc_utils.files import write_whole
-from gc_utils.reporting.columns import parameters_of, read_manifest, setting, shows_only_ours
-from gc_utils.reporting.gallery import FOLDER, is_gallery, is_taught, write_gallery
+from gc_utils.reporting.columns import (
+    evidence_of,
+    parameters_of,
+    read_manifest,
+    setting,
+    shows_only_ours,
+)
+from gc_utils.reporting.gallery import FOLDER, is_gallery, write_gallery
 from gc_utils.reporting.rendering import render
 
 if TYPE_CHECKING:
@@ -72,13 +79,12 @@ def write_site(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     manifest = read_manifest(run_dir)
-    asked = parameters_of(manifest)
     with write_whole(site / "index.html") as draft_page:
         page = render(
             "site.html",
             setting=setting(manifest),
             claims=load_readable(run_dir)[0],
-            taught=is_taught(asked),
+            taught=evidence_of(parameters_of(manifest)) is Evidence.DEFAULT,
         )
         draft_page.write_text(page, encoding="utf-8")
     (site / ".nojekyll").touch()  # or GitHub Pages leaves out what begins with an underscore

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from gc_utils.errors import UserError
 from gc_utils.models.base import Model
@@ -12,11 +16,12 @@ from gc_utils.studies.concept_attacks.attacks import (
     push_along,
     token_direction,
 )
-from gc_utils.studies.concept_attacks.attempts import STRONGEST
-from gc_utils.studies.concept_attacks.classifiers import OwnLogits, cropped_photographs
+from gc_utils.studies.concept_attacks.attempts import STRONGEST, Target
+from gc_utils.studies.concept_attacks.classifiers import OwnLogits, Pair, cropped_photographs
 from gc_utils.studies.concept_attacks.tcav import ConceptTest, decide
 
 SIDE = 224  # pixels, of the network's images
+BATCH = 16  # of these at once
 MOST_EXAMPLES = 16  # in each run: large images take time
 
 
@@ -68,20 +73,46 @@ def attack_own_logits(
     test = ConceptTest(whole, {name: of_class}, anything, runs=runs)
     clean = {("concept", name): test.scores(of_concept)[name]}
     important = decide(clean, test.random).decision[0] == "important"
-    aim, sign = ("hide", -1) if important else ("induce", 1)
-    along = sign * token_direction(whole.below, of_class, anything[:200])
-    moved = push_along(
-        of_concept, whole.below, along, STRONGEST, steps=steps, batch=16, progress=True
-    )
-    tried = {
-        "clean": (of_concept, 0.0),
-        "noise": (add_noise(of_concept, STRONGEST, seed), float(STRONGEST)),
+    aim = "hide" if important else "induce"
+    along = token_direction(whole.below, of_class, anything[:200])
+    target = Target(aim, "concept", name)
+    return pd.DataFrame(judge_versions(test, clean, target, of_concept, along, steps, seed))
+
+
+def judge_versions(
+    test: ConceptTest,
+    clean: Mapping[Pair, np.ndarray],
+    target: Target,
+    x: Tensor,
+    along: Tensor,
+    steps: int,
+    seed: int,
+) -> list[dict]:
+    """Judge examples of a concept as they are, with noise, and pushed as far as the bound allows.
+
+    Args:
+        test: The test of a whole network.
+        clean: Its clean scores.
+        target: What the attacker wants.
+        x: The examples, for `test.scores`.
+        along: The direction of the class, from `token_direction`; to hide, the other way is taken.
+        steps: Gradient steps.
+        seed: The seed of the noise.
+
+    Returns:
+        The rows of `judge_attempt` with `condition`, `kind` and `bound`, as `Attempts.table` has
+        them.
+    """
+    along = along if target.aim == "induce" else -along
+    below = test.explained.below
+    moved = push_along(x, below, along, STRONGEST, steps=steps, batch=BATCH, progress=True)
+    versions = {
+        "clean": (x, 0.0),
+        "noise": (add_noise(x, STRONGEST, seed), float(STRONGEST)),
         "attack": (moved, float(STRONGEST)),
     }
-    return pd.DataFrame(
-        [
-            judge_attempt(test, clean, "concept", name, x, aim)
-            | {"condition": kind, "kind": kind, "bound": bound}
-            for kind, (x, bound) in tried.items()
-        ]
-    )
+    return [
+        judge_attempt(test, clean, target.concept, target.name, version, target.aim)
+        | {"condition": kind, "kind": kind, "bound": bound}
+        for kind, (version, bound) in versions.items()
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,30 +14,24 @@ from gc_utils.images.photographs import load_images
 from gc_utils.models.base import Model
 from gc_utils.models.inception import InceptionModel
 from gc_utils.progress import progress_bar
-from gc_utils.studies.concept_attacks.attacks import (
-    add_noise,
-    judge_attempt,
-    push_along,
-    token_direction,
-)
-from gc_utils.studies.concept_attacks.attempts import STRONGEST, Target
+from gc_utils.studies.concept_attacks.attacks import token_direction
+from gc_utils.studies.concept_attacks.attempts import Target
 from gc_utils.studies.concept_attacks.classifiers import (
     OwnLogits,
     activations_of,
     cropped_photographs,
     random_crops,
 )
+from gc_utils.studies.concept_attacks.own_images import BATCH, SIDE, judge_versions
 from gc_utils.studies.concept_attacks.tcav import ConceptTest, decide
 from gc_utils.studies.concept_attacks.textured_images import draw_textured
 
 REAL_CLASSES = {"zebra": 340, "honeycomb": 599, "Pembroke": 263}  # numbers of ImageNet's classes
 REAL_CONCEPTS = ("striped", "dotted", "checked", "honeycomb")  # textures that are drawn
 EXPECTED = (("striped", "zebra"), ("honeycomb", "honeycomb"))  # what the paper takes for causes
-SIDE = 224  # pixels, of the network's images
 CROPS = 48  # of a class
 SOURCES = 4  # photographs that a class's crops come from, at most
 MOST_EXAMPLES = 12  # in each run: large images take time
-BATCH = 16
 
 
 class RealClasses(NamedTuple):
@@ -75,7 +68,6 @@ def explain_real_classes(
     layer: str,
     images: str,
     *,
-    folders: Mapping[str, str] | None = None,
     examples: int,
     runs: int,
     steps: int,
@@ -84,15 +76,13 @@ def explain_real_classes(
 ) -> RealClasses:
     """TCAV of drawn textures for a network's own classes, and attacks on what it decides.
 
-    Where there are no photographs of a class, crops of those photographs stand for it that the
-    network itself takes for the class most: `shown` says how far it does.
+    Crops of those photographs stand for a class that the network itself takes for it most: `shown`
+    says how far it does.
 
     Args:
         network: InceptionV1 with weights up to the logits of ImageNet.
         layer: The layer that is explained.
         images: Photographs, as for `load_images`; crops of them are the random images too.
-        folders: Where photographs of a class ("zebra") or of a concept ("striped texture") are,
-            such as "folder:PATH"; none for those that are chosen or drawn.
         examples: Examples of a concept in each run, 12 at most.
         runs: Runs of a test; no two of them share an example.
         steps: Gradient steps of an attack.
@@ -105,14 +95,13 @@ def explain_real_classes(
     Raises:
         UserError: The network has no logits, or there are no photographs.
     """
-    folders = dict(folders or {})
     whole = OwnLogits(network, layer, {n: name for name, n in REAL_CLASSES.items()})
-    crops = class_crops(whole, images, folders, seed=seed)
+    crops = class_crops(whole, images, seed=seed)
     shown = pd.DataFrame([_seen_as(whole, name, *found) for name, found in crops.items()])
     of_class = {name: x for name, (x, _) in crops.items()}
     count = min(examples, MOST_EXAMPLES) * runs
     anything = cropped_photographs(images, 3 * count, SIDE, seed=seed)
-    concepts = {c: _examples(c, count, folders, seed) for c in REAL_CONCEPTS}
+    concepts = {c: _drawn(c, count, seed) for c in REAL_CONCEPTS}
     test = ConceptTest(whole, of_class, anything, runs=runs)
     scores = {
         (concept, name): s
@@ -123,21 +112,8 @@ def explain_real_classes(
     attempts = []
     for target in progress_bar(real_targets(decisions, each), desc="attacks"):
         along = token_direction(whole.below, of_class[target.name], anything[: 4 * CROPS])
-        along = along if target.aim == "induce" else -along
         x = concepts[target.concept]
-        tried = {
-            "clean": (x, 0.0),
-            "noise": (add_noise(x, STRONGEST, seed), float(STRONGEST)),
-            "attack": (
-                push_along(x, whole.below, along, STRONGEST, steps=steps, batch=BATCH),
-                float(STRONGEST),
-            ),
-        }
-        attempts += [
-            judge_attempt(test, scores, target.concept, target.name, moved, target.aim)
-            | {"condition": kind, "kind": kind, "bound": bound}
-            for kind, (moved, bound) in tried.items()
-        ]
+        attempts += judge_versions(test, scores, target, x, along, steps, seed)
     return RealClasses(shown, of_class, decisions, pd.DataFrame(attempts))
 
 
@@ -161,40 +137,28 @@ def real_targets(decisions: pd.DataFrame, each: int = 1) -> list[Target]:
 
 
 @torch.no_grad()
-def class_crops(
-    whole: OwnLogits,
-    images: str,
-    folders: Mapping[str, str] | None = None,
-    *,
-    seed: int = 0,
-) -> dict[str, tuple[Tensor, int]]:
+def class_crops(whole: OwnLogits, images: str, *, seed: int = 0) -> dict[str, tuple[Tensor, int]]:
     """Crops that stand for each class, and how many photographs they come from.
 
     Args:
         whole: The network with its logits.
-        images: Photographs to choose from where a class has none of its own.
-        folders: Class → where its own photographs are.
+        images: Photographs to choose from.
         seed: The seed of the crops.
 
     Returns:
         Class → crops `(CROPS, 3, SIDE, SIDE)` and the number of photographs.
     """
-    folders = dict(folders or {})
-    found: dict[str, tuple[Tensor, int]] = {}
-    wanted = [name for name in REAL_CLASSES if not folders.get(name)]
-    photographs = load_images(images, seed=seed) if wanted else []
+    photographs = load_images(images, seed=seed)
     whole_image = torchvision.transforms.v2.Resize((SIDE, SIDE))
-    logits = [
-        whole(whole_image(image.load()).clamp(0, 1)[None])[0]
+    shares = [
+        whole(whole_image(image.load()).clamp(0, 1)[None])[0].softmax(0)
         for image in progress_bar(photographs, desc="photographs")
     ]
+    found = {}
     for name, number in REAL_CLASSES.items():
-        if folders.get(name):
-            chosen = load_images(folders[name], seed=seed)
-        else:
-            order = np.argsort([-float(one.softmax(0)[number]) for one in logits], kind="stable")
-            chosen = [photographs[i] for i in order[:SOURCES]]
-        found[name] = random_crops(chosen, CROPS, SIDE, seed=seed), min(len(chosen), CROPS)
+        order = np.argsort([-float(share[number]) for share in shares], kind="stable")
+        chosen = [photographs[i] for i in order[:SOURCES]]
+        found[name] = random_crops(chosen, CROPS, SIDE, seed=seed), len(chosen)
     return found
 
 
@@ -211,11 +175,8 @@ def _seen_as(whole: OwnLogits, name: str, crops: Tensor, sources: int) -> dict:
     }
 
 
-def _examples(concept: str, count: int, folders: Mapping[str, str], seed: int) -> Tensor:
-    """Examples of a concept: photographs where a folder is given, else drawn at half the size."""
-    key = f"{concept} texture"
-    if folders.get(key):
-        return cropped_photographs(folders[key], count, SIDE, seed=seed)
+def _drawn(concept: str, count: int, seed: int) -> Tensor:
+    """Examples of a texture, drawn at half the size of the network's images."""
     number = 400 + REAL_CONCEPTS.index(concept)
     x = draw_textured(count, texture=concept, side=SIDE // 2, seed=1000 * seed + number).x
     return torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear").clamp(0, 1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from gc_utils.inspection.decompositions import rotated_basis
 from gc_utils.studies.missing_curves.layers import LayerStudy, sparse_autoencoder
 from gc_utils.studies.missing_curves.radial_tuning import codes, radial_tuning
-from gc_utils.studies.missing_curves.splitting import NEW, neuron_match, split_doubles
+from gc_utils.studies.missing_curves.splitting import like_no_neuron, neuron_match, split_doubles
 
 SAME = 0.7  # cosine from which two dictionaries have the same feature
 
@@ -92,11 +92,9 @@ def compare_dictionaries(
     return Baselines(like_none, again, apart)
 
 
-def _like_none(decoder: Tensor, A: Tensor, f: Tensor, fires: int = 20) -> float:
-    """The share of directions that no neuron is similar to, see `LayerStudy.unmatched`."""
-    match = neuron_match(decoder, A, f)
-    new = (match.cosine < NEW) & (match.correlation < NEW)
-    return float((new.to_numpy() & ((f > 0).sum(0).numpy() >= fires)).mean())
+def _like_none(decoder: Tensor, A: Tensor, f: Tensor) -> float:
+    """The share of directions that no neuron is similar to."""
+    return float(like_no_neuron(neuron_match(decoder, A, f), f).mean())
 
 
 def _apart(study: LayerStudy, decoder: Tensor, f: Tensor, doubles: Sequence[int]) -> float:

@@ -29,7 +29,7 @@ from gc_utils.studies.missing_curves.radial_tuning import (
     radial_tuning,
     usual_responses,
 )
-from gc_utils.studies.missing_curves.splitting import NEW, neuron_match
+from gc_utils.studies.missing_curves.splitting import NEW, like_no_neuron, neuron_match
 from gc_utils.symmetry.elements import family_elements
 
 LR, BATCH = 3e-3, 256  # of a short training; smaller steps or larger batches left more, held out
@@ -81,17 +81,8 @@ class LayerStudy:
         return self.tuning[who].table.loc[self.detectors(who)]
 
     def unmatched(self, most: float = NEW, fires: int = 20) -> np.ndarray:
-        """Features that no neuron is similar to, by direction or by activation.
-
-        Args:
-            most: The cosine and the correlation that a new feature stays below.
-            fires: The number of positions at which it is on at least.
-
-        Returns:
-            One bool a feature `(m,)`.
-        """
-        new = (self.match.cosine < most) & (self.match.correlation < most)
-        return new.to_numpy() & ((self.codes > 0).sum(0).numpy() >= fires)
+        """Features that no neuron is similar to, see `like_no_neuron`."""
+        return like_no_neuron(self.match, self.codes, most=most, fires=fires)
 
 
 def sparse_autoencoder(

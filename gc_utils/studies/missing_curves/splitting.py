@@ -41,6 +41,24 @@ def neuron_match(decoder: torch.Tensor, A: torch.Tensor, f: torch.Tensor) -> pd.
     )
 
 
+def like_no_neuron(
+    match: pd.DataFrame, f: torch.Tensor, *, most: float = NEW, fires: int = 20
+) -> np.ndarray:
+    """Features that no neuron is similar to, by direction or by activation.
+
+    Args:
+        match: From `neuron_match`.
+        f: The codes `(N, m)`.
+        most: The cosine and the correlation that a new feature stays below.
+        fires: The number of positions at which it is on at least.
+
+    Returns:
+        One bool a feature `(m,)`.
+    """
+    new = (match.cosine < most) & (match.correlation < most)
+    return new.to_numpy() & ((f > 0).sum(0).numpy() >= fires)
+
+
 def features_writing_to(
     decoder: torch.Tensor, f: torch.Tensor, neuron: int, drawings: Sequence[int]
 ) -> pd.DataFrame:
