@@ -152,7 +152,7 @@ def test_every_panel_can_be_read_at_every_width(lab, width):
         settled(page, explorer)
         page.wait_for_timeout(300)
         keep(page, f"{title.split()[0]}_{title.split()[-1].strip('?')}_{width}")
-    assert explorer.locator("text=Radial tuning").is_visible()
+    explorer.locator("text=Radial tuning").wait_for()
     wide = explorer.evaluate("e => e.scrollWidth - e.clientWidth")
     assert wide <= 2, f"{wide} pixels are cut off at a width of {width}"
 
@@ -166,7 +166,9 @@ def test_filters_and_another_feature(lab):
     count = re.search(r"\((\d+)\)", option)[1]
     explorer.locator(f"text=/^{count} of \\d+ features/").wait_for()
     feature = explorer.locator(".widget-dropdown", has_text="feature").first.locator("select")
-    assert feature.locator("option").count() == int(count)
+    page.wait_for_function(
+        "([e, n]) => e.options.length == n", arg=[feature.element_handle(), int(count)]
+    )
     explorer.get_by_role("button", name="all features").click()
     page.wait_for_timeout(500)
     before = feature.evaluate("e => e.selectedOptions[0].text")
@@ -187,7 +189,10 @@ def test_a_patch_of_a_quantile_is_taken(lab):
     value = faint.inner_text().split("\n")[-1]
     faint.click()
     explorer.locator(f"text=/rotated 0°: code {value}/").wait_for()
-    assert "gc-on" in faint.get_attribute("class")
+    # What is said and the frame come in messages of their own, one after the other.
+    page.wait_for_function(
+        "e => e.classList.contains('gc-on')", arg=faint.element_handle(), timeout=PATIENCE
+    )
 
 
 def test_an_image_of_ones_own(lab, tmp_path):
