@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import ndtr
 
 from gc_utils.errors import UserError
@@ -112,19 +112,33 @@ class Symmetric:
 
 
 def best_symmetric(p: float, r: float) -> Symmetric:
-    """Minimise `symmetric_loss` over the diagonal and the shift."""
+    """Minimise `symmetric_loss` over the diagonal and the shift.
+
+    With `b = a β` the model's output is `a R`, `R = ReLU(x + ξ + β)`, so that the loss is
+    `E[x²] - 2a E[xR] + a² E[R²]`, least at `a = E[xR] / E[R²]`. What is left to search is `β`.
+    """
     _check(p, r)
-    best = None
-    for a, b in ((1.0, 0.0), (1.0, -0.2), (0.5, -0.1), (r, p * (1 - r) / 2), (1.5, -0.5)):
-        found = minimize(
-            lambda v: symmetric_loss(max(v[0], 1e-3), v[1], p, r),
-            (a, b),
-            method="Nelder-Mead",
-            options={"xatol": 1e-8, "fatol": 1e-14, "maxiter": 4000},
-        )
-        if best is None or found.fun < best.fun:
-            best = found
-    return Symmetric(float(best.x[0]), float(best.x[1]), float(best.fun))
+    s = float(np.sqrt(noise_variance(1, p, r)))
+    power = p / 3  # E[x²]
+
+    def moments(shift):
+        """`E[xR]` and `E[R²]`, from the losses at two slopes."""
+        one, two = (channel_loss(a, a * shift, a * s, p) for a in (1.0, 2.0))
+        square = (two - 2 * one + power) / 2
+        return (power + square - one) / 2, square
+
+    def least(shift):
+        cross, square = moments(shift)
+        return power - np.maximum(cross, 0) ** 2 / np.maximum(square, 1e-300)
+
+    # Up to the best linear model's, and down to where no entry passes that has little noise.
+    shifts = np.linspace(-1 - 2 * s, 1 + p * (1 - r) / r, 401)
+    at = int(np.argmin(least(shifts)))
+    around = shifts[max(at - 1, 0)], shifts[min(at + 1, len(shifts) - 1)]
+    found = minimize_scalar(least, bounds=around, method="bounded", options={"xatol": 1e-10})
+    cross, square = moments(found.x)
+    a = float(cross / square)
+    return Symmetric(a, a * float(found.x), symmetric_loss(a, a * float(found.x), p, r))
 
 
 def linear_loss(p: float, r: float) -> float:
