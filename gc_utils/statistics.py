@@ -31,13 +31,21 @@ def calibration_error(bins: pd.DataFrame) -> float:
     return float(np.average((bins.stated - bins.right).abs(), weights=bins["count"]))
 
 
-def welch(a: np.ndarray, b: np.ndarray) -> float:
-    """Welch's two-sided p-value; 1 for equal constants and 0 for different ones."""
-    if np.ptp(a) == np.ptp(b) == 0:
-        return float(a[0] == b[0])
+def welch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Welch's two-sided p-values; 1 for equal constants and 0 for different ones.
+
+    Args:
+        a: the first samples, `(..., n)`, of as many tests as there are rows.
+        b: the second samples, `(..., m)`.
+
+    Returns:
+        One p-value for each row, `(...)`.
+    """
+    constant = (np.ptp(a, axis=-1) == 0) & (np.ptp(b, axis=-1) == 0)
     with warnings.catch_warnings():  # scores that are all 1 are no accident of rounding
         warnings.simplefilter("ignore", RuntimeWarning)
-        return float(ttest_ind(a, b, equal_var=False).pvalue)
+        p = ttest_ind(a, b, axis=-1, equal_var=False).pvalue
+    return np.where(constant, (a[..., 0] == b[..., 0]).astype(float), p)
 
 
 def rate(successes: Iterable[bool]) -> tuple[float, float, float]:

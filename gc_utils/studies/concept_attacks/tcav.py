@@ -193,8 +193,8 @@ def decide(
     else *irrelevant*.
 
     Args:
-        scores: (concept, class) → scores `(runs,)`.
-        random: Class → scores of random directions.
+        scores: (concept, class) → scores `(runs,)`, as many runs for all.
+        random: Class → scores of random directions, as many for all.
         level: The level of the family of tests.
 
     Returns:
@@ -214,11 +214,11 @@ def decide(
             "class": name,
             "score": s.mean(),
             "random": random[name].mean(),
-            "p": welch(s, random[name]),
         }
         for (concept, name), s in scores.items()
     ]
     table = pd.DataFrame(rows)
+    table["p"] = welch(np.stack([*scores.values()]), np.stack([random[name] for _, name in scores]))
     table["holm"] = holm_adjusted(table.p)
     above = np.where(table.score > table.random, *DECISIONS[:2])
     table["decision"] = np.where(holm(table.p, level), above, DECISIONS[2])
