@@ -154,7 +154,7 @@ def test_05_opened_alone_makes_a_small_run_and_says_so(alone):
 @pytest.mark.parametrize("number", READERS)
 def test_a_notebook_takes_the_run_that_is_named(alone, opened, number):
     run = alone[1] / "runs" / "small"
-    notebook, folder = opened(number, first_figure=number != "02", GC_UTILS_RUN=str(run))
+    notebook, folder = opened(number, first_figure=True, GC_UTILS_RUN=str(run))
     assert f"Run folder: {run} (GC_UTILS_RUN)" in check(notebook)
     assert not (folder / "runs").exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 import psutil
 
 KERNEL = "gc_utils"
+WEIGH_EVERY = 2.0  # seconds at most between looks at memory: to find the processes takes time
 MODULES = "GC_UTILS_MODULES"  # as `gc_utils.models.own` reads it, not imported: it brings torch
 # glibc gives the memory of every large tensor back at once, and Linux fills it with zeros when the
 # next one asks: without these a step of the orbit encoder takes half as long again.
@@ -29,7 +31,7 @@ class Execution:
     """How one notebook went.
 
     `error` is None or the failing cell, its source and the message, ready to print;
-    `peak_memory_mb` is the largest resident size of its kernel and the kernel's own processes.
+    `peak_memory_mb` is the largest resident size seen of its kernel and the kernel's own processes.
     """
 
     seconds: float
@@ -108,7 +110,7 @@ def execute(
     this = psutil.Process()
     strangers = set(this.children())
     started = time.monotonic()
-    peak = 0
+    peak, weighed = 0, -math.inf
     # In a thread of its own, so that Ctrl-C arrives here and not inside nbclient, which would
     # report it as a kernel that died.
     worker = threading.Thread(target=work, daemon=True)
@@ -116,8 +118,11 @@ def execute(
     try:
         while worker.is_alive():
             worker.join(0.25)
-            peak = max(peak, sum(map(_resident, set(this.children()) - strangers)))
-            on_progress(state["done"], state["cells"], time.monotonic() - started)
+            now = time.monotonic()
+            if now - weighed > min(WEIGH_EVERY, (now - started) / 10):
+                peak = max(peak, sum(map(_resident, set(this.children()) - strangers)))
+                weighed = now
+            on_progress(state["done"], state["cells"], now - started)
     except KeyboardInterrupt:
         _stop(set(this.children()) - strangers, worker)
         raise
