@@ -7,13 +7,13 @@ import torch
 
 from gc_utils.errors import UserError
 from gc_utils.files import (
-    Ledger,
     load_checkpoint,
     read_notes,
     save_checkpoint,
     write_json,
     write_whole,
 )
+from gc_utils.ledger import Ledger
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -18,10 +19,11 @@ import pytest
 from gc_utils.__main__ import main
 from gc_utils.errors import UserError
 from gc_utils.pipeline import PRESETS
-from gc_utils.pipeline.manifest import checksum
+from gc_utils.pipeline.fingerprints import checksum
+from gc_utils.pipeline.lock import alone
 from gc_utils.pipeline.record import Record
 from gc_utils.pipeline.rules import Rule
-from gc_utils.pipeline.runner import NotebookFailed, _alone, run
+from gc_utils.pipeline.runner import NotebookFailed, run
 
 slow = pytest.mark.slow
 
@@ -145,9 +147,36 @@ def test_an_interrupted_run_goes_on_from_there(story, make_notebook, tmp_path, h
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
-    with _alone(tmp_path), pytest.raises(UserError, match="another run is at work"):
-        with _alone(tmp_path):
+    with alone(tmp_path), pytest.raises(UserError, match="another run is at work"):
+        with alone(tmp_path):
             pass
+
+
+@pytest.mark.parametrize("name", ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EIO"])
+def test_a_file_system_without_locks_is_no_other_run(tmp_path, name):
+    def refuse(handle):
+        raise OSError(getattr(errno, name), "no such thing here")
+
+    stream, went_on = io.StringIO(), False
+    with alone(tmp_path, stream, refuse):
+        went_on = True
+    assert went_on and "cannot be locked (no such thing here)" in stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["EAGAIN", "EACCES", "EDEADLK"])
+def test_a_lock_that_is_held_is_another_run(tmp_path, name):
+    def refuse(handle):  # the last two are what Windows and some network drives say
+        raise OSError(getattr(errno, name), "held")
+
+    with pytest.raises(UserError, match="another run is at work"), alone(tmp_path, lock=refuse):
+        pass
+
+
+def test_a_lock_file_that_cannot_be_opened_is_no_other_run(tmp_path):
+    (tmp_path / ".lock").mkdir()
+    stream = io.StringIO()
+    with alone(tmp_path, stream):
+        assert "cannot be locked (Is a directory)" in stream.getvalue()
 
 
 @slow
