@@ -227,6 +227,13 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
         return 130
     except BrokenPipeError:  # `list | head`
         sys.stderr.close()
+    except OSError as failure:
+        from gc_utils.files import out_of_room
+
+        if not out_of_room(failure):
+            raise
+        print(f"error: {failure}: make room on the disk, and do it again.", file=sys.stderr)
+        return 1
     return 0
 
 

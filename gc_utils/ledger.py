@@ -68,17 +68,24 @@ class Ledger:
         """
         row = _as_json({**row, **key})
         self.rows.append(row)
+        try:
+            self._write(row)
+        except BaseException:
+            self.rows.pop()
+            raise
+        return row
+
+    def _write(self, row: dict) -> None:
+        """Append the last row, or write all rows if the file is not whole."""
         if self._whole:
             self._whole = False  # until the line is there, all of it
             with room_for(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
-            self._whole = True
         else:
             lines = [json.dumps(each) + "\n" for each in ({"settings": self.settings}, *self.rows)]
             with write_whole(self.path) as draft:
                 draft.write_text("".join(lines), encoding="utf-8")
-            self._whole = True
-        return row
+        self._whole = True
 
     def row(self, make: Callable[[], Mapping], **key: str | float) -> dict:
         """The row of a key: the one that was kept, or else what `make` returns, which is kept."""

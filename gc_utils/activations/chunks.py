@@ -78,9 +78,10 @@ def writing(root: zarr.Group) -> Iterator[None]:
         DiskFull: there is no room for a chunk.
     """
     store = root.store
+    before = getattr(store, "_writing", False)
     store._writing = True  # the last chunk is read before it is written, whether it is there or not
     try:
         with zarr.config.set({"array.write_empty_chunks": True}), room_for(store.root):
             yield
     finally:
-        store._writing = False
+        store._writing = before

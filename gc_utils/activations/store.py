@@ -84,6 +84,8 @@ class ActivationStore:
                 names = ("A", "patch", "filled", *OF_SAMPLES, *OF_ELEMENTS)
                 _ = root.attrs["settings"]["model"], [root[name].shape for name in names]
         except Exception as error:  # whatever a damaged zarr.json makes of itself
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise  # it could not be read just now
             raise Damaged(
                 f"the activation store {path} is damaged: a zarr.json is missing, or is not what "
                 f"it was ({type(error).__name__}: {error}). Delete the store and make it again."
@@ -336,7 +338,10 @@ class ActivationStore:
             Damaged: what is damaged are the coordinates of samples or elements.
         """
         for name in (*OF_SAMPLES, *OF_ELEMENTS):
-            self.root[name][:]
+            try:
+                self.root[name][:]
+            except (ValueError, RuntimeError) as error:
+                raise Damaged(f"the array {name} of {self.path} is damaged: {error}") from error
         arrays = [self.root[name] for name in ("A", "patch", "exponent") if name in self.root]
         damaged = []
         for chunk in np.flatnonzero(self.filled).tolist():

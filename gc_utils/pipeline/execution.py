@@ -254,6 +254,7 @@ def _stop(kernels: set[psutil.Process], worker: threading.Thread) -> None:
     heard = [_interrupt(kernel) for kernel in kernels]
     if any(heard):
         worker.join(5)
+    killed = []
     for kernel in kernels:
         family = [kernel]
         with contextlib.suppress(psutil.Error):
@@ -261,6 +262,8 @@ def _stop(kernels: set[psutil.Process], worker: threading.Thread) -> None:
         for process in family:
             with contextlib.suppress(psutil.Error, OSError):
                 process.kill()
+                killed.append(process)
+    psutil.wait_procs(killed, timeout=5)
     worker.join(5)
 
 

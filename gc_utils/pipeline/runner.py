@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gc_utils.errors import UserError, choose
+from gc_utils.files import is_stray
 from gc_utils.pipeline.execution import execute
 from gc_utils.pipeline.fingerprints import file_checksum, folder_checksum
 from gc_utils.pipeline.lock import alone
@@ -108,7 +109,8 @@ def run(
     manifest = Manifest(run_dir, records)
     if run_dir.is_dir() and not (run_dir / "run.json").exists():
         given = {product for notebook in found for product in manifest.given(notebook.name)}
-        if {path.name for path in run_dir.iterdir()} - given:
+        # A run that was killed before its first word has left a lock, and half a run.json.
+        if {path.name for path in run_dir.iterdir() if not is_stray(path.name)} - given:
             raise UserError(
                 f"folder {str(run_dir)!r} holds other things than a run; name a new one with "
                 "--output"
