@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import gc_utils
-from gc_utils.errors import UserError
+from gc_utils.errors import DiskFull, UserError
 
 if TYPE_CHECKING:
     from gc_utils.pipeline import Record
@@ -214,6 +214,9 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
         commands |= {"weights": _weights, "readme": _readme, "badges": _badges}
         commands |= {"publish": _publish}
         commands[options.command](options, chapters)
+    except DiskFull as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
@@ -224,6 +227,13 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
         return 130
     except BrokenPipeError:  # `list | head`
         sys.stderr.close()
+    except OSError as failure:
+        from gc_utils.files import out_of_room
+
+        if not out_of_room(failure):
+            raise
+        print(f"error: {failure}: make room on the disk, and do it again.", file=sys.stderr)
+        return 1
     return 0
 
 

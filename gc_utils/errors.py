@@ -11,6 +11,14 @@ class UserError(ValueError):
     """A mistake in what was asked: the command line prints its message without a traceback."""
 
 
+class Damaged(UserError):
+    """A file that was written whole is no longer whole: it is named, and can be made again."""
+
+
+class DiskFull(UserError, OSError):
+    """There is no room for what was to be written; what was there before is as it was."""
+
+
 def choose(value: str, choices: Iterable[str], what: str) -> str:
     """Return `value` if it is one of `choices`.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from gc_utils.activations.store import CHUNK, ActivationStore, create_store
+from gc_utils.activations.chunks import SEALED
+from gc_utils.activations.store import CHUNK, ActivationStore, lay_out
 from gc_utils.errors import UserError, choose
+from gc_utils.files import write_whole
 from gc_utils.groups import Group, group
 
 LOST = 1e-4  # share of the squared activations that may be lost in the stored type
@@ -42,6 +44,8 @@ def store_array(
     patches: np.ndarray | None = None,
     folds: int = 4,
     names: Sequence[str] | None = None,
+    further: Mapping[str, np.ndarray] | None = None,
+    notes: Mapping[str, object] | None = None,
 ) -> ActivationStore:
     """Write an array of activations as a store; see `ActivationStore.from_array`.
 
@@ -49,6 +53,8 @@ def store_array(
         A, g, path, images, patches, folds: as there.
         made: settings: `model`, `weights`, `layer`, `dtype`, `seed`.
         names: of the images; None for the numbers or names in `images`.
+        further: arrays to keep beside the activations, by name.
+        notes: attributes to keep, by name.
 
     Raises:
         UserError: as there.
@@ -82,16 +88,20 @@ def store_array(
         "blur": 0.0,
         "window": "none",
     }
-    # The new store is there once it is whole: chunks are marked as filled at the end.
-    store = create_store(path, made | settings, plan, names or found, g, A.shape[2])
     mean, spread = float(A.mean()), max(float(A.std()), 1e-12)
-    for start in range(0, len(A), 16 * CHUNK):
-        rows = slice(start, min(start + 16 * CHUNK, len(A)))
-        store.root["A"][rows] = A[rows].numpy().astype(made["dtype"])
-        drawn = draw_orbits(A[rows], mean, spread) if patches is None else patches[rows]
-        store.root["patch"][rows] = drawn
-    store.root["filled"][:] = 1
-    return store
+    with write_whole(path) as draft:  # it is there once it is whole
+        store = lay_out(draft, made | settings, plan, names or found, g, A.shape[2])
+        with store.writing():
+            for start in range(0, len(A), 16 * CHUNK):
+                rows = slice(start, min(start + 16 * CHUNK, len(A)))
+                store.root["A"][rows] = A[rows].numpy().astype(made["dtype"])
+                drawn = draw_orbits(A[rows], mean, spread) if patches is None else patches[rows]
+                store.root["patch"][rows] = drawn
+            for name, values in (further or {}).items():
+                store.root.create_array(name, data=values, **SEALED)
+            store.root.attrs.update(dict(notes or {}))
+            store.root["filled"][:] = 1
+    return ActivationStore.open(path)
 
 
 def _checked(A: np.ndarray | torch.Tensor, g: Group, dtype: str) -> torch.Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 
 from gc_utils.activations.store import CHUNK, ActivationStore, create_store
-from gc_utils.errors import UserError
+from gc_utils.errors import Damaged, UserError
 from gc_utils.groups import Group, group
 from gc_utils.images.orbits import BLUR
 from gc_utils.images.photographs import ImageSet, Photograph
@@ -90,7 +89,8 @@ def extract(
     """Fill a store with the orbit activations of one layer's centre unit.
 
     Args:
-        path: folder of the store; one that is there with the same settings is completed.
+        path: folder of the store; one that is there with the same settings is completed, and
+            what is damaged in it is computed again.
         model: from `load_model`.
         layer: the layer to read; the crop is the smallest that shows its whole receptive field.
         g: the group or its name.
@@ -134,17 +134,38 @@ def extract(
     }
     if overwrite and path.exists():
         shutil.rmtree(path)
-    if path.exists():
-        store = ActivationStore._open(path)
-        _check_same(path, store.settings, settings)
-    else:
+    store = _reopened(path, settings) if path.exists() else None
+    if store is None:
         plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
         names = [p.name for p in images]
         store = create_store(path, settings, plan, names, g, model.channels(layer))
-    store.root.attrs["weights_file"] = weights_file and str(Path(weights_file).resolve())
+    weights_file = weights_file and str(Path(weights_file).resolve())
+    if store.weights_file != weights_file:
+        store.root.attrs["weights_file"] = weights_file
     if not store.finished:
-        _fill(store, model, images, batch, progress)
+        with store.writing():
+            _fill(store, model, images, batch, progress)
     return store
+
+
+def _reopened(path: Path, settings: dict) -> ActivationStore | None:
+    """A store with the same settings, without its damaged chunks; None if it was beyond that."""
+    try:
+        store = ActivationStore._open(path)
+        _check_same(path, store.settings, settings)
+        if damaged := store.forget_damaged():
+            print(f"{path}: {len(damaged)} damaged chunks are computed again.")
+        return store
+    except Damaged as error:
+        try:
+            text = (path / "zarr.json").read_text(encoding="utf-8")
+            there = json.loads(text)["attributes"]["settings"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise error from None  # nobody knows what it was: a person has to delete it
+        _check_same(path, there, settings)
+        print(f"{error} It is made again.")
+        shutil.rmtree(path)
+        return None
 
 
 def _listing(images: ImageSet) -> str:
@@ -170,7 +191,6 @@ def _fill(
     store: ActivationStore, model: Model, images: Sequence[Photograph], batch: int, progress: bool
 ) -> None:
     todo = np.flatnonzero(~store.filled)
-    started = time.monotonic()
     bar = progress_bar(total=len(todo) * CHUNK, unit="orbit", disable=not progress, desc="orbits")
     limit = torch.finfo(getattr(torch, store.settings["dtype"])).max
     for chunk in todo.tolist():
@@ -192,7 +212,6 @@ def _fill(
         store.root["filled"][chunk] = 1
         bar.update(CHUNK)
     bar.close()
-    store.root.attrs["seconds"] = store.root.attrs.get("seconds", 0) + time.monotonic() - started
 
 
 def _unit(model: Model, crops: torch.Tensor, store: ActivationStore) -> torch.Tensor:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,7 +20,8 @@ import numpy as np
 import torch
 import zarr
 
-from gc_utils.errors import UserError
+from gc_utils.activations.chunks import SEALED, CheckedStore, writing
+from gc_utils.errors import Damaged, UserError
 from gc_utils.files import write_whole
 from gc_utils.groups import Group, group
 from gc_utils.images.orbits import orbit
@@ -32,6 +34,8 @@ ARRAY = "array"  # the model of a store that was made of activations from elsewh
 WITHOUT_NETWORK = (PLANTED, ARRAY)
 CHUNK = 16  # samples; D16 × 480 channels in float16 make half a megabyte
 FORMAT = 1
+OF_SAMPLES = ("photograph", "x", "y", "scale", "fold")
+OF_ELEMENTS = ("angle", "mirror")
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,30 @@ class ActivationStore:
 
     @classmethod
     def _open(cls, path: Path) -> ActivationStore:
+        if not path.is_dir() or not any(path.glob("*")):
+            raise UserError(f"no activation store at {path.absolute()}; fill one with `extract`.")
         try:
-            root = zarr.open_group(path, mode="r+")
-        except (FileNotFoundError, ValueError) as error:
-            raise UserError(
-                f"no activation store at {path.absolute()}; fill one with `extract`."
+            root = zarr.open_group(CheckedStore(path), mode="r+")
+            if root.attrs.get("format") == FORMAT:
+                names = ("A", "patch", "filled", *OF_SAMPLES, *OF_ELEMENTS)
+                _ = root.attrs["settings"]["model"], [root[name].shape for name in names]
+        except Exception as error:  # whatever a damaged zarr.json makes of itself
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise  # it could not be read just now
+            raise Damaged(
+                f"the activation store {path} is damaged: a zarr.json is missing, or is not what "
+                f"it was ({type(error).__name__}: {error}). Delete the store and make it again."
             ) from error
         if root.attrs.get("format") != FORMAT:
             raise UserError(
                 f"the store {path} has format {root.attrs.get('format')!r}, expected {FORMAT}; "
                 "delete it and extract again."
             )
+        root.store.remedy = (
+            "delete the store and write it again."
+            if root.attrs["settings"]["model"] in WITHOUT_NETWORK
+            else "run the extraction again (notebook 01_extract), which computes it anew."
+        )
         return cls(path, root)
 
     @classmethod
@@ -177,8 +194,19 @@ class ActivationStore:
 
     @property
     def filled(self) -> np.ndarray:
-        """Which chunks have been computed, bool."""
-        return self.root["filled"][:].astype(bool)
+        """Which chunks have been computed, bool; one whose flag is damaged has not."""
+        flags = self.root["filled"]
+        try:
+            with writing(self.root):  # a flag that was never written is none that is missing
+                return flags[:] == 1
+        except Exception:
+            found = np.zeros(flags.shape[0], bool)
+            for i in range(len(found)):
+                try:
+                    found[i] = flags[i] == 1
+                except Exception:
+                    continue
+            return found
 
     @property
     def finished(self) -> bool:
@@ -193,7 +221,7 @@ class ActivationStore:
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """Coordinates of every sample: photograph, x, y, scale, fold, each `(N,)`."""
-        return {n: self.root[n][:] for n in ("photograph", "x", "y", "scale", "fold")}
+        return {n: self.root[n][:] for n in OF_SAMPLES}
 
     @property
     def fold(self) -> np.ndarray:
@@ -290,6 +318,45 @@ class ActivationStore:
             digest.update(self.root["A"][start : start + 64 * CHUNK].tobytes())
         return digest.hexdigest()[:16]
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write activations, patches and flags in this block.
+
+        Raises:
+            DiskFull: there is no room for them.
+        """
+        with writing(self.root):
+            yield
+
+    def forget_damaged(self) -> list[int]:
+        """Mark the chunks that are no longer whole as not computed.
+
+        Returns:
+            Their numbers.
+
+        Raises:
+            Damaged: what is damaged are the coordinates of samples or elements.
+        """
+        for name in (*OF_SAMPLES, *OF_ELEMENTS):
+            try:
+                self.root[name][:]
+            except (ValueError, RuntimeError) as error:
+                raise Damaged(f"the array {name} of {self.path} is damaged: {error}") from error
+        arrays = [self.root[name] for name in ("A", "patch", "exponent") if name in self.root]
+        damaged = []
+        for chunk in np.flatnonzero(self.filled).tolist():
+            try:
+                for array in arrays:
+                    array[chunk * CHUNK : (chunk + 1) * CHUNK]
+            except Exception:
+                damaged.append(chunk)
+        with self.writing():
+            for chunk in damaged:
+                self.root["filled"][chunk] = 0
+        for left in self.path.rglob("*.partial"):  # of a process that was killed while it wrote
+            left.unlink()
+        return damaged
+
 
 @lru_cache(maxsize=2)
 def _load(photograph: Photograph) -> torch.Tensor:
@@ -304,6 +371,20 @@ def create_store(
 
     Args:
         path: its folder.
+        settings, plan, names, g, channels: as for `lay_out`.
+    """
+    with write_whole(path) as draft:
+        lay_out(draft, settings, plan, names, g, channels)
+    return ActivationStore._open(path)
+
+
+def lay_out(
+    path: Path, settings: dict, plan: dict, names: Sequence[str], g: Group, channels: int
+) -> ActivationStore:
+    """Write an empty store.
+
+    Args:
+        path: its folder, which does not exist.
         settings: what the activations depend on, with `samples`, `size` (of a patch) and `dtype`.
         plan: coordinates of the samples, as from `plan_samples`.
         names: of the photographs.
@@ -311,23 +392,28 @@ def create_store(
         channels: `C`.
     """
     count, size = settings["samples"], settings["size"]
-    with write_whole(path) as draft:  # a store is there whole, or not at all
-        root = zarr.open_group(draft, mode="w", zarr_format=3)
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    with writing(root):
         root.create_array(
             "A",
             shape=(count, g.order, channels),
             chunks=(CHUNK, g.order, channels),
             dtype=settings["dtype"],
             attributes={"dimensions": ["sample", "element", "channel"]},
+            **SEALED,
         )
         root.create_array(
-            "patch", shape=(count, size, size, 3), chunks=(CHUNK, size, size, 3), dtype="uint8"
+            "patch",
+            shape=(count, size, size, 3),
+            chunks=(CHUNK, size, size, 3),
+            dtype="uint8",
+            **SEALED,
         )
         # One chunk a flag: each is written by itself, after its activations.
-        root.create_array("filled", shape=(-(-count // CHUNK),), chunks=(1,), dtype="uint8")
-        for name, values in plan.items():
-            root.create_array(name, data=values)
-        root.create_array("angle", data=g.angles.numpy())
-        root.create_array("mirror", data=g.mirrored.numpy())
+        flags = {"shape": (-(-count // CHUNK),), "chunks": (1,), "dtype": "uint8"}
+        root.create_array("filled", **flags, **SEALED)
+        elements = {"angle": g.angles.numpy(), "mirror": g.mirrored.numpy()}
+        for name, values in (plan | elements).items():
+            root.create_array(name, data=values, **SEALED)
         root.attrs.update({"format": FORMAT, "settings": settings, "photographs": list(names)})
     return ActivationStore._open(path)

@@ -26,12 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from gc_utils.crosscoder import sparse_products
 from gc_utils.errors import UserError, choose
-from gc_utils.files import write_whole
+from gc_utils.files import save_tensors
 from gc_utils.groups import Group, group
 
 if TYPE_CHECKING:
@@ -341,10 +340,9 @@ class Crosscoder(nn.Module, ABC):
             path: the file; written whole or not at all.
             notes: further text for the file's metadata (where it was trained, on what).
         """
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.fold().state_dict().items()}
+        tensors = dict(self.fold().state_dict())
         del tensors["mean"], tensors["scale"]
-        tensors["normalisation.mean"] = self.mean.cpu()
-        tensors["normalisation.scale"] = self.scale.cpu()
+        tensors["normalisation.mean"] = self.mean
+        tensors["normalisation.scale"] = self.scale
         metadata = {"format": FORMAT, "config": json.dumps(asdict(self.config)), **notes}
-        with write_whole(path) as draft:
-            save_file(tensors, draft, metadata)
+        save_tensors(path, tensors, metadata)

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.crosscoder.sparse_codes import sparse_codes
 from gc_utils.crosscoder.sparse_products import times
 from gc_utils.crosscoder.training import TrainConfig, as_seen, digest_of, fitted, train
 from gc_utils.crosscoder.untied import GroupCrosscoder
-from gc_utils.errors import UserError
-from gc_utils.files import read_notes, write_whole
+from gc_utils.errors import Damaged, UserError
+from gc_utils.files import read_notes, save_tensors
 from gc_utils.linear import ridge_fit
 from gc_utils.progress import progress_bar
 
@@ -122,16 +122,16 @@ class DictionaryLearner:
     def save(self, path: Path, notes: dict[str, str]) -> None:
         """Write the state, whole or not at all."""
         tensors = {"atoms": self.atoms, "usage": self.usage, "views": self.views}
-        with write_whole(path) as draft:
-            save_file(
-                {name: value.cpu().contiguous() for name, value in tensors.items()},
-                draft,
-                notes | {"steps": str(self.steps), "penalty": repr(self.penalty)},
-            )
+        done = {"steps": str(self.steps), "penalty": repr(self.penalty)}
+        save_tensors(path, tensors, notes | done)
 
     def restore(self, path: Path, notes: dict[str, str]) -> None:
         """Go on from a saved state, if it was made under the same notes."""
-        there = read_notes(path)
+        try:
+            there = read_notes(path)
+        except Damaged as error:
+            print(f"{error} It begins again.")
+            return
         if any(there.get(name) != value for name, value in notes.items()):
             return
         for name, value in load_file(path, device=str(self.atoms.device)).items():

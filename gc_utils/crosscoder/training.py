@@ -6,6 +6,7 @@ seed and the number of the step only.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
@@ -22,8 +23,8 @@ from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.crosscoder.metrics import evaluate
 from gc_utils.crosscoder.tied import TiedCrosscoder
 from gc_utils.crosscoder.untied import GroupCrosscoder
-from gc_utils.errors import UserError, choose
-from gc_utils.files import load_checkpoint, read_notes, save_checkpoint
+from gc_utils.errors import Damaged, UserError, choose
+from gc_utils.files import load_checkpoint, read_notes, save_checkpoint, write_whole
 from gc_utils.groups import translate
 from gc_utils.progress import progress_bar
 
@@ -249,9 +250,14 @@ class Trainer:
         Raises:
             UserError: if it was made with others; it names them.
         """
-        notes = read_notes(path)
+        try:
+            notes = read_notes(path)
+            made = {name: json.loads(notes[name]) for name in ("config", "coder", "history")}
+        except (Damaged, KeyError, ValueError) as error:
+            print(f"the checkpoint {path} is damaged ({error}): training begins again.")
+            return
         for name, mine in (("config", self.config), ("coder", self.coder.config)):
-            there, asked = json.loads(notes[name]), asdict(mine)
+            there, asked = made[name], asdict(mine)
             if asked.get("families"):  # symmetries found since make features fewer
                 del asked["features"]
             different = [
@@ -266,7 +272,7 @@ class Trainer:
         self.coder.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("coder.")})
         self.since_fired, self.gradient_norm = tensors["since_fired"], tensors["gradient_norm"]
         self.step = int(notes["step"])
-        self.history = json.loads(notes["history"])
+        self.history = made["history"]
 
 
 def train(
@@ -389,14 +395,30 @@ def fitted(
     """
     path = Path(path)
     history_path = path.with_suffix(".history.csv")
-    if not (path.exists() and history_path.exists() and read_notes(path).get("training") == digest):
+    notes = _notes_of(path)
+    if notes.get("training") != digest or not ("history" in notes or history_path.exists()):
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint = path.with_name(f"{path.stem}.{digest}.checkpoint.safetensors")
         coder, history = make(checkpoint)
-        history.to_csv(history_path, index=False)
-        coder.save(path, training=digest)
-        checkpoint.unlink(missing_ok=True)
+        coder.save(path, training=digest, history=history.to_csv(index=False))
+        notes = _notes_of(path)
+    if "history" in notes:  # the table can be lost without the training
+        history = notes["history"].encode("utf-8")
+        if not history_path.exists() or history_path.read_bytes() != history:
+            with write_whole(history_path) as draft:
+                draft.write_bytes(history)
+    for left in path.parent.glob(f"{glob.escape(path.stem)}.{digest}.checkpoint*"):
+        left.unlink()  # also after a process that was killed here
     return GroupCrosscoder.load(path, device), pd.read_csv(history_path)
+
+
+def _notes_of(path: Path) -> dict[str, str]:
+    """The notes of a crosscoder's file; none if it is not there or damaged."""
+    try:
+        return read_notes(path) if path.exists() else {}
+    except Damaged as error:
+        print(f"{error} It is made again.")
+        return {}
 
 
 def as_seen(

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gc_utils.errors import UserError, choose
+from gc_utils.files import is_stray
 from gc_utils.pipeline.execution import execute
+from gc_utils.pipeline.fingerprints import file_checksum, folder_checksum
+from gc_utils.pipeline.lock import alone
 from gc_utils.pipeline.manifest import (
     Manifest,
     code_of,
-    file_checksum,
-    folder_checksum,
     needed_numbers,
     notebook_checksum,
     short_path,
@@ -108,7 +109,8 @@ def run(
     manifest = Manifest(run_dir, records)
     if run_dir.is_dir() and not (run_dir / "run.json").exists():
         given = {product for notebook in found for product in manifest.given(notebook.name)}
-        if {path.name for path in run_dir.iterdir()} - given:
+        # A run that was killed before its first word has left a lock, and half a run.json.
+        if {path.name for path in run_dir.iterdir() if not is_stray(path.name)} - given:
             raise UserError(
                 f"folder {str(run_dir)!r} holds other things than a run; name a new one with "
                 "--output"
@@ -119,7 +121,7 @@ def run(
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run folder {str(run_dir)!r}: {error}") from error
-    with _alone(run_dir), _terminate_as_interrupt():
+    with alone(run_dir, stream), _terminate_as_interrupt():
         manifest.begin(preset, used)
         settled: set[str] = set()
         try:
@@ -175,7 +177,8 @@ def _run_all(
         if stale and manifest.known(notebook.name):
             line.note(stale)
         if force or not manifest.resumable(notebook.name, inputs):
-            manifest.clear(notebook.name)
+            repair = not force and manifest.repairable(notebook.name, inputs)
+            manifest.clear(notebook.name, damaged=repair)
         manifest.start(notebook.name, inputs)
         output = manifest.run_dir / f"{notebook.name}.ipynb"
         try:
@@ -187,6 +190,8 @@ def _run_all(
             manifest.stop(notebook.name, "interrupted")
             line.finish("interrupted; the same command goes on from here")
             raise
+        if done.out_of_room:
+            manifest.drop_tables(notebook.name)
         manifest.stop(notebook.name, "failed" if done.error else "done", done)
         line.finish(
             f"{'failed after ' if done.error else ''}{clock(done.seconds)}, "
@@ -234,22 +239,6 @@ def _check_upstream(
                 f"{'makes' if len(missing) == 1 else 'make'}, and "
                 f"{short_path(run_dir)} does not have it; use --only {numbers}"
             )
-
-
-@contextlib.contextmanager
-def _alone(run_dir: Path) -> Iterator[None]:
-    """Hold the run folder; a second run in it would spoil both."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (run_dir / ".lock").open("w", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another run is at work in {short_path(run_dir)}") from error
-        yield
 
 
 @contextlib.contextmanager

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from gc_utils.closure import changed_parts
+from gc_utils.pipeline.fingerprints import folder_checksum
 from gc_utils.pipeline.manifest import (
     Manifest,
     code_of,
-    folder_checksum,
     notebook_checksum,
     short_path,
     upstream,

@@ -1,0 +1,87 @@
+"""A zarr store on disk in which a chunk that is not there, or not whole, is never read as zeros.
+
+Zarr takes a chunk without a file for one that was never written, and fills it with zeros: what a
+partial copy left out would be trained on. And what is wrong with a chunk that was cut short or
+changed is said by the codec that finds out, which knows no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.storage import LocalStore
+
+from gc_utils.errors import Damaged
+from gc_utils.files import room_for
+
+try:  # zarr depends on the first; its early versions on the second
+    from google_crc32c import value as crc32c
+except ImportError:
+    from crc32c import crc32c
+
+SEALED = {"compressors": (ZstdCodec(), Crc32cCodec())}
+"""For `create_array`: every chunk ends with its checksum."""
+
+
+class CheckedStore(LocalStore):
+    """A folder of zarr arrays all of whose chunks have been written.
+
+    Attributes:
+        remedy: what a person can do about a damaged chunk, the end of a message.
+    """
+
+    remedy = "make the store again."
+    _writing = False
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        """As of any store; a chunk is looked at before it is handed out.
+
+        Raises:
+            Damaged: the chunk is missing, was cut short or has changed since it was written.
+        """
+        found = await super().get(key, *args, **kwargs)
+        if self._writing or "/c/" not in key:
+            return found
+        if found is None:
+            raise Damaged(f"the chunk {key} of {self.root} is missing: {self.remedy}")
+        if self._is_sealed(key.split("/c/")[0]):
+            data = found.to_bytes()
+            if crc32c(data[:-4]) != int.from_bytes(data[-4:], "little") or len(data) < 5:
+                raise Damaged(
+                    f"the chunk {key} of {self.root} was cut short or changed since it was "
+                    f"written: {self.remedy}"
+                )
+        return found
+
+    def _is_sealed(self, name: str) -> bool:
+        """Whether the chunks of an array end with their checksums."""
+        known = self.__dict__.setdefault("_sealed", {})
+        if name not in known:
+            text = (self.root / name / "zarr.json").read_text(encoding="utf-8")
+            known[name] = json.loads(text)["codecs"][-1]["name"] == "crc32c"
+        return known[name]
+
+
+@contextmanager
+def writing(root: zarr.Group) -> Iterator[None]:
+    """Write chunks: also those that hold nothing but zeros, so that none without a file is whole.
+
+    Args:
+        root: a group in a `CheckedStore`, or in any other store.
+
+    Raises:
+        DiskFull: there is no room for a chunk.
+    """
+    store = root.store
+    before = getattr(store, "_writing", False)
+    store._writing = True  # the last chunk is read before it is written, whether it is there or not
+    try:
+        with zarr.config.set({"array.write_empty_chunks": True}), room_for(store.root):
+            yield
+    finally:
+        store._writing = before
