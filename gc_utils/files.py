@@ -406,3 +406,13 @@ def _parsed(line: str) -> Any:
         return json.loads(line)
     except ValueError:
         return None
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path that a file names stays in the folder that it counts from.
+
+    It does if it is relative, leads nowhere upwards, and means the same on every system:
+    backslashes and drives are refused everywhere.
+    """
+    parts = path.split("/")
+    return bool(path) and not {"", ".", ".."} & set(parts) and not set("\\:\0") & set(path)

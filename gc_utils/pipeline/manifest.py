@@ -17,7 +17,7 @@ from typing import Any
 import gc_utils
 from gc_utils.closure import cells_digest, changed_parts, code_digests
 from gc_utils.errors import UserError
-from gc_utils.files import is_hidden, write_json
+from gc_utils.files import is_hidden, is_inside, write_json
 from gc_utils.pipeline.execution import MODULES, Execution
 from gc_utils.pipeline.notebooks import Notebook
 from gc_utils.pipeline.record import ALWAYS, Record, number_of, record_of
@@ -55,10 +55,23 @@ class Manifest:
                     f"{short_path(self.path)} cannot be read; delete it or name a new --output"
                 ) from error
         self.records: dict[str, dict] = self.content["notebooks"]
+        self._check_paths()
         for name, record in self.records.items():
             if record["status"] == "running":  # it was killed and could not say what it had made
                 record["status"] = "interrupted"
                 record["outputs"] = self._made_since(name, record["started_ns"], {})
+
+    def _check_paths(self) -> None:
+        """Refuse a manifest that names anything outside of its folder: products are deleted."""
+        for name, record in self.records.items():
+            outputs = record.get("outputs") or {}
+            for path in (f"{name}.ipynb", *outputs):
+                if not is_inside(path) or (path in outputs and path == self.path.name):
+                    raise UserError(
+                        f"{short_path(self.path)} names {path!r}, which is no product in its run "
+                        "folder: it is damaged, or somebody else's. Delete it or name a new "
+                        "--output."
+                    )
 
     def begin(self, preset: str, parameters: dict[str, Any]) -> None:
         """Note what was asked and on what machine.
