@@ -67,7 +67,8 @@ def test_no_module_reads_or_writes_a_pickle(path):
         assert not name.startswith(("pickle.", "joblib.")), ast.unparse(call)
         assert not name.endswith((".to_pickle", ".read_pickle", "read_pickle")), ast.unparse(call)
         assert not name.endswith((".extractall", ".extract", "unpack_archive")), ast.unparse(call)
-        assert "torchvision.datasets" not in name, "its readers open pickles"
+        reads_images = name.endswith(".ImageFolder")  # the other readers open pickles
+        assert reads_images or "torchvision.datasets" not in name, ast.unparse(call)
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.pt", "a.bin", "a.safetensors"])
@@ -214,6 +215,9 @@ def test_a_manifest_names_no_notebook_elsewhere(tmp_path):
 def test_a_gallery_replaces_nothing_but_a_gallery(tmp_path, monkeypatch):
     monkeypatch.setattr("gc_utils.reporting.gallery._read", lambda run: (None, None, None))
     (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(
+        '{"preset": "", "parameters": {}, "notebooks": {}}', encoding="utf-8"
+    )
     other = tmp_path / "photographs"
     other.mkdir()
     (other / "one.jpg").write_text("x")

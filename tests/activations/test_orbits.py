@@ -102,19 +102,21 @@ def test_a_crosscoder_learns_the_same_from_disk(store, name):
 
 
 def test_only_a_buffer_of_rows_is_read_at_a_time(store, monkeypatch):
-    read = []
-    rows = ActivationStore.rows
-    monkeypatch.setattr(
-        ActivationStore,
-        "rows",
-        lambda self, of, *more: read.append(len(of)) or rows(self, of, *more),
-    )
-    lazy = StoredOrbits(store, np.arange(COUNT))
-    batches = ShuffledBatches(lazy, np.arange(COUNT), 8, seed=0, buffer=32)
-    seen = torch.cat([batches.batch(step) for step in range(11)])
-    assert max(read) <= 32 and len(read) == 3
     memory = ShuffledBatches(store.read(), np.arange(COUNT), 8, seed=0, buffer=32)
-    assert torch.equal(seen, torch.cat([memory.batch(step) for step in range(11)]))
+    expected = torch.cat([memory.batch(step) for step in range(11)])
+    read, rows = [], ActivationStore.rows
+
+    def counted(self, of):
+        read.append(len(of))
+        return rows(self, of)
+
+    monkeypatch.setattr(ActivationStore, "rows", counted)
+    lazy = StoredOrbits(store, np.arange(COUNT))
+    for data in (lazy, store):
+        batches = ShuffledBatches(data, np.arange(COUNT), 8, seed=0, buffer=32)
+        assert torch.equal(torch.cat([batches.batch(step) for step in range(11)]), expected)
+        assert max(read) <= 32 and len(read) == 3
+        read.clear()
 
 
 def test_views_come_one_by_one(store):
