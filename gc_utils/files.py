@@ -403,3 +403,13 @@ def read_notes(path: str | os.PathLike) -> dict[str, str]:
             return file.metadata() or {}
     except SafetensorError as error:
         raise Damaged(f"{path} is not a safetensors file: {error}; delete it.") from error
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path that a file names stays in the folder that it counts from.
+
+    It does if it is relative, leads nowhere upwards, and means the same on every system:
+    backslashes and drives are refused everywhere.
+    """
+    parts = path.split("/")
+    return bool(path) and not {"", ".", ".."} & set(parts) and not set("\\:\0") & set(path)

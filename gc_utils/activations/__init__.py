@@ -1,6 +1,14 @@
 """Orbit activations: extraction, and the store on disk."""
 
 from gc_utils.activations.extraction import extract, plan_samples
+from gc_utils.activations.orbits import (
+    Orbits,
+    StoredOrbits,
+    mean_response,
+    orbits_of,
+    single_views,
+    some_of,
+)
 from gc_utils.activations.positions import Positions, sample_layers, sample_positions
 from gc_utils.activations.store import ARRAY, CHUNK, PLANTED, ActivationStore, create_store
 
@@ -8,11 +16,17 @@ __all__ = [
     "ARRAY",
     "ActivationStore",
     "CHUNK",
+    "Orbits",
     "PLANTED",
     "Positions",
+    "StoredOrbits",
     "create_store",
     "extract",
+    "mean_response",
+    "orbits_of",
     "plan_samples",
     "sample_layers",
     "sample_positions",
+    "single_views",
+    "some_of",
 ]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from gc_utils.activations.store import CHUNK, ActivationStore, create_store
-from gc_utils.errors import Damaged, UserError
+from gc_utils.activations.numbers import DTYPES, check_finite, check_fits
+from gc_utils.activations.store import CHUNK, ActivationStore, create_store, write_rows
+from gc_utils.errors import Damaged, UserError, choose
 from gc_utils.groups import Group, group
 from gc_utils.images.orbits import BLUR
 from gc_utils.images.photographs import ImageSet, Photograph
@@ -21,6 +22,10 @@ from gc_utils.models.base import Model
 from gc_utils.progress import progress_bar
 
 SCALES = (1.0, 1.5, 2.0, 3.0)
+TOO_LARGE = (
+    "extract with dtype='float32' (the parameter dtype of 01_extract, `-p dtype float32` on the "
+    "command line), in a new run folder."
+)
 
 
 def plan_samples(
@@ -101,7 +106,8 @@ def extract(
         folds: cross-validation folds, of whole photographs.
         blur: low-pass in crop pixels.
         window: `"none"` or `"disc"`.
-        dtype: `"float16"` or `"float32"`, of the stored activations.
+        dtype: `"float16"` or `"float32"`, of the stored activations. float16 holds numbers up to
+            65504; orbits of small ones are enlarged, and reading undoes that.
         seed: of points, scales and folds.
         weights_file: what `load_model` was given, so that `ActivationStore.model` can load it.
         batch: crops a forward pass.
@@ -110,8 +116,9 @@ def extract(
 
     Raises:
         UserError: if the store at `path` was made with other settings (it names them), or the
-            activations do not fit the storage type.
+            activations are not finite or too large for the storage type.
     """
+    choose(dtype, DTYPES, "dtype")
     path, g = Path(path), group(g) if isinstance(g, str) else g
     size = model.crop_size(layer)
     settings = {
@@ -192,26 +199,29 @@ def _fill(
 ) -> None:
     todo = np.flatnonzero(~store.filled)
     bar = progress_bar(total=len(todo) * CHUNK, unit="orbit", disable=not progress, desc="orbits")
-    limit = torch.finfo(getattr(torch, store.settings["dtype"])).max
+    layer, dtype = f"layer {store.settings['layer']!r}", store.settings["dtype"]
     for chunk in todo.tolist():
         rows = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(store)))
         crops = store.crops(rows, images)
         flat = crops.flatten(0, 1)
         parts = [_unit(model, flat[i : i + batch], store) for i in range(0, len(flat), batch)]
         A = torch.cat(parts).reshape(*crops.shape[:2], -1)
-        if not A.abs().max() <= limit:
-            raise UserError(
-                f"activations up to {float(A.abs().max()):.3g} of layer "
-                f"{store.settings['layer']!r} do not fit {store.settings['dtype']}; "
-                "extract with dtype='float32'."
-            )
+        name = _namer(store, rows)
+        check_finite(A, layer, name)
+        check_fits(A, dtype, layer, TOO_LARGE, name)
         at = slice(rows[0], rows[-1] + 1)
-        store.root["A"][at] = A.numpy().astype(store.settings["dtype"])
+        write_rows(store, at, A)
         patches = (crops[:, 0] * 255).round().byte().permute(0, 2, 3, 1)
         store.root["patch"][at] = patches.numpy()
         store.root["filled"][chunk] = 1
         bar.update(CHUNK)
     bar.close()
+
+
+def _namer(store: ActivationStore, rows: np.ndarray) -> Callable[[int], str]:
+    """Names of samples for messages, by their place in a chunk."""
+    names, of = store.photograph_names, store.samples["photograph"]
+    return lambda i: f"{rows[i]} (image {names[of[rows[i]]]!r})"
 
 
 def _unit(model: Model, crops: torch.Tensor, store: ActivationStore) -> torch.Tensor:

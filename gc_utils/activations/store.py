@@ -21,6 +21,7 @@ import torch
 import zarr
 
 from gc_utils.activations.chunks import SEALED, CheckedStore, writing
+from gc_utils.activations.numbers import AS_IT_IS, from_stored, to_stored
 from gc_utils.errors import Damaged, UserError
 from gc_utils.files import write_whole
 from gc_utils.groups import Group, group
@@ -152,11 +153,25 @@ class ActivationStore:
         return self.root["A"].shape[0]
 
     def __getitem__(self, rows: np.ndarray | slice | list[int]) -> torch.Tensor:
+        return self.rows(rows).float()
+
+    def rows(
+        self, rows: np.ndarray | slice | list[int], channels: slice = slice(None)
+    ) -> torch.Tensor:
+        """Those rows in the type that holds them (`dtype`), `(len(rows), |G|, C)`."""
+        scale = self._exponents
         if isinstance(rows, slice):
-            return torch.from_numpy(self.root["A"][rows]).float()
+            return from_stored(
+                self.root["A"][rows, :, channels], None if scale is None else scale[rows]
+            )
         rows = self._numbers(rows)
-        unique, back = np.unique(rows, return_inverse=True)  # zarr wants them in order
-        return torch.from_numpy(self.root["A"].oindex[unique][back]).float()
+        found = _gathered(self.root["A"], rows, channels)
+        return from_stored(found, None if scale is None else scale[rows])
+
+    def split(self, size: int) -> Iterator[torch.Tensor]:
+        """All rows in order, `size` at a time, in the type that holds them."""
+        for start in range(0, len(self), size):
+            yield self.rows(slice(start, start + size))
 
     def _numbers(self, rows: np.ndarray | list[int]) -> np.ndarray:
         """Row numbers, also from a mask."""
@@ -182,10 +197,29 @@ class ActivationStore:
         """The group whose orbits these are."""
         return group(self.settings["group"])
 
+    @cached_property
+    def _exponents(self) -> np.ndarray | None:
+        """By which power of two every orbit is enlarged; None if none is."""
+        if "exponent" not in self.root:
+            return None
+        found = self.root["exponent"][:]
+        if (found == 0).any():
+            raise UserError(
+                f"the store {self.path} has lost the exponents of {int((found == 0).sum())} "
+                f"samples (first: {int((found == 0).argmax())}); delete it and extract again."
+            )
+        return found if (found != AS_IT_IS).any() else None
+
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the stored activations, float16 or float32."""
-        return getattr(torch, self.settings["dtype"])
+        """Type that holds the activations: the stored one, or float32 if some are enlarged."""
+        stored = getattr(torch, self.settings["dtype"])
+        return stored if self._exponents is None else torch.float32
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(N, |G|, C)`."""
+        return self.root["A"].shape
 
     @property
     def channels(self) -> int:
@@ -232,6 +266,10 @@ class ActivationStore:
     def patches(self) -> np.ndarray:
         """Crops at the identity, uint8 `(N, S, S, 3)`."""
         return self.root["patch"][:]
+
+    def patches_of(self, rows: np.ndarray) -> np.ndarray:
+        """Crops of those rows, uint8 `(len(rows), S, S, 3)`: all at once may not fit in memory."""
+        return _gathered(self.root["patch"], self._numbers(rows))
 
     def images(self) -> ImageSet:
         """The photographs that the samples come from, loaded from their spec again."""
@@ -308,14 +346,16 @@ class ActivationStore:
         return f"{what}: {made['layer']} of {made['model']}, weights {made['weights']}."
 
     def read(self, *, channels: slice = slice(None)) -> torch.Tensor:
-        """All of it in memory, of the stored type, `(N, |G|, C)`."""
-        return torch.from_numpy(self.root["A"][:, :, channels])
+        """All of it in memory, of the type that holds it (`dtype`), `(N, |G|, C)`."""
+        return self.rows(slice(None), channels)
 
     def checksum(self) -> str:
         """sha256 of settings and activations, 16 hexadecimal digits."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
         for start in range(0, len(self), 64 * CHUNK):
             digest.update(self.root["A"][start : start + 64 * CHUNK].tobytes())
+        if self._exponents is not None:
+            digest.update(self._exponents.tobytes())
         return digest.hexdigest()[:16]
 
     @contextmanager
@@ -364,6 +404,34 @@ def _load(photograph: Photograph) -> torch.Tensor:
     return photograph.load()
 
 
+def _gathered(array: zarr.Array, rows: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+    """Rows of an array in any order, read in whole chunks: much faster than zarr's own `oindex`.
+
+    Args:
+        array: whose chunks hold `CHUNK` rows.
+        rows: row numbers, int `(n,)`, 0 or more.
+        columns: of the last dimension.
+
+    Returns:
+        `(n, …)`.
+    """
+    unique, back = np.unique(rows, return_inverse=True)
+    if len(unique) and not 0 <= unique[0] <= unique[-1] < array.shape[0]:
+        raise IndexError(f"rows {unique[0]} to {unique[-1]} of {array.shape[0]}")
+    # Chunks that lie next to each other are read in one go, but no more than 64.
+    chunks = unique // CHUNK
+    ends = np.flatnonzero((np.diff(chunks) > 1) | (np.diff(chunks // 64) > 0)) + 1
+    places = (slice(None),) * (array.ndim - 2) + (columns,)
+    width = len(range(*columns.indices(array.shape[-1])))
+    found = np.empty((len(unique), *array.shape[1:-1], width), array.dtype)
+    for start, stop in zip([0, *ends], [*ends, len(unique)], strict=True):
+        if stop > start:
+            part = unique[start:stop]
+            first = part[0] // CHUNK * CHUNK
+            found[start:stop] = array[(slice(first, part[-1] + 1), *places)][part - first]
+    return found if np.array_equal(unique, rows) else found[back]
+
+
 def create_store(
     path: Path, settings: dict, plan: dict, names: Sequence[str], g: Group, channels: int
 ) -> ActivationStore:
@@ -409,6 +477,8 @@ def lay_out(
             dtype="uint8",
             **SEALED,
         )
+        if settings["dtype"] == "float16":
+            root.create_array("exponent", shape=(count,), chunks=(CHUNK,), dtype="uint8", **SEALED)
         # One chunk a flag: each is written by itself, after its activations.
         flags = {"shape": (-(-count // CHUNK),), "chunks": (1,), "dtype": "uint8"}
         root.create_array("filled", **flags, **SEALED)
@@ -417,3 +487,18 @@ def lay_out(
             root.create_array(name, data=values, **SEALED)
         root.attrs.update({"format": FORMAT, "settings": settings, "photographs": list(names)})
     return ActivationStore._open(path)
+
+
+def write_rows(store: ActivationStore, rows: slice, A: torch.Tensor) -> None:
+    """Store the activations `A (n, |G|, C)` of those rows, which `check_fits` has passed.
+
+    Args:
+        store: an unfinished store.
+        rows: which rows.
+        A: their activations.
+    """
+    dtype = store.settings["dtype"]
+    if "exponent" not in store.root:  # of float32, or begun before there were any
+        store.root["A"][rows] = A.numpy().astype(dtype)
+        return
+    store.root["A"][rows], store.root["exponent"][rows] = to_stored(A, dtype)

@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from gc_utils.activations.numbers import check_finite
+from gc_utils.activations.orbits import Orbits, StoredViews
 from gc_utils.crosscoder import sparse_products
 from gc_utils.errors import UserError, choose
 from gc_utils.files import save_tensors
@@ -274,14 +276,18 @@ class Crosscoder(nn.Module, ABC):
         group on the data as it was. A normalised block has unit mean square norm.
         """
         A = A.to(self.mean)
+        check_finite(A, "training data")
         self.mean.copy_(A.mean((0, 1)))
         spread = (A - self.mean).square().sum(-1).mean().sqrt()
+        if not spread > 0 or spread.isinf():  # their squares may be beyond float32 at either end
+            largest = (A - self.mean).abs().max().clamp_min(torch.finfo(A.dtype).tiny)
+            spread = ((A - self.mean) / largest).square().sum(-1).mean().sqrt() * largest
         if not spread > 0:
             raise UserError("all activations are the same: there is nothing to learn.")
         self.scale.copy_(spread)
 
     @torch.no_grad()
-    def calibrate(self, A: torch.Tensor, batch: int = 1024) -> None:
+    def calibrate(self, A: Orbits | StoredViews, batch: int = 1024) -> None:
         """Set the threshold so that the mean L0 over the orbits `A (N, |G|, C)` is `k`.
 
         Does nothing for the other kinds of sparsity.
@@ -290,11 +296,14 @@ class Crosscoder(nn.Module, ABC):
             return
         wanted = self.config.k * len(A)
         highest = torch.zeros(0).to(self.mean)  # the scores that may decide, and no more of them
+        new: list[torch.Tensor] = []
         with self.fixed():
             for part in A.split(batch):
                 scores = self.pre_activations(self.normalised(part)).relu() * self.norms
-                highest = torch.cat([highest, scores.flatten()])
-                highest = highest.topk(min(wanted + 1, len(highest))).values
+                new.append(scores.flatten())
+                if sum(map(len, new)) > wanted:  # seldom: it takes longer, the more there are
+                    highest, new = _largest(wanted + 1, highest, *new), []
+        highest = _largest(wanted + 1, highest, *new)
         active = min(wanted, int((highest > 0).sum()))
         if active == 0:
             raise UserError("no feature is on for any of these orbits: there is no threshold.")
@@ -346,3 +355,9 @@ class Crosscoder(nn.Module, ABC):
         tensors["normalisation.scale"] = self.scale
         metadata = {"format": FORMAT, "config": json.dumps(asdict(self.config)), **notes}
         save_tensors(path, tensors, metadata)
+
+
+def _largest(count: int, *parts: torch.Tensor) -> torch.Tensor:
+    """The largest of all numbers, in falling order."""
+    numbers = torch.cat(parts)
+    return numbers.topk(min(count, len(numbers))).values

@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
+from gc_utils.activations.orbits import Orbits
 from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.crosscoder.sparse_codes import sparse_codes
 from gc_utils.crosscoder.sparse_products import times
@@ -171,9 +172,9 @@ class RefineConfig:
 
 def refine(
     coder: GroupCrosscoder,
-    data: torch.Tensor,
+    data: Orbits,
     rows: np.ndarray,
-    held_out: torch.Tensor,
+    held_out: Orbits,
     config: RefineConfig,
     *,
     checkpoint: str | Path | None = None,
@@ -294,9 +295,9 @@ def _adopt(
 def fit_refined(
     path: str | Path,
     trained: str | Path,
-    data: torch.Tensor,
+    data: Orbits,
     rows: np.ndarray,
-    held_out: torch.Tensor,
+    held_out: Orbits,
     config: RefineConfig,
     *,
     device: torch.device | str = "cpu",

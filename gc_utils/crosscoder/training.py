@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gc_utils.activations.numbers import check_finite
+from gc_utils.activations.orbits import Orbits, StoredViews, single_views
 from gc_utils.crosscoder.base import Crosscoder
 from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.crosscoder.metrics import evaluate
@@ -202,10 +204,10 @@ class Trainer:
         A = as_seen(self.coder, self.batches.batch(self.step), self.config.translate, draw)
         loss, parts = self.loss(A)
         if not torch.isfinite(loss):
+            check_finite(A, f"training data of step {self.step}")
             raise UserError(
-                f"the loss is {float(loss)} at step {self.step}: lower the learning rate "
-                f"({self.config.lr:g}), "
-                "or look for activations that are not finite."
+                f"the loss is {float(loss)} at step {self.step}, though all activations are "
+                f"finite: lower the learning rate (parameter learning_rate, {self.config.lr:g})."
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -277,9 +279,9 @@ class Trainer:
 
 def train(
     coder: Crosscoder,
-    data: torch.Tensor,
+    data: Orbits,
     rows: np.ndarray,
-    held_out: torch.Tensor,
+    held_out: Orbits,
     config: TrainConfig,
     *,
     checkpoint: str | Path | None = None,
@@ -291,10 +293,10 @@ def train(
 
     Args:
         coder: what to train, in place.
-        data: orbit activations `(N, |G|, C)`: a tensor, or an `ActivationStore`. A crosscoder on
-            `"C1"` is trained on their single views.
+        data: orbit activations `(N, |G|, C)`: a tensor, or what stays on disk (`StoredOrbits`,
+            `ActivationStore`). A crosscoder on `"C1"` is trained on their single views.
         rows: the rows to train on; no photograph of theirs may be among the held-out.
-        held_out: orbit activations of other photographs, `(M, |G|, C)`.
+        held_out: orbit activations of other photographs, `(M, |G|, C)`, as `data`.
         config: how to train.
         checkpoint: file to continue from if it is there, written at every evaluation.
         progress: show a bar.
@@ -343,9 +345,9 @@ def train(
 def fit(
     path: str | Path,
     coder: Crosscoder,
-    data: torch.Tensor,
+    data: Orbits,
     rows: np.ndarray,
-    held_out: torch.Tensor,
+    held_out: Orbits,
     config: TrainConfig,
     *,
     data_checksum: str,
@@ -445,10 +447,10 @@ def as_seen(
     return (A.to(coder.device) - coder.mean) / coder.scale
 
 
-def views_for(coder: Crosscoder, A: torch.Tensor) -> torch.Tensor:
+def views_for(coder: Crosscoder, A: Orbits) -> Orbits | StoredViews:
     """Orbits `(N, |G|, C)` as this crosscoder sees them: single views for the trivial group."""
     if coder.group.order == 1 and A.shape[1] > 1:
-        return A.reshape(-1, 1, A.shape[2])
+        return single_views(A)
     return A
 
 

@@ -27,6 +27,7 @@ from gc_utils.families.labels import OTHER
 # --- clusters, embedding, separation -------------------------------------------------------------
 
 
+EQUALLY_FAR = 1e-6  # distances that differ by less than that are equal
 SHUFFLES = 20  # of labels, for the silhouette by chance
 
 
@@ -67,7 +68,8 @@ def cluster(
 
     For comparison with `linked`: HDBSCAN finds what is denser than its surroundings and knows no
     distance beyond which nothing belongs together, so that its largest cluster may hold most of a
-    dictionary, and copies may be split by their rounding errors.
+    dictionary, and copies may be split by their rounding errors. Where all features are one family
+    there is nothing around it, and HDBSCAN finds none; only copies, all at distance 0, are one.
 
     Args:
         D: distances `(m, m)`.
@@ -92,7 +94,10 @@ def cluster(
         if not value >= least:
             raise UserError(f"{name} {value} is too small: expected {least} or more.")
     found = np.full(len(D), -1)
-    if len(D) >= max(min_cluster_size, min_samples or 0):
+    enough = len(D) >= max(min_cluster_size, min_samples or 0)
+    if enough and not D.any():
+        found[:] = 0
+    elif enough:
         found = HDBSCAN(
             metric="precomputed",
             min_cluster_size=min_cluster_size,
@@ -162,13 +167,19 @@ def embed(
 
     Returns:
         Coordinates `(m, 2)`, float32. Of fewer than 6 features, too few for UMAP's spectral start,
-        by classical scaling.
+        and of features that are all equally far from each other, of which there is no map, by
+        classical scaling.
 
     Raises:
-        UserError: if `D` is no distance matrix.
+        UserError: if `D` is no distance matrix, or a setting makes no sense.
     """
     D = as_distances(D)
-    if len(D) < 6:
+    if not n_neighbors >= 2:
+        raise UserError(f"n_neighbors {n_neighbors}: expected 2 or more.")
+    if not 0 <= min_dist <= 1:
+        raise UserError(f"min_dist {min_dist}: expected 0 to 1.")
+    apart = D[~np.eye(len(D), dtype=bool)]
+    if len(D) < 6 or np.ptp(apart) <= EQUALLY_FAR:
         return _classical_scaling(D).astype(np.float32)
     from umap import UMAP
 
@@ -185,7 +196,10 @@ def embed(
             random_state=seed,
             n_jobs=1,
         )
-        return np.asarray(reducer.fit_transform(D), dtype=np.float32)
+        found = np.asarray(reducer.fit_transform(D), dtype=np.float32)
+    lost = ~np.isfinite(found).all(1)  # features that UMAP leaves without a neighbour
+    found[lost] = 0 if lost.all() else found[~lost].mean(0)
+    return found
 
 
 def _classical_scaling(D: np.ndarray) -> np.ndarray:

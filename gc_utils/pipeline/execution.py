@@ -200,8 +200,8 @@ def _papermill(notebook: Path, output: Path, parameters: dict, kernel: str, stat
     # What went wrong is reported once, by us.
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     papermill.execute_notebook(
-        notebook,
-        output,
+        _as_it_is(notebook),
+        _as_it_is(output),
         parameters=parameters,
         engine_name=KERNEL,
         kernel_name=kernel,
@@ -209,6 +209,11 @@ def _papermill(notebook: Path, output: Path, parameters: dict, kernel: str, stat
         progress_bar=False,
         cwd=notebook.parent,
     )
+
+
+def _as_it_is(path: Path) -> str:
+    """A path in which papermill, which takes it for a format string, finds nothing to fill in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _explain(state: dict) -> str:

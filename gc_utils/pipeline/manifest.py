@@ -16,7 +16,7 @@ from typing import Any
 import gc_utils
 from gc_utils.closure import cells_digest, changed_parts, code_digests
 from gc_utils.errors import UserError
-from gc_utils.files import is_stray, write_json
+from gc_utils.files import is_inside, is_stray, write_json
 from gc_utils.pipeline.execution import MODULES, Execution
 from gc_utils.pipeline.fingerprints import Checksums, checksum, size_of
 from gc_utils.pipeline.notebooks import Notebook
@@ -51,6 +51,7 @@ class Manifest:
         if self.path.exists():
             self.content = self._read()
         self.records: dict[str, dict] = self.content["notebooks"]
+        self._check_paths()
         for name, record in self.records.items():
             if record["status"] == "running":  # it was killed and could not say what it had made
                 record["status"] = "interrupted"
@@ -88,6 +89,18 @@ class Manifest:
                 f"({type(error).__name__}: {error}); {instead}"
             ) from error
         return content
+
+    def _check_paths(self) -> None:
+        """Refuse a manifest that names anything outside of its folder: products are deleted."""
+        for name, record in self.records.items():
+            outputs = record.get("outputs") or {}
+            for path in (f"{name}.ipynb", *outputs):
+                if not is_inside(path) or (path in outputs and path == self.path.name):
+                    raise UserError(
+                        f"{short_path(self.path)} names {path!r}, which is no product in its run "
+                        "folder: it is damaged, or somebody else's. Delete it or name a new "
+                        "--output."
+                    )
 
     def begin(self, preset: str, parameters: dict[str, Any]) -> None:
         """Note what was asked and on what machine.

@@ -38,6 +38,7 @@ RECORDS = (
             "samples": r.COUNT,
             "window": r.WINDOW,
             "blur": Rule(least=0),
+            "dtype": r.DTYPE,
             "seed": r.SEED,
         },
     ),

@@ -263,6 +263,7 @@ GROUP = Rule(check=_has_symmetry)
 IMAGES = Rule(check=_are_images, holds="images")
 OWN_PICTURES = Rule(check=_belong_together, holds="images")
 CLASS_NUMBER = Rule(least=0, check=_is_a_logit)
+DTYPE = Rule(choices="gc_utils.activations.numbers:DTYPES")
 WINDOW = Rule(choices="gc_utils.images.orbits:WINDOWS")
 
 ACTIVE = Rule(least=1, check=_no_more_than_features)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gc_utils import pipeline
 from gc_utils.activations import CHUNK, ActivationStore, extract, plan_samples
 from gc_utils.crosscoder import ShuffledBatches
 from gc_utils.errors import UserError
@@ -146,11 +147,47 @@ def test_batches_can_be_asked_for_from_any_step(store):
     assert torch.equal(second.batch(2), walked[2])
 
 
-def test_activations_too_large_for_float16_are_refused(model, images, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "factor, said",
+    [
+        (
+            1e6,
+            r"filters': activations up to .* \(sample \d+ \(image 'scene.*do not fit float16; "
+            r"extract with dtype='float32' \(the parameter dtype of 01_extract",
+        ),
+        (
+            float("nan"),
+            r"layer 'filters': .* sample 0 \(image '.*is NaN, expected a finite number "
+            r"\(8 of 8 .* hold NaN, 0 infinity",
+        ),
+        (float("inf"), r"is (infinite|NaN), expected a finite number"),
+    ],
+)
+def test_what_cannot_be_stored_is_named(model, images, tmp_path, monkeypatch, factor, said):
     unit = model.unit
-    monkeypatch.setattr(model, "unit", lambda x, layer: unit(x, layer) * 1e6)
-    with pytest.raises(UserError, match="do not fit float16; extract with dtype='float32'"):
+    monkeypatch.setattr(model, "unit", lambda x, layer: unit(x, layer) * factor)
+    with pytest.raises(UserError, match=said):
         extract(tmp_path / "a.zarr", model, LAYER, G, images, samples=8, progress=False)
+    if factor == 1e6:
+        made = {"samples": 8, "progress": False, "dtype": "float32"}
+        assert extract(tmp_path / "b.zarr", model, LAYER, G, images, **made).dtype == torch.float32
+
+
+def test_small_activations_are_stored_as_well_as_others(model, images, tmp_path, monkeypatch):
+    unit = model.unit
+    made = []
+    for number, factor in enumerate((1.0, 1e-7, 1e-12)):
+        monkeypatch.setattr(model, "unit", lambda x, layer, by=factor: unit(x, layer) * by)
+        path = tmp_path / f"{number}.zarr"
+        store = extract(path, model, LAYER, G, images, samples=20, progress=False)
+        made.append(store.read().double() / factor)
+    for small in made[1:]:
+        assert (small - made[0]).norm() / made[0].norm() < 1e-3
+
+
+def test_01_offers_the_storage_type_that_its_advice_names():
+    record = next(n for n in pipeline.find_notebooks() if n.number == "01")
+    assert record.parameters["dtype"].default == "float16"
 
 
 def test_a_missing_store_names_its_absolute_path(tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ def measure_layers(
                 samples=samples,
                 weights_file=store.weights_file,
                 limit=limit,
-                **{key: made[key] for key in ("window", "blur", "seed")},
+                **{key: made[key] for key in ("window", "blur", "seed", "dtype")},
             )
         x = orbits.read()
         chosen = np.random.default_rng(seed).permutation(len(x))[:samples]

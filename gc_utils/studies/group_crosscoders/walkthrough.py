@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from gc_utils.activations import ActivationStore
+from gc_utils.activations.orbits import AT_ONCE
 from gc_utils.activations.store import WITHOUT_NETWORK
 from gc_utils.figures import OrbitExample
 from gc_utils.images import ImageSet
@@ -26,8 +27,13 @@ def contrasting(store: ActivationStore, among: np.ndarray | None = None) -> int:
     real = inside[~drawn[store.samples["photograph"][inside]]]
     inside = real if len(real) else inside
     # Over pixels: a patch of one saturated colour has none.
-    contrast = store.patches[inside].astype(float).std((1, 2)).mean(1)
-    return int(inside[contrast.argmax()])
+    best, found = -1.0, int(inside[0])
+    for start in range(0, len(inside), AT_ONCE):
+        rows = inside[start : start + AT_ONCE]
+        contrast = store.patches_of(rows).astype(float).std((1, 2)).mean(1)
+        if contrast.max() > best:
+            best, found = float(contrast.max()), int(rows[contrast.argmax()])
+    return found
 
 
 def example_orbit(

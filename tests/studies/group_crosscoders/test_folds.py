@@ -109,7 +109,7 @@ def test_folds_hold_whole_images_out(store):
     data = folds.Folds.of_store(store, 2)
     assert data.count == 2  # of the store's four, put together in pairs
     assert len(data.held_out(1)) == 80 and len(data.training(1)) == 80
-    torch.testing.assert_close(data.mean(1), data.training(1).mean((0, 1)))
+    torch.testing.assert_close(data.mean(1), data.training(1).float().mean((0, 1)))
     with pytest.raises(UserError, match="1 folds asked for"):
         folds.Folds.of_store(store, 1)
 
