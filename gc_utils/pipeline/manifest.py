@@ -276,7 +276,7 @@ def folder_checksum(spec: str) -> str:
     from gc_utils.images.photographs import image_files
 
     facts = "\n".join(f"{f} {_size(f)} {_modified(f)}" for f in image_files(spec))
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+    return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def file_checksum(path: str) -> str:
