@@ -13,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import struct
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,12 @@ from gc_utils.opened_alone import NAMED, make_up_to, named_run, small_run
 if TYPE_CHECKING:  # the command line reads and writes files without waiting for torch
     import torch
 
-LEFT_BEHIND = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
+LEFT_BEHIND = frozenset(
+    {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "system volume information"}
+    | {"@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "lost+found"}
+    | {"network trash folder", "temporary items"}
+)
+"""Names, in lower case, of what systems and network drives leave beside a person's files."""
 # Of a file that somebody edited, or that is being copied here: never one of the run's own.
 BACKUPS = ("~", ".bak", ".orig", ".rej", ".swp", ".tmp", ".part", ".partial", ".filepart")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -164,8 +170,8 @@ def is_hidden(path: str | os.PathLike) -> bool:
     """Whether a file is one that programs leave beside a person's own.
 
     Those are what begins with a dot (`.ipynb_checkpoints`, `.DS_Store`, the `._name` files of a
-    Mac), what lies in the `__MACOSX` of a zip file or in the `@eaDir` of a network drive, and the
-    `Thumbs.db` and `desktop.ini` of Windows.
+    Mac), what lies in the `__MACOSX` of a zip file or in the `@eaDir` of a network drive, waste
+    bins and snapshots, and the `Thumbs.db` and `desktop.ini` of Windows.
 
     Args:
         path: relative to the folder that a person named: the folders above it do not count, as
@@ -174,7 +180,24 @@ def is_hidden(path: str | os.PathLike) -> bool:
     Returns:
         True if any component of the path is such a name.
     """
-    return any(part.startswith(".") or part in LEFT_BEHIND for part in Path(path).parts)
+    return any(p.startswith(".") or p.lower() in LEFT_BEHIND for p in Path(path).parts)
+
+
+def is_run(folder: str | os.PathLike) -> bool:
+    """Whether a folder is one that notebooks write to.
+
+    Args:
+        folder: a folder that exists.
+
+    Returns:
+        True if it holds `run.json`, activations or the findings of a notebook: notebooks that are
+        opened by hand write no `run.json`.
+    """
+    folder = Path(folder)
+    if any((folder / name).exists() for name in ("run.json", "activations.zarr")):
+        return True
+    names = (path.name for path in folder.glob("results/*.json"))
+    return any(re.fullmatch(r"\d\d[a-z]?_.+", name) for name in names)
 
 
 def is_stray(path: str | os.PathLike) -> bool:

@@ -40,24 +40,32 @@ def plan_samples(
     """Choose photograph, point and scale of every sample, before anything is computed.
 
     Photographs get a share by the square root of their area, so that a large one gets more
-    points without drowning the others.
+    points without drowning the others. Of more photographs than samples, as many as there are
+    samples are drawn, and the others get none.
+
+    Args:
+        images: the photographs.
+        count: number of samples.
+        size: side of the crops in their own pixels.
+        scales: photograph pixels per crop pixel.
+        folds: of the cross-validation; fewer if fewer photographs are looked at.
+        seed: of points, scales, folds and the draw of photographs.
 
     Returns:
         Arrays of length `count`: photograph, x, y, scale, fold; sorted by photograph.
+
+    Raises:
+        UserError: one photograph only, so that none can be held out.
     """
-    if count < len(images):
-        raise UserError(
-            f"{count} samples cannot cover {len(images)} photographs; ask for more samples, or "
-            "fewer images."
-        )
-    weight = np.sqrt([float(p.height * p.width) for p in images])
-    ideal = np.cumsum(weight) / weight.sum() * (count - len(images))
+    drawn = drawn_photographs(len(images), count, seed)
+    weight = np.sqrt([float(images[i].height * images[i].width) for i in drawn])
+    ideal = np.cumsum(weight) / weight.sum() * (count - len(drawn))
     shares = np.diff(np.round(ideal), prepend=0).astype(int) + 1  # each gets one at least
-    fold = assign_folds(images, folds, seed)
+    fold = assign_folds([images[i] for i in drawn], folds, seed)
     columns: dict[str, list] = {n: [] for n in ("photograph", "x", "y", "scale", "fold")}
-    for i, (photograph, share) in enumerate(zip(images, shares, strict=True)):
+    for i, share, its_fold in zip(drawn.tolist(), shares, fold, strict=True):
         points, at = sample_points(
-            photograph.load(),
+            images[i].load(),
             int(share),
             scales=scales,
             crop_size=size,
@@ -67,8 +75,40 @@ def plan_samples(
         columns["x"].append(np.asarray(points[:, 0], np.float32))
         columns["y"].append(np.asarray(points[:, 1], np.float32))
         columns["scale"].append(np.asarray(at, np.float32))
-        columns["fold"].append(np.full(share, fold[i], np.int32))
+        columns["fold"].append(np.full(share, its_fold, np.int32))
     return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def drawn_photographs(count: int, samples: int, seed: int = 0) -> np.ndarray:
+    """Numbers of the photographs that samples are taken of, in order.
+
+    Args:
+        count: photographs that there are.
+        samples: samples wanted.
+        seed: of the draw.
+
+    Returns:
+        All of them, or a random `samples` of them if there are more.
+    """
+    if samples >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).permutation(count)[:samples])
+
+
+def plan_sentence(count: int, samples: int, folds: int) -> str:
+    """What is done about more photographs than samples, or fewer than folds; empty for neither.
+
+    Args:
+        count: photographs that there are.
+        samples: samples wanted.
+        folds: folds wanted.
+    """
+    used, said = min(count, samples), ""
+    if used < count:
+        said = f"{samples} orbits of {count:,} images: {used} images are drawn, one orbit of each. "
+    if used < folds:
+        said += f"{used} images make {used} folds in place of {folds}, one image in each. "
+    return said.strip()
 
 
 def extract(
@@ -100,10 +140,10 @@ def extract(
         layer: the layer to read; the crop is the smallest that shows its whole receptive field.
         g: the group or its name.
         images: from `load_images`, with the same `seed` and a `min_size` of the crop.
-        samples: number of orbits `N`.
+        samples: number of orbits `N`; of more images than that, some are drawn.
         limit: what `load_images` was given, so that the store can load them again.
         scales: photograph pixels per crop pixel, mixed in equal parts.
-        folds: cross-validation folds, of whole photographs.
+        folds: cross-validation folds, of whole photographs; fewer for fewer photographs.
         blur: low-pass in crop pixels.
         window: `"none"` or `"disc"`.
         dtype: `"float16"` or `"float32"`, of the stored activations. float16 holds numbers up to
@@ -115,8 +155,9 @@ def extract(
         progress: show a bar with the time left.
 
     Raises:
-        UserError: if the store at `path` was made with other settings (it names them), or the
-            activations are not finite or too large for the storage type.
+        UserError: if the store at `path` was made with other settings (it names them), the
+            activations are not finite or too large for the storage type, or there is only one
+            photograph.
     """
     choose(dtype, DTYPES, "dtype")
     path, g = Path(path), group(g) if isinstance(g, str) else g
@@ -144,6 +185,8 @@ def extract(
     store = _reopened(path, settings) if path.exists() else None
     if store is None:
         plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
+        if said := plan_sentence(len(images), samples, folds):
+            print(said)
         names = [p.name for p in images]
         store = create_store(path, settings, plan, names, g, model.channels(layer))
     weights_file = weights_file and str(Path(weights_file).resolve())

@@ -157,7 +157,27 @@ def _are_images(name: str, value: str, asked: Asked) -> None:
     from gc_utils.images.photographs import load_images
 
     smallest = asked.model.crop_size(asked.values["layer"]) if "layer" in asked.values else 0
-    load_images(value, seed=asked.seed, limit=8, min_size=smallest)
+    limit = min(8, asked.values.get("limit") or 8)
+    found = load_images(value, seed=asked.seed, limit=limit, min_size=smallest)
+    if len(found) < 2:
+        raise UserError(
+            f"parameter {name!r} is {value!r}: {found.summary().removesuffix('.')}; expected at "
+            "least 2 photographs, so that whole ones can be held out."
+        )
+
+
+def _is_one_of_each(name: str, value: int, asked: Asked) -> None:
+    from gc_utils.images.photographs import load_images
+
+    if not (spec := asked.values.get("images")):
+        return
+    found = load_images(spec, seed=asked.seed, limit=value + 1)
+    if len(found) > value:
+        raise UserError(
+            f"parameter {name!r} is {value}: expected at least one for each image of {spec!r}, "
+            f"of which there are {len(found)} or more; raise it, name a folder of fewer images, or "
+            "choose other notebooks (--only)."
+        )
 
 
 def _no_more_than_features(name: str, value: int, asked: Asked) -> None:
@@ -247,6 +267,7 @@ def _is_a_logit(name: str, value: int, asked: Asked) -> None:
 # --- rules that records share --------------------------------------------------------------------
 
 COUNT = Rule(least=1)
+ONE_EACH = Rule(least=1, check=_is_one_of_each)
 COUNT_OR_NONE = Rule(least=0)
 POSITIVE = Rule(over=0)
 # Notebooks derive 32-bit seeds from it, such as 1000 · seed + 1.

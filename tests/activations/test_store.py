@@ -8,6 +8,7 @@ import torch
 
 from gc_utils import pipeline
 from gc_utils.activations import CHUNK, ActivationStore, extract, plan_samples
+from gc_utils.activations.extraction import drawn_photographs
 from gc_utils.crosscoder import ShuffledBatches
 from gc_utils.errors import UserError
 from gc_utils.groups import group
@@ -118,8 +119,28 @@ def test_every_photograph_is_sampled(images):
     assert all(np.array_equal(plan[k], again[k]) for k in plan)
     other = plan_samples(images, 23, size=63, seed=1)
     assert not np.array_equal(plan["x"], other["x"])
-    with pytest.raises(UserError, match="3 samples cannot cover 5 photographs"):
-        plan_samples(images, 3, size=63)
+
+
+def test_of_more_photographs_than_samples_some_are_drawn(images, model, tmp_path, capsys):
+    plan = plan_samples(images, 3, size=63)
+    assert len(set(plan["photograph"])) == 3 and set(plan["fold"]) == {0, 1, 2}
+    assert (np.diff(plan["photograph"]) > 0).all()
+    assert len({tuple(drawn_photographs(5, 3, seed)) for seed in range(6)}) > 1
+    store = extract(tmp_path / "a.zarr", model, LAYER, G, images, samples=3, progress=False)
+    said = capsys.readouterr().out
+    assert "3 orbits of 5 images: 3 images are drawn" in said and "3 folds in place of 4" in said
+    assert len(store.images()) == 5  # of which two are not looked at
+    n, of = 1, int(store.samples["photograph"][1])
+    at = torch.tensor([[store.samples[name][n] for name in "xy"]])
+    size, scale = model.crop_size(LAYER), float(store.samples["scale"][n])
+    crops = orbit(images[of].load(), at, scale, G, size)[0]
+    assert torch.allclose(store.crops([n], images)[0], crops)
+
+
+def test_few_photographs_make_few_folds_and_one_is_refused(images):
+    assert set(plan_samples(images[:3], 20, size=63)["fold"]) == {0, 1, 2}
+    with pytest.raises(UserError, match="at least 2 photographs"):
+        plan_samples(images[:1], 20, size=63)
 
 
 @pytest.mark.parametrize("buffer", [7, 16, 1000])

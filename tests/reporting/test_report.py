@@ -41,6 +41,16 @@ def report(tmp_path, make_notebook, record, figure) -> Path:
     return write_report(run_dir, find_notebooks(tmp_path / "notebooks"))
 
 
+def test_the_name_of_a_folder_is_no_markup(report, tmp_path):
+    from gc_utils.reporting import write_report
+
+    run_dir, name = report.parent, "folder:/a/<img src=x onerror=alert(1)>&$x^2$"
+    manifest = Manifest(run_dir)
+    manifest.begin("demo", {"group": "D16", "images": name, "seed": 0})
+    page = write_report(run_dir, find_notebooks(tmp_path / "notebooks")).read_text("utf-8")
+    assert "<img src=x" not in page and "&lt;img src=x onerror=alert(1)&gt;&amp;$x^2$" in page
+
+
 def test_the_report_tells_the_story_and_needs_nothing_else(report):
     page = report.read_text(encoding="utf-8")
     assert "What is <em>there</em>, in <code>mixed3b</code>?" in page

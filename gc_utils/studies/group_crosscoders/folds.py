@@ -32,6 +32,7 @@ from gc_utils.crosscoder import (
 )
 from gc_utils.errors import UserError
 from gc_utils.groups import Group
+from gc_utils.images import is_scene
 
 ENCODERS = ("identity", "orbit")
 ENCODER_STEPS, TOGETHER_STEPS = 20, 12  # of refining, in percent of the steps of training
@@ -379,6 +380,7 @@ def fvu_by_image(
             own = some_of(data.A, image == i)
             found = {e: evaluate(coders[e, number], own, mean).fvu for e in encoders}
             rows.append({"picture": names[i]} | found)
+    pd.set_option("display.html.use_mathjax", False)  # where it is shown: a name is no formula
     return pd.DataFrame(rows).set_index("picture").sort_values(encoders[-1])
 
 
@@ -386,9 +388,9 @@ def image_means(by_image: pd.DataFrame) -> str:
     """Mean FVU of photographs and of drawn scenes, as a sentence.
 
     Args:
-        by_image: from `fvu_by_image`; names of scenes begin with "scene".
+        by_image: from `fvu_by_image`.
     """
-    scene = by_image.index.str.startswith("scene")
+    scene = by_image.index.map(is_scene).astype(bool)
     parts = []
     for name, here in (("photograph", by_image[~scene]), ("drawn scene", by_image[scene])):
         if len(here):

@@ -9,7 +9,7 @@ from gc_utils.activations import ActivationStore
 from gc_utils.activations.orbits import AT_ONCE
 from gc_utils.activations.store import WITHOUT_NETWORK
 from gc_utils.figures import OrbitExample
-from gc_utils.images import ImageSet
+from gc_utils.images import ImageSet, is_scene
 
 
 def contrasting(store: ActivationStore, among: np.ndarray | None = None) -> int:
@@ -23,7 +23,7 @@ def contrasting(store: ActivationStore, among: np.ndarray | None = None) -> int:
         Its row number. A sample of a photograph, if there is one, and not of a drawn scene.
     """
     inside = np.arange(len(store)) if among is None else np.flatnonzero(among)
-    drawn = np.array([name.startswith("scene") for name in store.photograph_names])
+    drawn = np.array([is_scene(name) for name in store.photograph_names])
     real = inside[~drawn[store.samples["photograph"][inside]]]
     inside = real if len(real) else inside
     # Over pixels: a patch of one saturated colour has none.
