@@ -1,9 +1,12 @@
 """Progress bars: in a saved notebook they stand as they ended."""
 
+import sys
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from gc_utils import progress
 from gc_utils.progress import progress_bar
 
 CELL = """
@@ -42,6 +45,27 @@ def test_nothing_else_is_shown(outputs):
     assert not any("widget" in key for o in outputs for key in o["data"])
 
 
-def test_in_a_terminal_it_is_tqdms_own(capsys):
+def test_in_a_terminal_it_is_tqdms_own(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert list(progress_bar(range(3), desc="samples")) == [0, 1, 2]
     assert "samples: 100%" in capsys.readouterr().err
+
+
+def test_a_log_is_given_a_line_now_and_then(capsys, monkeypatch):
+    now = iter(range(0, 10_000, 20))  # seconds
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    for _ in progress_bar(range(6), desc="samples", mininterval=0):
+        pass
+    told = capsys.readouterr().err
+    assert "\r" not in told and told.endswith("\n")
+    lines = told.splitlines()
+    assert 2 <= len(lines) <= 4 and all(line.startswith("samples: ") for line in lines)
+    assert "6/6" in lines[-1]
+
+
+def test_a_quick_bar_is_one_line_of_a_log(capsys):
+    assert list(progress_bar(range(500), desc="samples", mininterval=0)) == list(range(500))
+    told = capsys.readouterr().err
+    assert told.startswith("samples: 100%") and told.count("\n") == 1 and "\r" not in told
+    assert list(progress_bar(range(5), desc="on the way", leave=False)) == list(range(5))
+    assert capsys.readouterr().err == ""

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import UserError, brief, choose
 from gc_utils.files import is_hidden
 from gc_utils.images.downloads import imagenet_samples
 from gc_utils.images.scenes import render_scene
@@ -42,6 +42,7 @@ OURS = ("photos", "scenes")
 """Sources whose images may be shown by anybody: freely licensed, or made here."""
 SUFFIXES = frozenset(".avif .bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split())
 SCENE_SIZE = 512
+MOST_SCENES = 1_000_000  # listing them takes half a gigabyte, and more show nothing new
 LARGEST_SHORT_SIDE = 1024
 """Larger photographs are reduced to this: a crop of theirs would show a blur of a few objects."""
 # Looked at one by one. Left out: drawings, masks, logos and phantoms (chessboard, color, horse,
@@ -286,9 +287,12 @@ def _parse(spec: str) -> list[tuple[str, str]]:
 
 
 def _scene_count(value: str) -> int:
-    if not value.strip().isdecimal() or int(value) < 1:
-        raise UserError(f"scenes:N takes a whole number of at least 1, not {value!r}")
-    return int(value)
+    number = value.strip()
+    if not number.isdecimal() or len(number) > 9 or not 1 <= int(number) <= MOST_SCENES:
+        raise UserError(
+            f"scenes:N takes a whole number from 1 to {MOST_SCENES:,}, not {brief(repr(value))}"
+        )
+    return int(number)
 
 
 def _files(kind: str, value: str) -> Iterable[tuple[str, Path]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 # Said instead of what an old terminal's encoding lacks; anything else becomes a question mark.
-_PLAIN = str.maketrans({"→": "->", "–": "-", "’": "'", "“": '"', "”": '"', "×": "x"})
+_PLAIN = str.maketrans({"→": "->", "–": "-", "’": "'", "“": '"', "”": '"', "×": "x", "…": "..."})
 
 
 def say(stream: TextIO, text: str, end: str = "\n") -> None:
