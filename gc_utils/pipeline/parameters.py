@@ -159,7 +159,7 @@ def check_values(
     asked = Asked({**(earlier or {}), **values})
     for name, rule in rules.items():
         if rule.check:
-            with _said_of(name, values[name]):
+            with _said_of(name, values[name], asked.values):
                 rule.check(name, values[name], asked)
 
 
@@ -168,16 +168,25 @@ def defaults_of(notebook: Notebook) -> dict[str, Any]:
 
 
 @contextmanager
-def _said_of(name: str, value: Any) -> Iterator[None]:
-    """Mistakes in a value name the parameter or the value, and are UserErrors: so is what the
-    operating system says of it (a name too long, a folder that may not be read)."""
+def _said_of(name: str, value: Any, others: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Name a value in what is said of it, and say what the operating system says of it (a name too
+    long, a folder that may not be read) as a mistake.
+
+    Args:
+        name: of the parameter.
+        value: as it was asked for.
+        others: the values of all parameters; a message that names one of them is left as it is.
+    """
     try:
         yield
     except UserError as error:
-        shown = brief(repr(value))
-        if name in str(error) or (value and shown in str(error)):
+        said = str(error)
+        others = others or {}
+        texts = [brief(repr(v)) for v in (value, *others.values()) if v and isinstance(v, str)]
+        weights = others.get("weights") or name  # in the address that they are fetched from
+        if any(text in said for text in (name, weights, *texts)):
             raise
-        raise UserError(f"parameter {name!r} is {shown}: {error}") from error
+        raise UserError(f"parameter {name!r} is {brief(repr(value))}: {said}") from error
     except OSError as error:
         raise UserError(
             f"parameter {name!r} is {brief(repr(value))}: {error.strerror or error}."

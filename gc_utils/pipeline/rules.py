@@ -42,13 +42,21 @@ class Asked:
         """
         from gc_utils.models.load import load_model
 
-        return load_model(
-            self.values.get("model", "inceptionv1"),
-            self.values.get("weights") or None,
-            self.values.get("weights_file") or None,
-            device="cpu",
-            group=self.values.get("group"),
-        )
+        file = self.values.get("weights_file") or None
+        try:
+            return load_model(
+                self.values.get("model", "inceptionv1"),
+                self.values.get("weights") or None,
+                file,
+                device="cpu",
+                group=self.values.get("group"),
+            )
+        except OSError as error:  # a name too long, a file that may not be read
+            if file is None:
+                raise
+            raise UserError(
+                f"parameter 'weights_file' is {brief(repr(file))}: {error.strerror or error}."
+            ) from error
 
     @property
     def seed(self) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch.hub
 
+from gc_utils import downloads
 from gc_utils.__main__ import main
 from gc_utils.errors import brief
 from gc_utils.pipeline import find_notebooks, runner
@@ -127,6 +128,7 @@ def every_line() -> list[tuple[str, str, str]]:
 ACTION = re.compile(
     "expected|[Cc]hoices|did you mean|takes? |choose|nearest|is named|give |name |lower|leave|set "
     "|does not exist|looked in|is not a folder|too long|belong together|is for|Without it"
+    "|write |use |have all layers|no usable image of|has to"
 )
 
 
@@ -148,6 +150,7 @@ def typed(monkeypatch, tmp_path, capsys) -> Iterator[Callable[..., tuple[int, st
     monkeypatch.setattr(runner, "carry_out", begin)
     monkeypatch.setattr(urllib.request, "urlopen", offline)
     monkeypatch.setattr(torch.hub, "urlopen", offline)
+    monkeypatch.setattr(downloads, "PAUSE", 0.0)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     here = tmp_path / "here"
@@ -176,6 +179,7 @@ def fault(name: str, value: str, code: int, told: str) -> str:
         return f"accepted, and said {told!r}" if told else ""
     if code != 2:
         return f"exit code {code}"
+    told = re.sub(r"^.*B/s\]\n", "", told)  # how far a download came
     if not told.startswith("error: ") or told.count("\n") != 1:
         return f"not one line: {told!r}"
     if len(told) > 900:
