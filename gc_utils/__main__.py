@@ -194,6 +194,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+_SHIELD = "\x1f"  # nobody types it, and an argument that begins with it is no option
+
+
+def _shielded(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which argparse takes no value of a parameter for an option, as `-1e-3`.
+
+    It knows `-1` and `-.5` as numbers only.
+    """
+    names = {i + 1 for i, word in enumerate(arguments) if word in ("-p", "--parameter")}
+    return [
+        _SHIELD + word if {i, i - 1} & names and word.startswith("-") else word
+        for i, word in enumerate(arguments)
+    ]
+
+
 def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | None = None) -> int:
     """Carry out a command line.
 
@@ -204,12 +219,16 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
     Returns:
         Its exit code.
     """
-    from gc_utils.pipeline import RECORDS, NotebookFailed, never_raise
+    from gc_utils.files import typed_path
+    from gc_utils.pipeline import RECORDS, NotebookFailed, never_raise, say
 
     never_raise(sys.stdout, sys.stderr)
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(_shielded(sys.argv[1:] if arguments is None else arguments))
     chapters = list(RECORDS if records is None else records)
     try:
+        for name in ("output", "site", "root"):
+            if asked := getattr(options, name, None):
+                setattr(options, name, str(typed_path(asked, f"--{name}")))
         commands = {"run": _run, "list": _list, "gallery": _gallery}
         commands |= {"weights": _weights, "readme": _readme, "badges": _badges}
         commands |= {"publish": _publish}
@@ -218,7 +237,7 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
         print(f"error: {failure}", file=sys.stderr)
         return 1
     except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+        say(sys.stderr, f"error: {mistake}")
         return 2
     except NotebookFailed as failure:
         print(f"error: {failure}", file=sys.stderr)
@@ -241,7 +260,7 @@ def _run(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.pipeline import find_notebooks, run
     from gc_utils.reporting import refresh_gallery, write_report
 
-    parameters = dict(options.parameter)
+    parameters = {name: value.removeprefix(_SHIELD) for name, value in options.parameter}
     if options.weights_file == "":
         raise UserError("--weights-file is empty: name a file or folder, or leave it out.")
     if options.weights_file:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gc_utils.errors import Damaged, DiskFull, UserError
+from gc_utils.errors import Damaged, DiskFull, UserError, brief
 from gc_utils.opened_alone import NAMED, make_up_to, named_run, small_run
 
 if TYPE_CHECKING:  # the command line reads and writes files without waiting for torch
@@ -38,6 +38,30 @@ LEFT_BEHIND = frozenset(
 # Of a file that somebody edited, or that is being copied here: never one of the run's own.
 BACKUPS = ("~", ".bak", ".orig", ".rej", ".swp", ".tmp", ".part", ".partial", ".filepart")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def typed_path(text: str | os.PathLike, what: str = "path") -> Path:
+    """A path as a person typed it: `~` is a home folder, which no shell expands in `--output=~/x`.
+
+    Args:
+        text: the path, absolute or relative.
+        what: where it was typed, for the message (`"--output"`).
+
+    Returns:
+        The path with `~` expanded, no more: it need not exist.
+
+    Raises:
+        UserError: the home folder is nobody's, or the text cannot be a path.
+    """
+    if "\0" in str(text):
+        raise UserError(f"{what} {brief(repr(str(text)))} holds a null character: leave it out.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{what} {brief(repr(str(text)))}: there is no such home folder; write ./~… for a "
+            "folder that is called so, or the path in full."
+        ) from error
 
 
 def find_run(
@@ -117,7 +141,7 @@ def product(run_dir: str | os.PathLike, name: str, made_by: str) -> Path:
         UserError: it is not there; names the path looked at, the notebook that makes it, and the
             runs that exist.
     """
-    folder = Path(os.path.abspath(Path(run_dir).expanduser()))
+    folder = Path(os.path.abspath(typed_path(run_dir, "run folder")))
     path = folder / name
     if not path.exists():
         make_up_to(folder, made_by)
@@ -141,7 +165,7 @@ def _repository() -> Path | None:
 
 def _places(run_dir: str | os.PathLike) -> list[Path]:
     """The absolute paths that a run folder's path may stand for, in the order of preference."""
-    asked = Path(os.path.normpath(Path(run_dir).expanduser()))
+    asked = Path(os.path.normpath(typed_path(run_dir, "run folder")))
     places, root = [Path(os.path.abspath(asked))], _repository()
     if root and not asked.is_absolute() and ".." not in asked.parts and root / asked not in places:
         places.append(root / asked)

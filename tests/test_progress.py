@@ -1,5 +1,7 @@
 """Progress bars: in a saved notebook they stand as they ended."""
 
+import sys
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -42,7 +44,8 @@ def test_nothing_else_is_shown(outputs):
     assert not any("widget" in key for o in outputs for key in o["data"])
 
 
-def test_in_a_terminal_it_is_tqdms_own(capsys):
+def test_in_a_terminal_it_is_tqdms_own(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert list(progress_bar(range(3), desc="samples")) == [0, 1, 2]
     assert "samples: 100%" in capsys.readouterr().err
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import math
+import shutil
+import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -181,8 +185,7 @@ def embed(
     apart = D[~np.eye(len(D), dtype=bool)]
     if len(D) < 6 or np.ptp(apart) <= EQUALLY_FAR:
         return _classical_scaling(D).astype(np.float32)
-    from umap import UMAP
-
+    UMAP = _umap()
     with warnings.catch_warnings():
         # We never transform new points, one job is what a seed asks for, and families with
         # nothing between them are what we hope to see.
@@ -200,6 +203,28 @@ def embed(
     lost = ~np.isfinite(found).all(1)  # features that UMAP leaves without a neighbour
     found[lost] = 0 if lost.all() else found[~lost].mean(0)
     return found
+
+
+def _umap() -> type:
+    """UMAP's class, also where numba may keep the code that it compiles for it nowhere.
+
+    numba tries the package's own folder, which in a container or on a cluster may be read-only, and
+    one in the home folder, which may be too; then the import fails.
+    """
+    try:
+        from umap import UMAP
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        import numba
+
+        folder = tempfile.mkdtemp(prefix="gc_utils-numba-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        numba.config.CACHE_DIR = folder
+        for name in [n for n in sys.modules if n.split(".")[0] in ("umap", "pynndescent")]:
+            del sys.modules[name]  # the failed import leaves half-made modules behind
+        from umap import UMAP
+    return UMAP
 
 
 def _classical_scaling(D: np.ndarray) -> np.ndarray:

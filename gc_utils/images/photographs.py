@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import UserError, brief, choose
 from gc_utils.files import is_hidden, is_run
 from gc_utils.images.decoding import READ, Unreadable, same_pixels, upright_pixels, upright_size
 from gc_utils.images.downloads import imagenet_samples
@@ -42,6 +42,7 @@ WITH_PATHS = ("folder", "imagenet", "imagenet_samples")
 OURS = ("photos", "scenes")
 """Sources whose images may be shown by anybody: freely licensed, or made here."""
 SCENE_SIZE = 512
+MOST_SCENES = 1_000_000  # listing them takes half a gigabyte, and more show nothing new
 LARGEST_SHORT_SIDE = 1024
 """Larger photographs are reduced to this: a crop of theirs would show a blur of a few objects."""
 # Looked at one by one. Left out: drawings, masks, logos and phantoms (chessboard, color, horse,
@@ -313,9 +314,12 @@ def _pieces(spec: str, known: Sequence[str]) -> list[str]:
 
 
 def _scene_count(value: str) -> int:
-    if not value.strip().isdecimal() or int(value) < 1:
-        raise UserError(f"scenes:N takes a whole number of at least 1, not {value!r}")
-    return int(value)
+    number = value.strip()
+    if not number.isdecimal() or len(number) > 9 or not 1 <= int(number) <= MOST_SCENES:
+        raise UserError(
+            f"scenes:N takes a whole number from 1 to {MOST_SCENES:,}, not {brief(repr(value))}"
+        )
+    return int(number)
 
 
 def _files(kind: str, value: str) -> Tree:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import UserError, brief, choose
 from gc_utils.models.architecture import INCEPTION5H
 from gc_utils.models.receptive_field import ReceptiveField
 
@@ -189,5 +189,8 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"there is no device {str(device)!r} here ({error}).") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(
+            f"there is no device {brief(repr(str(device)))} here ({reason}): name 'auto' or 'cpu'."
+        ) from error
     return torch.device(device)

@@ -59,6 +59,8 @@ def own_kernel() -> Iterator[str]:
     """
     package_root = str(Path(__file__).resolve().parents[2])
     with tempfile.TemporaryDirectory(prefix="gc_utils-kernel-") as folder:
+        settings = Path(folder, "matplotlibrc")
+        settings.write_text("# matplotlib's own settings\n", encoding="utf-8")
         spec = {
             "argv": [
                 *[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -72,8 +74,12 @@ def own_kernel() -> Iterator[str]:
                 "PYTHONPATH": _prepend(package_root, os.environ.get("PYTHONPATH")),
                 # A kernel starts in the notebook's folder, and a network of one's own lies here.
                 MODULES: os.environ.get(MODULES) or os.getcwd(),
-                # No start-up files or settings of the user's own IPython.
+                # No start-up files or settings of the user's own IPython or matplotlib: clusters
+                # set MPLBACKEND=Agg, with which a notebook keeps no picture, and a matplotlibrc
+                # with text.usetex asks for LaTeX.
                 "IPYTHONDIR": folder,
+                "MATPLOTLIBRC": str(settings),
+                "MPLBACKEND": "module://matplotlib_inline.backend_inline",
                 **{name: os.environ.get(name, value) for name, value in ALLOCATION.items()},
             },
         }

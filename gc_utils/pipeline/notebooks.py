@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import os
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gc_utils
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import UserError, brief, choose
+from gc_utils.files import typed_path
 from gc_utils.pipeline.record import Record, number_of, record_of
 from gc_utils.pipeline.records import RECORDS
 
@@ -63,7 +65,9 @@ def find_notebooks(
     """
     records = list(records)
     beside = Path(gc_utils.__file__).resolve().parents[1] / "notebooks"
-    places = [Path(folder)] if folder else [beside, Path("notebooks"), PACKAGED]
+    places = [beside, Path("notebooks"), PACKAGED]
+    if folder:
+        places = [typed_path(folder, "--notebooks")]
     for place in places:
         found = sorted(place.glob("[0-9][0-9]*_*.ipynb"))
         if found:
@@ -112,11 +116,22 @@ def with_needed(chosen: Iterable[Notebook], found: Sequence[Notebook]) -> list[N
 
 
 def read_notebook(path: Path, records: Iterable[Record] = RECORDS) -> Notebook:
-    """A notebook's heading, introduction (the rest of the first cell), parameters and record."""
+    """A notebook's heading, introduction (the rest of the first cell), parameters and record.
+
+    Raises:
+        UserError: the file cannot be read as a notebook.
+    """
     import nbformat
     import papermill
 
-    cells = nbformat.read(path, as_version=4).cells
+    try:
+        cells = nbformat.read(path, as_version=4).cells
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{str(path)!r} cannot be read as a notebook ({brief(reason)}): save it again in "
+            "Jupyter, or move it out of this folder."
+        ) from error
     words = next((cell.source for cell in cells if cell.cell_type == "markdown"), "")
     heading, _, rest = words.strip().partition("\n")
     parameters = {
@@ -139,7 +154,10 @@ def default_output(preset: str) -> Path:
 
 
 def literal(text: str) -> Any:
+    """What a text is as a Python literal; the text itself where it is none, however odd."""
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's remarks on its style
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text

@@ -8,7 +8,7 @@ from typing import TextIO
 EVERY = 60.0  # seconds between two lines of a long notebook where nothing can be repainted
 
 # Said instead of what an old terminal's encoding lacks; anything else becomes a question mark.
-_PLAIN = str.maketrans({"→": "->", "–": "-", "’": "'", "“": '"', "”": '"', "×": "x"})
+_PLAIN = str.maketrans({"→": "->", "–": "-", "’": "'", "“": '"', "”": '"', "×": "x", "…": "..."})
 
 
 def say(stream: TextIO, text: str, end: str = "\n") -> None:

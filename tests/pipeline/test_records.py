@@ -98,8 +98,8 @@ def test_bounds_in_words(rule, words):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"blur": float("nan")}, "'blur' is nan: expected 0 or more"),
-        ({"l1": float("inf")}, "'l1' is inf: expected 0 or more"),
+        ({"blur": float("nan")}, "'blur' is nan: expected 0 to 32"),
+        ({"l1": float("inf")}, "'l1' is inf: expected 0 to 1,000"),
         ({"sizes": [0.5, 0.0]}, "'sizes' is [0.5, 0.0]: expected more than 0"),
         ({"window": "square"}, "unknown window 'square'"),
         ({"precision": "float16"}, "unknown precision 'float16'"),
