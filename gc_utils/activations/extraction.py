@@ -20,6 +20,7 @@ from gc_utils.images.photographs import ImageSet, Photograph
 from gc_utils.images.points import assign_folds, sample_points
 from gc_utils.models.base import Model
 from gc_utils.progress import progress_bar
+from gc_utils.ranks import Ranks, ranks
 
 SCALES = (1.0, 1.5, 2.0, 3.0)
 
@@ -89,6 +90,8 @@ def extract(
 ) -> ActivationStore:
     """Fill a store with the orbit activations of one layer's centre unit.
 
+    Under `torchrun` every process computes a part of the chunks (see `gc_utils.ranks`).
+
     Args:
         path: folder of the store; one that is there with the same settings is completed.
         model: from `load_model`.
@@ -132,18 +135,25 @@ def extract(
         "dtype": dtype,
         "seed": seed,
     }
-    if overwrite and path.exists():
-        shutil.rmtree(path)
-    if path.exists():
+    together = ranks()
+    if together.first:
+        if overwrite and path.exists():
+            shutil.rmtree(path)
+        if path.exists():
+            store = ActivationStore._open(path)
+            _check_same(path, store.settings, settings)
+        else:
+            plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
+            names = [p.name for p in images]
+            store = create_store(path, settings, plan, names, g, model.channels(layer))
+        store.root.attrs["weights_file"] = weights_file and str(Path(weights_file).resolve())
+    together.wait()
+    if not together.first:
         store = ActivationStore._open(path)
         _check_same(path, store.settings, settings)
-    else:
-        plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
-        names = [p.name for p in images]
-        store = create_store(path, settings, plan, names, g, model.channels(layer))
-    store.root.attrs["weights_file"] = weights_file and str(Path(weights_file).resolve())
-    if not store.finished:
-        _fill(store, model, images, batch, progress)
+    todo = together.of_first(np.flatnonzero(~store.filled))
+    if len(todo):
+        _fill(store, model, images, batch, progress, todo, together)
     return store
 
 
@@ -167,11 +177,19 @@ def _check_same(path: Path, there: dict, asked: dict) -> None:
 
 
 def _fill(
-    store: ActivationStore, model: Model, images: Sequence[Photograph], batch: int, progress: bool
+    store: ActivationStore,
+    model: Model,
+    images: Sequence[Photograph],
+    batch: int,
+    progress: bool,
+    todo: np.ndarray,
+    together: Ranks,
 ) -> None:
-    todo = np.flatnonzero(~store.filled)
+    """Compute the chunks `todo`: of several processes, each its own, so that none share a file."""
+    todo = todo[together.share(len(todo))]
     started = time.monotonic()
-    bar = progress_bar(total=len(todo) * CHUNK, unit="orbit", disable=not progress, desc="orbits")
+    shown = progress and together.first
+    bar = progress_bar(total=len(todo) * CHUNK, unit="orbit", disable=not shown, desc="orbits")
     limit = torch.finfo(getattr(torch, store.settings["dtype"])).max
     for chunk in todo.tolist():
         rows = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(store)))
@@ -192,7 +210,11 @@ def _fill(
         store.root["filled"][chunk] = 1
         bar.update(CHUNK)
     bar.close()
-    store.root.attrs["seconds"] = store.root.attrs.get("seconds", 0) + time.monotonic() - started
+    together.wait()
+    if together.first:
+        before = store.root.attrs.get("seconds", 0)
+        store.root.attrs["seconds"] = before + time.monotonic() - started
+    together.wait()
 
 
 def _unit(model: Model, crops: torch.Tensor, store: ActivationStore) -> torch.Tensor:
