@@ -97,9 +97,9 @@ class Ranks:
     def gather(self, x: torch.Tensor) -> torch.Tensor:
         """One tensor of each process, all of the same shape, `(size, *x.shape)`."""
         # As a sum: Fabric's own all_gather calls a function that torch has deprecated.
-        x = x.detach()
-        rows = [x if rank == self.rank else torch.zeros_like(x) for rank in range(self.size)]
-        return self.sum(torch.stack(rows))
+        rows = x.new_zeros(self.size, *x.shape)
+        rows[self.rank] = x.detach()
+        return self.sum(rows)
 
     def largest(self, x: torch.Tensor, count: int, most: int) -> torch.Tensor:
         """Which entries of this process are among the largest of all processes.

@@ -23,7 +23,7 @@ import pandas as pd
 import submitit
 
 from gc_utils.evidence import load_findings
-from gc_utils.figures.style import WIDTH, style
+from gc_utils.figures.style import SMALL, WIDTH, style
 
 
 def execute(runs: list[tuple[str, list[str]]]) -> None:
@@ -75,7 +75,9 @@ def draw(table: pd.DataFrame, grid: dict[str, list[str]], shown: list[str], path
             ax.set_xticks(range(len(grid[x])), grid[x])
         if others:
             handles, labels = axes.flat[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+            columns = max(1, 90 // (max(map(len, labels)) + 8))  # as many as fit
+            figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        figure.suptitle("A dot a run; lines: means", fontsize=SMALL, x=0.01, ha="left")
         figure.savefig(path, dpi=150)
         plt.close(figure)
 

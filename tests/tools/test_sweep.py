@@ -23,7 +23,8 @@ def sweep(tmp_path_factory, small_run):
 
     def go(devices: str) -> subprocess.CompletedProcess:
         start = [sys.executable, str(ROOT / "tools" / "sweep.py"), "out", f"device={devices}"]
-        how = ["--at-once", "2", "--", *small_run, "--notebooks", str(ROOT / "notebooks")]
+        how = ["--at-once", "2", "--", *small_run, "-p", "visualise_steps", "0"]
+        how += ["--notebooks", str(ROOT / "notebooks")]
         environment = os.environ | HIDDEN_GPU | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(
             [*start, *how], cwd=folder, env=environment, capture_output=True, text=True
