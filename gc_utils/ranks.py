@@ -152,6 +152,7 @@ def ranks() -> Ranks:
         return ALONE
     try:
         from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments import TorchElasticEnvironment
     except ImportError as error:
         raise UserError(
             f"torchrun has started {_SIZE} processes, and they work together through Lightning "
@@ -164,6 +165,7 @@ def ranks() -> Ranks:
         strategy="ddp",
         devices=here,
         num_nodes=_SIZE // here,
+        plugins=TorchElasticEnvironment(),  # also within a job of SLURM
     )
     fabric.launch()
     return Ranks(fabric.global_rank, fabric.world_size, fabric)
