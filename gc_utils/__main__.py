@@ -258,8 +258,15 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
 
 def _run(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.pipeline import find_notebooks, run
+    from gc_utils.ranks import started_together
     from gc_utils.reporting import refresh_gallery, write_report
 
+    if (count := started_together()) > 1:
+        raise UserError(
+            f"torchrun has started {count} processes, and each would run every notebook: start "
+            "`run` without torchrun. docs/many_machines.md says how several processes extract and "
+            "train for a run."
+        )
     parameters = {name: value.removeprefix(_SHIELD) for name, value in options.parameter}
     if options.weights_file == "":
         raise UserError("--weights-file is empty: name a file or folder, or leave it out.")

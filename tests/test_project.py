@@ -305,16 +305,20 @@ def test_what_is_kept_of_the_real_network_may_be_passed_on():
         assert not re.search(r"[ :]/", entry["images"] + entry["command"]), entry["id"]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/settings.md", "docs/parts.md"])
+PAGES = ("README.md", "docs/settings.md", "docs/parts.md", "docs/many_machines.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page):
     path = ROOT / page
     links = re.findall(r"\]\(([^):#]+)(?:#[\w-]+)?\)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_the_readme_s_example_can_be_read():
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/parts.md").read_text(), re.DOTALL)
-    compile(code, "parts.md", "exec")
+@pytest.mark.parametrize("page", ["docs/parts.md", "docs/many_machines.md"])
+def test_examples_can_be_read(page):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    compile(code, page, "exec")
 
 
 def test_the_readme_says_what_the_real_network_is_and_is_not():

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
@@ -85,3 +86,32 @@ def writing(root: zarr.Group) -> Iterator[None]:
             yield
     finally:
         store._writing = before
+
+
+def gathered(array: zarr.Array, rows: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+    """Rows of an array in any order, read in whole chunks: much faster than zarr's own `oindex`.
+
+    Args:
+        array: whose chunks hold whole rows.
+        rows: row numbers, int `(n,)`, 0 or more.
+        columns: of the last dimension.
+
+    Returns:
+        `(n, …)`.
+    """
+    height = array.chunks[0]
+    unique, back = np.unique(rows, return_inverse=True)
+    if len(unique) and not 0 <= unique[0] <= unique[-1] < array.shape[0]:
+        raise IndexError(f"rows {unique[0]} to {unique[-1]} of {array.shape[0]}")
+    # Chunks that lie next to each other are read in one go, but no more than 64.
+    chunks = unique // height
+    ends = np.flatnonzero((np.diff(chunks) > 1) | (np.diff(chunks // 64) > 0)) + 1
+    places = (slice(None),) * (array.ndim - 2) + (columns,)
+    width = len(range(*columns.indices(array.shape[-1])))
+    found = np.empty((len(unique), *array.shape[1:-1], width), array.dtype)
+    for start, stop in zip([0, *ends], [*ends, len(unique)], strict=True):
+        if stop > start:
+            part = unique[start:stop]
+            first = part[0] // height * height
+            found[start:stop] = array[(slice(first, part[-1] + 1), *places)][part - first]
+    return found if np.array_equal(unique, rows) else found[back]

@@ -20,6 +20,7 @@ from gc_utils.images.photographs import ImageSet, Photograph
 from gc_utils.images.points import assign_folds, sample_points
 from gc_utils.models.base import Model
 from gc_utils.progress import progress_bar
+from gc_utils.ranks import Ranks, ranks
 
 SCALES = (1.0, 1.5, 2.0, 3.0)
 TOO_LARGE = (
@@ -133,6 +134,8 @@ def extract(
 ) -> ActivationStore:
     """Fill a store with the orbit activations of one layer's centre unit.
 
+    Under `torchrun` every process computes a part of the chunks (see `gc_utils.ranks`).
+
     Args:
         path: folder of the store; one that is there with the same settings is completed, and
             what is damaged in it is computed again.
@@ -180,21 +183,28 @@ def extract(
         "dtype": dtype,
         "seed": seed,
     }
-    if overwrite and path.exists():
-        shutil.rmtree(path)
-    store = _reopened(path, settings) if path.exists() else None
-    if store is None:
-        plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
-        if said := plan_sentence(len(images), samples, folds):
-            print(said)
-        names = [p.name for p in images]
-        store = create_store(path, settings, plan, names, g, model.channels(layer))
-    weights_file = weights_file and str(Path(weights_file).resolve())
-    if store.weights_file != weights_file:
-        store.root.attrs["weights_file"] = weights_file
-    if not store.finished:
+    together = ranks()
+    if together.first:
+        if overwrite and path.exists():
+            shutil.rmtree(path)
+        store = _reopened(path, settings) if path.exists() else None
+        if store is None:
+            plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
+            if said := plan_sentence(len(images), samples, folds):
+                print(said)
+            names = [p.name for p in images]
+            store = create_store(path, settings, plan, names, g, model.channels(layer))
+        weights_file = weights_file and str(Path(weights_file).resolve())
+        if store.weights_file != weights_file:
+            store.root.attrs["weights_file"] = weights_file
+    together.wait()
+    if not together.first:
+        store = ActivationStore._open(path)
+        _check_same(path, store.settings, settings)
+    todo = together.of_first(np.flatnonzero(~store.filled))
+    if len(todo):
         with store.writing():
-            _fill(store, model, images, batch, progress)
+            _fill(store, model, images, batch, progress, todo, together)
     return store
 
 
@@ -238,10 +248,18 @@ def _check_same(path: Path, there: dict, asked: dict) -> None:
 
 
 def _fill(
-    store: ActivationStore, model: Model, images: Sequence[Photograph], batch: int, progress: bool
+    store: ActivationStore,
+    model: Model,
+    images: Sequence[Photograph],
+    batch: int,
+    progress: bool,
+    todo: np.ndarray,
+    together: Ranks,
 ) -> None:
-    todo = np.flatnonzero(~store.filled)
-    bar = progress_bar(total=len(todo) * CHUNK, unit="orbit", disable=not progress, desc="orbits")
+    """Compute the chunks `todo`: of several processes, each its own, so that none share a file."""
+    todo = todo[together.share(len(todo))]
+    shown = progress and together.first
+    bar = progress_bar(total=len(todo) * CHUNK, unit="orbit", disable=not shown, desc="orbits")
     layer, dtype = f"layer {store.settings['layer']!r}", store.settings["dtype"]
     for chunk in todo.tolist():
         rows = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(store)))
@@ -259,6 +277,7 @@ def _fill(
         store.root["filled"][chunk] = 1
         bar.update(CHUNK)
     bar.close()
+    together.wait()
 
 
 def _namer(store: ActivationStore, rows: np.ndarray) -> Callable[[int], str]:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import zarr
 
-from gc_utils.activations.chunks import SEALED, CheckedStore, writing
+from gc_utils.activations.chunks import SEALED, CheckedStore, gathered, writing
 from gc_utils.activations.numbers import AS_IT_IS, from_stored, to_stored
 from gc_utils.errors import Damaged, UserError
 from gc_utils.files import write_whole
@@ -165,7 +165,7 @@ class ActivationStore:
                 self.root["A"][rows, :, channels], None if scale is None else scale[rows]
             )
         rows = self._numbers(rows)
-        found = _gathered(self.root["A"], rows, channels)
+        found = gathered(self.root["A"], rows, channels)
         return from_stored(found, None if scale is None else scale[rows])
 
     def split(self, size: int) -> Iterator[torch.Tensor]:
@@ -269,7 +269,7 @@ class ActivationStore:
 
     def patches_of(self, rows: np.ndarray) -> np.ndarray:
         """Crops of those rows, uint8 `(len(rows), S, S, 3)`: all at once may not fit in memory."""
-        return _gathered(self.root["patch"], self._numbers(rows))
+        return gathered(self.root["patch"], self._numbers(rows))
 
     def images(self) -> ImageSet:
         """The photographs that the samples come from, loaded from their spec again."""
@@ -402,34 +402,6 @@ class ActivationStore:
 def _load(photograph: Photograph) -> torch.Tensor:
     """Samples come sorted by photograph, and a chunk ends within one."""
     return photograph.load()
-
-
-def _gathered(array: zarr.Array, rows: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
-    """Rows of an array in any order, read in whole chunks: much faster than zarr's own `oindex`.
-
-    Args:
-        array: whose chunks hold `CHUNK` rows.
-        rows: row numbers, int `(n,)`, 0 or more.
-        columns: of the last dimension.
-
-    Returns:
-        `(n, …)`.
-    """
-    unique, back = np.unique(rows, return_inverse=True)
-    if len(unique) and not 0 <= unique[0] <= unique[-1] < array.shape[0]:
-        raise IndexError(f"rows {unique[0]} to {unique[-1]} of {array.shape[0]}")
-    # Chunks that lie next to each other are read in one go, but no more than 64.
-    chunks = unique // CHUNK
-    ends = np.flatnonzero((np.diff(chunks) > 1) | (np.diff(chunks // 64) > 0)) + 1
-    places = (slice(None),) * (array.ndim - 2) + (columns,)
-    width = len(range(*columns.indices(array.shape[-1])))
-    found = np.empty((len(unique), *array.shape[1:-1], width), array.dtype)
-    for start, stop in zip([0, *ends], [*ends, len(unique)], strict=True):
-        if stop > start:
-            part = unique[start:stop]
-            first = part[0] // CHUNK * CHUNK
-            found[start:stop] = array[(slice(first, part[-1] + 1), *places)][part - first]
-    return found if np.array_equal(unique, rows) else found[back]
 
 
 def create_store(

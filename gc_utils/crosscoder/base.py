@@ -34,6 +34,7 @@ from gc_utils.crosscoder import sparse_products
 from gc_utils.errors import UserError, choose
 from gc_utils.files import save_tensors
 from gc_utils.groups import Group, group
+from gc_utils.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from gc_utils.crosscoder.untied import GroupCrosscoder
@@ -237,25 +238,48 @@ class Crosscoder(nn.Module, ABC):
         A = made.unflatten(1, (self.group.order, self.config.channels))
         return A + self.decoder_bias if bias else A
 
-    def strongest(self, pre: torch.Tensor, k: int, *, per_batch: bool = False) -> torch.Tensor:
-        """Keep `k` features a sample by `f_i ‖V_i‖` (`per_batch`: `k` a sample on average)."""
+    def strongest(
+        self,
+        pre: torch.Tensor,
+        k: int,
+        *,
+        per_batch: bool = False,
+        together: Ranks = ALONE,
+        samples: int | None = None,
+    ) -> torch.Tensor:
+        """Keep `k` features a sample by `f_i ‖V_i‖` (`per_batch`: `k` a sample on average).
+
+        Args:
+            pre: pre-activations `(N, m)`.
+            k: how many features.
+            per_batch: choose them over the whole batch.
+            together: the processes that have a part of the batch each.
+            samples: of the whole batch; those of `pre` if None.
+        """
         f = pre.relu()
         score = (f * self.norms).detach()  # ranking passes no gradient
         if per_batch:
-            kept = score.flatten().topk(k * len(f)).indices
+            samples = samples or len(f)
+            most = together.largest_share(samples) * f.shape[1]
+            kept = together.largest(score.flatten(), k * samples, most)
             mask = torch.zeros_like(score).flatten().index_fill_(0, kept, 1).view_as(score)
         else:
             mask = torch.zeros_like(score).scatter_(1, score.topk(k, dim=1).indices, 1)
         return f * mask
 
     def training_codes(
-        self, A: torch.Tensor, k: int | None = None
+        self,
+        A: torch.Tensor,
+        k: int | None = None,
+        together: Ranks = ALONE,
+        samples: int | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes as training makes them, and their pre-activations.
 
         Args:
             A: normalised orbits `(N, |G|, C)`.
             k: active features a sample; as configured if None.
+            together, samples: as for `strongest`, if `A` is a part of the batch.
 
         Returns:
             Codes and pre-activations, `(N, m)` each.
@@ -263,8 +287,8 @@ class Crosscoder(nn.Module, ABC):
         pre = self.pre_activations(A[:, : self.views])
         if self.config.sparsity == "l1":
             return pre.relu(), pre
-        per_batch = self.config.sparsity == "batchtopk"
-        return self.strongest(pre, k or self.config.k, per_batch=per_batch), pre
+        over = {"per_batch": self.config.sparsity == "batchtopk", "together": together}
+        return self.strongest(pre, k or self.config.k, **over, samples=samples), pre
 
     # Setting up and finishing
 

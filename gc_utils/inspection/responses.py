@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 
 from gc_utils.activations.store import PLANTED, ActivationStore
-from gc_utils.crosscoder.training import views_for
 from gc_utils.crosscoder.untied import GroupCrosscoder
+from gc_utils.crosscoder.views import views_for
 from gc_utils.families.labels import label_features
 from gc_utils.groups import Group, translate
 from gc_utils.images.orbits import BLUR, image_orbit

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from gc_utils.errors import UserError, brief, choose
 from gc_utils.models.architecture import INCEPTION5H
 from gc_utils.models.receptive_field import ReceptiveField
+from gc_utils.ranks import own_gpu
 
 
 class Model(ABC):
@@ -181,9 +182,13 @@ def choose_layers(model: Model, named: str, usual: Sequence[str], last: str) -> 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
     """The device of that name; `"auto"` is a CUDA GPU if there is one, else the CPU.
 
+    Under `torchrun` each process has a GPU of its own, if there are enough.
+
     Raises:
         UserError: no such device here.
     """
+    if device in ("auto", "cuda") and (own := own_gpu()):
+        return torch.device(own)
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

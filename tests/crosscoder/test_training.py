@@ -20,7 +20,7 @@ from gc_utils.crosscoder import (
     train,
     views_for,
 )
-from gc_utils.crosscoder.training import as_seen
+from gc_utils.crosscoder.views import as_seen
 from gc_utils.errors import UserError
 from gc_utils.files import read_notes
 from gc_utils.groups import group, translate
