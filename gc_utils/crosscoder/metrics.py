@@ -80,9 +80,10 @@ class _Squares:
     @staticmethod
     def _parts(x: torch.Tensor) -> np.ndarray:
         """Squares of every element, and of the orbit means `(|G| + 1,)`."""
-        each = x.square().sum(2).sum(0, dtype=torch.float64)
-        means = x.mean(1).square().sum(1).sum(dtype=torch.float64) * x.shape[1]
-        return torch.cat([each, means[None]]).cpu().numpy()
+        # Added up on the CPU: Apple's GPUs have no float64.
+        each = x.square().sum(2).cpu().sum(0, dtype=torch.float64)
+        means = x.mean(1).square().sum(1).cpu().sum(dtype=torch.float64) * x.shape[1]
+        return torch.cat([each, means[None]]).numpy()
 
     def metrics(self) -> Metrics:
         error, centred = self.sums

@@ -192,6 +192,7 @@ def embed(
         warnings.filterwarnings("ignore", "using precomputed metric", UserWarning)
         warnings.filterwarnings("ignore", ".*not fully connected", UserWarning)
         warnings.filterwarnings("ignore", ".*separate connected components", UserWarning)
+        warnings.filterwarnings("ignore", ".*Spectral initialisation failed", UserWarning)
         reducer = UMAP(
             metric="precomputed",
             n_neighbors=min(n_neighbors, len(D) - 1),

@@ -14,7 +14,7 @@ GROUP_CROSSCODERS = Paper(
 )
 NETWORK = {"model": r.MODEL, "weights": r.WEIGHTS, "weights_file": r.WEIGHTS_FILE}
 TRAINING = {
-    "features": r.COUNT,
+    "features": r.FEATURES,
     "k": r.ACTIVE,
     "steps": r.COUNT,
     "batch_size": r.COUNT,

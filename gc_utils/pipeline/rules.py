@@ -211,7 +211,7 @@ def _are_families(name: str, value: str, asked: Asked) -> None:
             order // known[choose(one, known, f"stabiliser in {asked.values['group']}")].order
             for one in stabilisers
         )
-        COUNT.check_bounds(f"{name} (features of all templates)", features)
+        FEATURES.check_bounds(f"{name} (features of all templates)", features)
         if asked.values.get("k", 1) > features:
             raise UserError(
                 f"k = {asked.values['k']} active features of {features}, which {name} "
@@ -310,6 +310,7 @@ def _is_a_logit(name: str, value: int, asked: Asked) -> None:
 MILLIONS = 10_000_000
 COUNT = Rule(least=1, most=MILLIONS)
 COUNT_OR_NONE = Rule(least=0, most=MILLIONS)
+FEATURES = Rule(least=1, most=1_000_000)
 FEW = Rule(least=1, most=1000)
 FEW_OR_NONE = Rule(least=0, most=1000)
 LEARNING_RATE = Rule(over=0, most=1)
@@ -342,6 +343,6 @@ SIZE = Rule(choices=("small", "full"))
 METHOD = Rule(choices="gc_utils.inspection.decompositions:METHODS")
 TASK = Rule(check=_is_a_task, holds="data")
 WIDTHS = Rule(check=_are_widths)
-FEATURE = Rule(least=-1, most=MILLIONS, check=_is_a_feature)
+FEATURE = Rule(least=-1, most=FEATURES.most - 1, check=_is_a_feature)
 SIZES = Rule(over=0, most=64, check=_are_sizes)
 ENTRIES = Rule(least=512, most=65_536, check=_is_a_power_of_two)

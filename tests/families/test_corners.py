@@ -38,7 +38,7 @@ CORNERS = {
     "one family": ONE + 0.05 * some(20),
     "without norms": torch.zeros(8, 8, 5),
     "one with a norm": torch.cat([ONE, torch.zeros(7, 8, 5)]),
-    "copies far apart": torch.eye(4).repeat_interleave(5, 0)[:, None, :].repeat(1, 8, 1),
+    "copies far apart": torch.eye(5).repeat_interleave(4, 0)[:, None, :].repeat(1, 8, 1),
 }
 
 
