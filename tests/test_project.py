@@ -156,6 +156,21 @@ def test_a_notebook_says_what_can_be_set(path):
 
 
 @every_notebook
+def test_a_parameter_keeps_its_meaning(path):
+    """What is assigned to its name comes of it: a later cell reads what a person has set."""
+    parameters = read_notebook(path).parameters
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code" or "parameters" in cell.metadata.get("tags", []):
+            continue
+        for node in ast.walk(ast.parse(cell.source)):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+            for name in names & set(parameters):
+                used = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
+                assert name in used, f"{name} becomes something else in: {ast.unparse(node)}"
+
+
+@every_notebook
 def test_a_notebook_can_be_read(path):
     """Short cells, the first one folded, a formula, exercises, an end that says what was found."""
     cells = nbformat.read(path, as_version=4).cells

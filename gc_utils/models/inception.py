@@ -345,9 +345,11 @@ class PartwiseInception(InceptionModel):
         """The network, grown as far as the layer if it ended below."""
         if self._network is None or layer not in self._network.layers:
             whole = layer.split("_")[0]  # all branches of a block
-            network = InceptionV1(whole, architecture=self._architecture)
-            network.load_state_dict(dict(self._parts(whole)))
-            self._network = network.eval().requires_grad_(False).to(self.device)
+            # Weights made where nobody asks for gradients could not pass any later.
+            with torch.inference_mode(False):
+                network = InceptionV1(whole, architecture=self._architecture)
+                network.load_state_dict(dict(self._parts(whole)))
+                self._network = network.eval().requires_grad_(False).to(self.device)
         return self._network
 
     def _activations(self, x: Tensor, layer: str) -> Tensor:

@@ -124,6 +124,15 @@ def test_a_folder_needs_the_files_of_the_layers_asked_for_only(hub, small, serve
     assert server.asked == [] and not hub.exists()
 
 
+def test_gradients_pass_weights_that_were_first_read_without_any(hub, small):
+    model = load_model("inceptionv1", "bvlc_googlenet", str(small.folder))
+    with torch.inference_mode():
+        model.activations(torch.rand(1, 3, 32, 32), "conv2d1")
+    x = torch.rand(1, 3, 32, 32, requires_grad=True)
+    model.activations(x, "conv2d1").sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
 # -------------------------------------------------------------------------------------- fetching
 
 
