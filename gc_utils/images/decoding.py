@@ -7,12 +7,12 @@ metadata that is not sound, and a damaged file raises `Unreadable`, whatever Pil
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 import struct
 import sys
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,7 +69,7 @@ def begins_like_an_image(path: Path) -> bool:
     return start.startswith(_BEGINNINGS) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
 
 
-def upright_size(source: Source, largest: int) -> tuple[int, int, bytes]:
+def upright_size(source: Source, largest: int) -> tuple[int, int]:
     """Size of an image, once its pixels have been decoded (those of a JPEG at an eighth).
 
     Args:
@@ -77,14 +77,13 @@ def upright_size(source: Source, largest: int) -> tuple[int, int, bytes]:
         largest: a shorter side with more pixels is reduced to this.
 
     Returns:
-        Height and width for `upright_pixels`, and a checksum of what was decoded: images with the
-        same pixels have the same one.
+        Height and width for `upright_pixels`.
 
     Raises:
         Unreadable: the file is no image, damaged, or far too large.
     """
 
-    def look(image: Image.Image) -> tuple[int, int, bytes]:
+    def look(image: Image.Image) -> tuple[int, int]:
         if isinstance(source, Path) and _is_figure(image, source.stem):
             raise Unreadable("a figure that a notebook made")
         width, height = image.size
@@ -96,8 +95,7 @@ def upright_size(source: Source, largest: int) -> tuple[int, int, bytes]:
         elif sideways:
             width, height = height, width
         shrink = max(min(height, width) / largest, 1)
-        key = zlib.crc32(rgb.tobytes()).to_bytes(4, "big") + struct.pack(">2I", width, height)
-        return round(height / shrink), round(width / shrink), key
+        return round(height / shrink), round(width / shrink)
 
     return _read(source, look)
 
@@ -128,24 +126,6 @@ def upright_pixels(source: Source, height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels))
 
 
-def same_pixels(first: Path, second: Path, height: int, width: int) -> bool:
-    """Whether two files hold the same picture: the same bytes, or the same pixels.
-
-    Args:
-        first: a file.
-        second: another.
-        height: of both.
-        width: of both.
-    """
-    try:
-        if first.stat().st_size == second.stat().st_size:
-            if first.read_bytes() == second.read_bytes():
-                return True
-        return torch.equal(*(upright_pixels(path, height, width) for path in (first, second)))
-    except (OSError, Unreadable):
-        return False
-
-
 def _read(source: Source, look):
     """What `look` returns of the opened image; tried again without metadata if that fails."""
     try:
@@ -173,10 +153,16 @@ def _opened(source: Source) -> Iterator[Image.Image]:
     Image.init()
     if isinstance(source, io.BytesIO):
         source.seek(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(source, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
-            yield image
+    logger = logging.getLogger("PIL")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(source, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
+                yield image
+    finally:
+        logger.setLevel(level)
 
 
 def _is_figure(image: Image.Image, stem: str) -> bool:

@@ -17,6 +17,7 @@ memory before `Photograph.load()`, and nothing is downloaded but `imagenet_sampl
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import re
@@ -29,7 +30,7 @@ import torch
 
 from gc_utils.errors import UserError, brief, choose
 from gc_utils.files import is_hidden, is_run
-from gc_utils.images.decoding import READ, Unreadable, same_pixels, upright_pixels, upright_size
+from gc_utils.images.decoding import READ, Unreadable, upright_pixels, upright_size
 from gc_utils.images.downloads import imagenet_samples
 from gc_utils.images.listing import Tree, image_tree, shown_name
 from gc_utils.images.scenes import render_scene
@@ -222,7 +223,7 @@ def decode_image(data: bytes, name: str) -> torch.Tensor:
         UserError: The file is no image, damaged or far too large.
     """
     try:
-        height, width, _ = upright_size(io.BytesIO(data), LARGEST_SHORT_SIDE)
+        height, width = upright_size(io.BytesIO(data), LARGEST_SHORT_SIDE)
         return upright_pixels(io.BytesIO(data), height, width)
     except Unreadable as error:
         raise UserError(
@@ -365,20 +366,27 @@ def _has_classes(folder: Path) -> bool:
 
 
 class _Known:
-    """The photographs found so far, to tell whether another file holds one of them."""
+    """The files found so far, to tell whether another one holds the same picture."""
 
     def __init__(self) -> None:
-        self.by_key: dict[bytes, list[Photograph]] = {}
+        self.by_size: dict[int, list[Photograph]] = {}
+        self.digests: dict[Path, bytes] = {}
 
-    def first(self, photograph: Photograph, key: bytes) -> Photograph:
-        """The photograph with these pixels that was found first: this one, if there is none."""
-        same = self.by_key.setdefault(key, [])
-        shape = photograph.height, photograph.width
-        for other in same:
-            if same_pixels(other.path, photograph.path, *shape):
+    def first(self, photograph: Photograph) -> Photograph:
+        """The photograph with these bytes that was found first: this one, if there is none."""
+        path = photograph.path
+        same = self.by_size.setdefault(path.stat().st_size, [])
+        for other in same:  # few files are as long as another, and only those are read for this
+            if self._digest(other.path) == self._digest(path):
                 return other
         same.append(photograph)
         return photograph
+
+    def _digest(self, path: Path) -> bytes:
+        if path not in self.digests:
+            with path.open("rb") as file:
+                self.digests[path] = hashlib.file_digest(file, "sha256").digest()
+        return self.digests[path]
 
 
 def _usable(
@@ -399,7 +407,7 @@ def _usable(
             break
         name, path = named[i]
         try:
-            height, width, key = upright_size(path, max(LARGEST_SHORT_SIDE, min_size))
+            height, width = upright_size(path, max(LARGEST_SHORT_SIDE, min_size))
         except Unreadable as error:
             bad[i] = (name, shown_name(str(error)))
             continue
@@ -407,7 +415,11 @@ def _usable(
             bad[i] = (name, f"too small: {width}x{height} pixels, at least {min_size} wanted")
             continue
         photograph = Photograph(name, kind, height, width, path)
-        first = known.first(photograph, key)
+        try:
+            first = known.first(photograph)
+        except OSError as error:  # it went, or its disk did
+            bad[i] = (name, str(error.strerror).lower())
+            continue
         if first is photograph:
             found[i] = photograph
         else:

@@ -37,24 +37,16 @@ def test_a_picture_under_two_names_is_read_once_and_the_other_is_named(tmp_path)
     a, b = tmp_path / "a", tmp_path / "b"
     draw(a / "one.png", 1), draw(a / "two.png", 2)
     (a / "copy of one.png").write_bytes((a / "one.png").read_bytes())
-    Image.open(a / "two.png").save(a / "two.bmp")  # other bytes, the same pixels
+    (a / "zwei.jpg").write_bytes((a / "two.png").read_bytes())
     draw(b / "three.png", 3)
     (b / "another one.png").write_bytes((a / "one.png").read_bytes())
     images = load_images(f"folder:{a}+folder:{b}")
-    assert [p.name for p in images] == ["copy of one.png", "two.bmp", "three.png"]
+    assert [p.name for p in images] == ["copy of one.png", "two.png", "three.png"]
     assert dict(images.skipped) == {
         "one.png": "the same picture as 'copy of one.png'",
-        "two.png": "the same picture as 'two.bmp'",
+        "zwei.jpg": "the same picture as 'two.png'",
         "another one.png": "the same picture as 'copy of one.png'",
     }
-
-
-def test_jpegs_that_differ_in_detail_alone_are_two_pictures(tmp_path):
-    """Reduced to an eighth, as files are checked, both are of one grey."""
-    grating = np.where(np.arange(64) % 4 < 2, 120, 136).astype(np.uint8)
-    for name, array in (("a", np.tile(grating, (64, 1))), ("b", np.tile(grating[:, None], 64))):
-        Image.fromarray(array).save(tmp_path / f"{name}.jpg", quality=95)
-    assert names(f"folder:{tmp_path}") == ["a.jpg", "b.jpg"]
 
 
 @pytest.mark.parametrize("again", ["{0}", "{0}/", "{0}/.", "{0}/../pics", "{1}", "{0}/sub"])

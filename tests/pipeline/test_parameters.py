@@ -153,7 +153,7 @@ def test_too_few_and_too_many_photographs_are_found_before_anything_runs(tmp_pat
 
     spec = f"folder:{tmp_path}"
     Image.new("RGB", (99, 99), "red").save(tmp_path / "a.png")
-    Image.new("RGB", (99, 99), "red").save(tmp_path / "b.bmp")  # the same picture
+    Image.new("RGB", (99, 99), "red").save(tmp_path / "b.jpg", "png")  # the same picture
     with pytest.raises(UserError, match="'images'.*1 images.*at least 2 photographs"):
         check_values({"images": spec})
     Image.new("RGB", (99, 99), "blue").save(tmp_path / "c.png")
