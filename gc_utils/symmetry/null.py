@@ -46,7 +46,7 @@ def null_features(
         seed: of the draw.
 
     Raises:
-        UserError: if the shapes do not fit, or fewer than two features have a norm.
+        UserError: if the shapes do not fit, or no feature has a norm.
     """
     return draw_null(V, group, count, seed)[0]
 
@@ -70,8 +70,8 @@ def draw_null(
     V, group = check_blocks(V, group)
     V = unit_features(V)
     V = V[V.flatten(1).norm(dim=1) > 0.5]
-    if len(V) < 2:
-        raise UserError(f"{len(V)} features with a norm: two are needed to mix their parts.")
+    if not len(V):
+        raise UserError("no feature has a norm: train for more steps, or with more features.")
     draw = torch.Generator().manual_seed(seed)
     if group.order == 1:
         return _null_vectors(V[:, 0], count, draw)
