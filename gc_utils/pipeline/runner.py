@@ -252,17 +252,17 @@ def _make_writable(run_dir: Path) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run folder {str(run_dir)!r}: {error}") from error
+    place = run_dir
     try:
-        for folder in (run_dir / name for name in _WRITTEN):
-            if folder.is_dir():
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-        with (run_dir / LOCK).open("a", encoding="utf-8"):
+        for place in filter(Path.is_dir, (run_dir / name for name in _WRITTEN)):
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        place = run_dir / LOCK
+        with place.open("a", encoding="utf-8"):
             pass
     except OSError as error:
-        where = error.filename or str(folder)
         raise UserError(
-            f"cannot write in the run folder, at {str(where)!r} ({error.strerror}): name another "
+            f"cannot write in the run folder, at {str(place)!r} ({error.strerror}): name another "
             "with --output, or have its permissions changed."
         ) from error
 

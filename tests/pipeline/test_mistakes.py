@@ -1,7 +1,8 @@
 """Command lines with values that make no sense, for every parameter of every notebook.
 
 Each is refused before anything runs, in a line that a person can act on, or it is accepted; nothing
-is written either way. `GC_UTILS_COMMAND_LINES` says how many are tried; there are about 3,000.
+is written either way. `GC_UTILS_COMMAND_LINES` says how many are tried of about 3,000, and
+`GC_UTILS_SHELL_LINES` how many of about 30 through a shell.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import os
 import random
 import re
 import shlex
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -25,6 +28,7 @@ from gc_utils.pipeline import find_notebooks, runner
 
 NOTEBOOKS = find_notebooks(Path(__file__).parents[2] / "notebooks")
 TRIED = int(os.environ.get("GC_UTILS_COMMAND_LINES", "120"))
+THROUGH_A_SHELL = int(os.environ.get("GC_UTILS_SHELL_LINES", "3"))
 
 NUMBERS = [
     *("-1", "0", "1", "2", "-999999999", "1.5", "1e3", "-1e9", "1e30", "1e-400", "1e999", "-1e999"),
@@ -207,3 +211,50 @@ def test_a_value_that_makes_no_sense_is_refused_in_a_line_or_accepted(typed):
             faults.append(f"{number} -p {name} {brief(shlex.quote(value))!r}: {wrong}")
     assert not faults, "\n".join(faults)
     assert refused > TRIED / 2
+
+
+SURELY_REFUSED = {
+    "device": ["gpu", "meta"],
+    "group": ["Z8", "D9999999999"],
+    "window": ["disk"],
+    "precision": ["float16"],
+    "tied": ["24x"],
+    "images": ["folder:no where", "scenes:0", "photos+photos"],
+    "layer": ["mixd3b"],
+    "model": ["inceptionv2"],
+    "weights_file": ["$HOME/no where.pth"],
+    "task": ["mnist"],
+    "widths": ["4097"],
+    "seed": ["4294967296", "-1"],
+    "samples": ["9" * 400, "1e999"],
+    "learning_rate": ["-1e-3", "inf"],
+    "blur": ["nan"],
+    "l1": ["-1"],
+    "rate": ["2.0"],
+    "ratio": ["0"],
+    "sizes": ["0.5,a", "[]" + "," * 9],
+    "feature": ["-2"],
+    "bank_seeds": ["many"],
+    "workers": ["0"],
+}
+
+
+@pytest.mark.slow
+def test_a_shell_is_told_the_same(tmp_path):
+    lines = [(name, value) for name, values in SURELY_REFUSED.items() for value in values]
+    owner = {name: n.number for n in NOTEBOOKS for name in n.parameters}
+    some = random.Random(18).sample(lines, min(THROUGH_A_SHELL, len(lines)))
+    for name, value in some:
+        words = [sys.executable, "-m", "gc_utils", "run", "--preset", "smoke", "--output", "out"]
+        words += ["--only", owner[name], "--with-needed", "-p", name, value]
+        done = subprocess.run(
+            ["sh", "-c", shlex.join([*words, "--notebooks", str(NOTEBOOKS[0].path.parent)])],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env=os.environ | {"PYTHONPATH": str(NOTEBOOKS[0].path.parents[1])},
+        )
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert fault(name, value, 2, done.stderr) == ""
+        assert not list(tmp_path.iterdir())
