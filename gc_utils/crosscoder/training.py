@@ -379,10 +379,11 @@ def train(
         parts = trainer.advance()
         step = trainer.step
         last = step == config.steps
-        if step % config.log_every == 0 or last or step == 1:
+        judged = last or step % config.evaluate_every == 0
+        if judged or step % config.log_every == 0 or step == 1:
             row = {"step": step, "samples": step * config.batch_size}
             row |= {k: float(v) for k, v in parts.items()}
-            if step % config.evaluate_every == 0 or last:
+            if judged:
                 coder.calibrate(held_out)
                 found = evaluate(coder, held_out, mean).scalars()
                 row |= {f"held_out_{k}": v for k, v in found.items() if k != "features"}

@@ -336,3 +336,17 @@ def test_a_damaged_fit_is_made_again_and_a_lost_history_is_not(orbits, tmp_path,
     said = capsys.readouterr()
     assert "It is made again" in said.out and "one:" in said.err
     assert path.read_bytes() == whole, "equal weights and notes are equal bytes"
+
+
+def test_every_evaluation_is_kept_whatever_is_logged(orbits, tmp_path):
+    """Or a training that is killed begins again from a checkpoint of long ago, or from nothing."""
+    config = TrainConfig(**{**vars(FAST), "steps": 8, "evaluate_every": 3, "log_every": 10})
+    path, kept = tmp_path / "c.safetensors", []
+    train(
+        GroupCrosscoder(G, 12, 40, k=4),
+        *(orbits, np.arange(400), orbits[400:], config),
+        checkpoint=path,
+        progress=False,
+        callback=lambda _: kept.append(int(read_notes(path)["step"])),
+    )
+    assert kept == [3, 6, 8]
