@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
 HIDDEN_GPU = {"CUDA_VISIBLE_DEVICES": ""}  # so that "auto" is the CPU
@@ -44,11 +45,15 @@ def done(sweep) -> Path:
 
 
 def checksums(run: Path) -> dict[str, str]:
-    """sha256 of a run's tables, findings and dictionaries."""
-    paths = [p for kind in ("*.csv", "results/*.json", "*.safetensors") for p in run.rglob(kind)]
+    """sha256 of a run's tables and findings, and of the tensors of its dictionaries."""
+    paths = sorted({p for kind in ("*.csv", "results/*.json") for p in run.rglob(kind)})
+    content = {path: path.read_bytes() for path in paths}
+    for path in sorted(run.rglob("*.safetensors")):
+        tensors = load_file(path)
+        content[path] = b"".join(n.encode() + tensors[n].numpy().tobytes() for n in sorted(tensors))
     return {
-        path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(set(paths))
+        path.relative_to(run).as_posix(): hashlib.sha256(data).hexdigest()
+        for path, data in content.items()
     }
 
 
