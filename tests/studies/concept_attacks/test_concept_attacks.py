@@ -159,6 +159,9 @@ def test_decisions():
     by_hand = np.minimum(1, np.maximum.accumulate(p.to_numpy() * [3, 2, 1]))
     assert np.allclose(table.holm[p.index], by_hand)
     assert welch(np.ones(3), np.ones(3)) == 1 and welch(np.ones(3), np.zeros(3)) == 0
+    rows, others = rng.random((4, 6)), np.vstack([rng.random((3, 9)), np.ones(9)])
+    one_by_one = [welch(a, b) for a, b in zip(rows, others, strict=True)]
+    assert np.allclose(welch(rows, others), one_by_one)
 
 
 def test_the_family_wise_error_is_what_it_says():

@@ -8,6 +8,7 @@ from gc_utils.errors import UserError
 from gc_utils.studies import persian_rug as pr
 from gc_utils.studies.persian_rug import steps as training_steps
 from gc_utils.studies.persian_rug import training
+from gc_utils.studies.persian_rug.closed_form import channel_loss
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,15 @@ def test_the_closed_form_is_what_random_draws_give(p, r, a, b):
     lost = (x - np.maximum(y, 0)) ** 2
     error = lost.std() / len(x) ** 0.5
     assert abs(lost.mean() - pr.symmetric_loss(a, b, p, r)) < 3 * error
+
+
+def test_the_best_symmetric_model_is_the_least_of_a_grid():
+    """From rare entries to dense ones, from hardly any units to nearly as many as entries."""
+    a, b = np.meshgrid(np.linspace(0.05, 2.5, 160), np.linspace(-1.5, 1.5, 481))
+    for p, r in ((0.005, 0.05), (0.01, 0.9), (0.1, 0.5), (0.5, 0.1), (1.0, 0.7)):
+        noise = np.sqrt(pr.noise_variance(1, p, r)) * a
+        least = channel_loss(a, b, noise, p).min()
+        assert 0.99 * least < pr.best_symmetric(p, r).loss <= least
 
 
 def test_the_best_symmetric_model_is_a_minimum_below_the_linear_one():
