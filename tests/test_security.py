@@ -191,14 +191,17 @@ def test_which_paths_stay_in_their_folder(path, inside):
     assert is_inside(path) == inside
 
 
+EMPTY = {"status": "done", "inputs": {"parameters": {}, "upstream": {}}, "outputs": {}}
+
+
 @pytest.mark.parametrize("product", ["../precious", "{}/precious", "a/../../precious", "run.json"])
 def test_a_manifest_deletes_nothing_outside_of_its_folder(tmp_path, product):
     run, precious = tmp_path / "run", tmp_path / "precious"
     run.mkdir()
     precious.mkdir()
     (precious / "kept").write_text("x")
-    record = {"status": "done", "inputs": {}, "outputs": {product.format(tmp_path): {"bytes": 1}}}
-    content = {"notebooks": {"01_extract": record}}
+    made = {product.format(tmp_path): {"bytes": 1, "sha256": ""}}
+    content = {"notebooks": {"01_extract": EMPTY | {"outputs": made}}}
     (run / "run.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UserError, match="run.json names .*, which is no product in its run folder"):
         Manifest(run).clear("01_extract")
@@ -206,7 +209,7 @@ def test_a_manifest_deletes_nothing_outside_of_its_folder(tmp_path, product):
 
 
 def test_a_manifest_names_no_notebook_elsewhere(tmp_path):
-    content = {"notebooks": {"../../x": {"status": "done", "outputs": {}}}}
+    content = {"notebooks": {"../../x": EMPTY}}
     (tmp_path / "run.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UserError, match="run.json names '../../x.ipynb'"):
         Manifest(tmp_path)

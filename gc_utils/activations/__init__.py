@@ -8,6 +8,7 @@ from gc_utils.activations.orbits import (
     orbits_of,
     single_views,
     some_of,
+    spread_over,
 )
 from gc_utils.activations.positions import Positions, sample_layers, sample_positions
 from gc_utils.activations.store import ARRAY, CHUNK, PLANTED, ActivationStore, create_store
@@ -29,4 +30,5 @@ __all__ = [
     "sample_positions",
     "single_views",
     "some_of",
+    "spread_over",
 ]

@@ -8,8 +8,9 @@ changed is said by the codec that finds out, which knows no file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,44 @@ def writing(root: zarr.Group) -> Iterator[None]:
             yield
     finally:
         store._writing = before
+
+
+@dataclass(frozen=True)
+class RowsOnDisk:
+    """An array that stays on disk, indexed by rows like one of NumPy's.
+
+    `rows[3]`, `rows[[3, 1]]`, `rows[mask]` and `rows[2:9]` read those rows and no others;
+    `np.asarray(rows)` reads all.
+
+    Attributes:
+        array: whose chunks hold whole rows.
+    """
+
+    array: zarr.Array
+
+    def __len__(self) -> int:
+        return self.array.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of an array in memory."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """As of an array in memory."""
+        return self.array.dtype
+
+    def __getitem__(self, rows: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
+        if isinstance(rows, slice) or np.ndim(rows) == 0:
+            return np.asarray(self.array[rows])
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        return gathered(self.array, rows.astype(int))
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.array[:], dtype)
 
 
 def gathered(array: zarr.Array, rows: np.ndarray, columns: slice = slice(None)) -> np.ndarray:

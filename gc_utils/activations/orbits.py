@@ -16,6 +16,7 @@ import torch
 from gc_utils.activations.store import ActivationStore
 
 HELD = 2**30  # bytes of activations that are held in memory; more are read as they are needed
+FEW = 2000  # orbits from which something is estimated that needs no more
 AT_ONCE = 512  # orbits that a sum is taken over at a time
 
 
@@ -99,6 +100,24 @@ def orbits_of(
     return found[:] if held <= most else found
 
 
+def spread_over(
+    store: ActivationStore, step: int, numbers: np.ndarray | None = None, *, most: int = FEW
+) -> torch.Tensor:
+    """Orbits spread over a store, in memory: every `step`-th, or fewer of a large store.
+
+    Args:
+        store: the activation store.
+        step: 8 for every eighth orbit.
+        numbers: of the rows to choose from, int `(n,)`; None for all.
+        most: orbits at most.
+
+    Returns:
+        float32 `(≤ most, |G|, C)`.
+    """
+    numbers = np.arange(len(store)) if numbers is None else numbers
+    return store[numbers[:: max(step, -(-len(numbers) // most))]]
+
+
 def some_of(orbits: torch.Tensor | StoredOrbits, mask: np.ndarray) -> torch.Tensor | StoredOrbits:
     """Some of the orbits: a tensor if they are one, or if they are few enough to be held.
 
@@ -122,5 +141,5 @@ def mean_response(orbits: Orbits) -> torch.Tensor:
     """The mean over all orbits and elements, float32 `(C,)`; summed in double precision."""
     total = torch.zeros(orbits.shape[2], dtype=torch.float64)
     for part in orbits.split(AT_ONCE):
-        total += part.float().sum((0, 1), dtype=torch.float64).cpu()
+        total += part.cpu().float().sum((0, 1), dtype=torch.float64)
     return (total / (orbits.shape[0] * orbits.shape[1])).float()

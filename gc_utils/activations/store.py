@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import zarr
 
-from gc_utils.activations.chunks import SEALED, CheckedStore, gathered, writing
+from gc_utils.activations.chunks import SEALED, CheckedStore, RowsOnDisk, gathered, writing
 from gc_utils.activations.numbers import AS_IT_IS, from_stored, to_stored
 from gc_utils.errors import Damaged, UserError
 from gc_utils.files import write_whole
@@ -263,13 +263,9 @@ class ActivationStore:
         return self.samples["fold"]
 
     @property
-    def patches(self) -> np.ndarray:
-        """Crops at the identity, uint8 `(N, S, S, 3)`."""
-        return self.root["patch"][:]
-
-    def patches_of(self, rows: np.ndarray) -> np.ndarray:
-        """Crops of those rows, uint8 `(len(rows), S, S, 3)`: all at once may not fit in memory."""
-        return gathered(self.root["patch"], self._numbers(rows))
+    def patches(self) -> RowsOnDisk:
+        """Crops at the identity, uint8 `(N, S, S, 3)`: on disk, as all may not fit in memory."""
+        return RowsOnDisk(self.root["patch"])
 
     def images(self) -> ImageSet:
         """The photographs that the samples come from, loaded from their spec again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gc_utils.activations.orbits import Orbits, StoredViews, single_views
+from gc_utils.activations.orbits import AT_ONCE, Orbits, StoredViews, single_views
 from gc_utils.crosscoder.base import Crosscoder
 from gc_utils.groups import translate
 
@@ -45,3 +45,20 @@ def views_for(coder: Crosscoder, A: Orbits) -> Orbits | StoredViews:
     if coder.group.order == 1 and A.shape[1] > 1:
         return single_views(A)
     return A
+
+
+@torch.no_grad()
+def codes_of(coder: Crosscoder, orbits: Orbits) -> torch.Tensor:
+    """Codes of many orbits, some of which are in memory at a time.
+
+    Args:
+        coder: the crosscoder.
+        orbits: orbit activations `(N, |G|, C)`: a tensor, or what stays on disk.
+
+    Returns:
+        `f`, float32 `(N, m)`, on the CPU.
+    """
+    codes = torch.empty(len(orbits), coder.config.features)
+    for start, part in zip(range(0, len(orbits), AT_ONCE), orbits.split(AT_ONCE), strict=True):
+        codes[start : start + len(part)] = coder.encode(part.float().to(coder.device))
+    return codes

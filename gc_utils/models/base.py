@@ -196,6 +196,7 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(
-            f"there is no device {brief(repr(str(device)))} here ({reason}): name 'auto' or 'cpu'."
+            f"there is no device {brief(repr(str(device)))} here ({brief(reason)}): "
+            "name 'auto' or 'cpu'."
         ) from error
     return torch.device(device)

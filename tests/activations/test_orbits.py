@@ -13,11 +13,14 @@ from gc_utils.activations import (
     orbits_of,
     single_views,
     some_of,
+    spread_over,
 )
+from gc_utils.activations.chunks import RowsOnDisk
 from gc_utils.crosscoder import (
     GroupCrosscoder,
     ShuffledBatches,
     TrainConfig,
+    codes_of,
     evaluate,
     pca_baseline,
     ridge_baseline,
@@ -57,9 +60,35 @@ def test_rows_on_disk_are_those_in_memory(store):
     odd = some_of(lazy, np.arange(COUNT) % 2 == 1)
     assert isinstance(odd, torch.Tensor) and torch.equal(odd, whole[1::2])
     assert isinstance(orbits_of(store, most=10), StoredOrbits)
-    assert np.array_equal(store.patches_of(rows), store.patches[rows])
     with pytest.raises(IndexError, match="rows 3 to 90 of 90"):
         store[[3, 90]]
+
+
+def test_patches_on_disk_are_indexed_as_in_memory(store):
+    patches = store.patches
+    whole = np.asarray(patches)
+    assert patches.shape == whole.shape == (COUNT, 7, 7, 3) and patches.dtype == np.uint8
+    mask = np.arange(COUNT) % 7 == 2
+    for rows in (3, np.int64(3), [5, 1, 5], slice(2, 9), slice(0), mask, np.array([], int)):
+        assert np.array_equal(patches[rows], whole[rows])
+    with pytest.raises(IndexError):
+        patches[[0, COUNT]]
+
+
+def test_some_orbits_are_spread_over_a_store(store):
+    whole = store.read()
+    assert torch.equal(spread_over(store, 8), whole[::8])
+    assert torch.equal(spread_over(store, 8, most=5), whole[::18])
+    inside = np.flatnonzero(store.fold != 0)
+    assert torch.equal(spread_over(store, 3, inside), whole[inside][::3])
+
+
+def test_codes_of_a_store_are_those_of_its_orbits(store, monkeypatch):
+    monkeypatch.setattr("gc_utils.crosscoder.views.AT_ONCE", 16)
+    coder = GroupCrosscoder("D4", 6, 12, k=3, sparsity="topk")
+    expected = coder.encode(store.read()).detach()
+    for orbits in (store, store.read(), StoredOrbits(store, np.arange(COUNT))):
+        torch.testing.assert_close(codes_of(coder, orbits), expected)
 
 
 def test_statistics_of_a_store_are_those_of_its_orbits(store, few_at_once):
@@ -128,7 +157,7 @@ def test_views_come_one_by_one(store):
 
 
 def test_the_patch_of_most_contrast_is_found_without_reading_all(store, few_at_once, monkeypatch):
-    monkeypatch.setattr(ActivationStore, "patches", property(lambda self: pytest.fail("read all")))
+    monkeypatch.setattr(RowsOnDisk, "__array__", lambda *_, **__: pytest.fail("read all"))
     assert contrasting(store) == 71
     assert contrasting(store, np.arange(COUNT) < 60) < 60
 

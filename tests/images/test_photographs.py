@@ -245,7 +245,7 @@ def test_sources_are_joined_and_a_path_may_hold_a_plus(tmp_path, noise):
         ("photos+scnes:3", "unknown images 'scnes:3'.*'scenes:N'.*folder:PATH, imagenet:PATH"),
         ("", "unknown images ''"),
         ("scenes", "expected 'scenes:N'"),
-        ("scenes:-1", "at least 1, not '-1'"),
+        ("scenes:-1", "from 1 to 1,000,000, not '-1'"),
         ("photos:3", "expected 'photos'"),
         ("folder:", "expected 'folder:PATH'"),
         ("folder:/does/not/exist", "folder '/does/not/exist' does not exist"),

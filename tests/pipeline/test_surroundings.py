@@ -119,7 +119,8 @@ def test_what_ran_before_has_a_say(tmp_path):
     manifest = Manifest(tmp_path / "out", RECORDS)
     for name in ("01_extract", "02_train", "03_cluster", "04_symmetry"):
         values = {"02_train": {"features": 128}, "01_extract": {"group": "D4"}}.get(name, {})
-        manifest.records[name] = {"status": "done", "inputs": {"parameters": values}, "outputs": {}}
+        inputs = {"parameters": values, "upstream": {}}
+        manifest.records[name] = {"status": "done", "inputs": inputs, "outputs": {}}
     manifest.run_dir.mkdir()
     manifest.begin("smoke", {})
     chosen = {"output": manifest.run_dir, "notebooks": ROOT / "notebooks", "only": ["05"]}

@@ -29,7 +29,7 @@ def report(tmp_path, make_notebook, record, figure) -> Path:
     manifest = Manifest(run_dir)
     manifest.begin("demo", {"group": "D16", "images": "photos+scenes:64", "seed": 0})
     for name, status in {"01_first": "done", "02_second": "failed"}.items():
-        manifest.start(name, {"parameters": {}})
+        manifest.start(name, {"parameters": {}, "upstream": {}})
         manifest.stop(name, status)
     manifest.records["02_second"]["error"] = "cell 3 of 9:\n  > x = <b>\nValueError: no"
     manifest._write()

@@ -30,7 +30,7 @@ def contrasting(store: ActivationStore, among: np.ndarray | None = None) -> int:
     best, found = -1.0, int(inside[0])
     for start in range(0, len(inside), AT_ONCE):
         rows = inside[start : start + AT_ONCE]
-        contrast = store.patches_of(rows).astype(float).std((1, 2)).mean(1)
+        contrast = store.patches[rows].astype(float).std((1, 2)).mean(1)
         if contrast.max() > best:
             best, found = float(contrast.max()), int(rows[contrast.argmax()])
     return found
