@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from gc_utils.evidence.findings import shown
-from gc_utils.evidence.verdicts import MEANINGS, VERDICTS
+from gc_utils.evidence.verdicts import MEANINGS, VERDICTS, Evidence
 from gc_utils.figures.saving import caption
 from gc_utils.files import write_whole
 from gc_utils.pipeline import RECORDS, Record, papers
@@ -83,11 +83,22 @@ def write_claims(
 
 
 def pairs(default: Column, real: Column | None) -> list[tuple[dict | None, dict | None]]:
-    """The findings of both columns, a claim each, in the default's order; None for what lacks."""
+    """The findings of both columns, a claim each, in the default's order; None for what lacks.
+
+    What is found of networks that a notebook trains itself is the same in both runs: it is said
+    once, on the left, and nothing of a real network.
+    """
     left, right = default.by_id, real.by_id if real else {}
-    return [
+    found = [
         (left.get(id), right.get(id)) for id in [*left, *(id for id in right if id not in left)]
     ]
+    return [(one, None if _of_its_own(one, other) else other) for one, other in found]
+
+
+def _of_its_own(left: dict | None, right: dict | None) -> bool:
+    """Whether a claim was looked at on networks that do not depend on the run's."""
+    trained = (right or {}).get("evidence") == Evidence.DEFAULT.value
+    return bool(left and trained and left["value"] == right["value"])
 
 
 def papers_table(
@@ -102,7 +113,9 @@ def papers_table(
         records: Which notebooks are about which paper and its claims.
         real: Those of a run on a real network: a second row for each paper that it looked at.
     """
-    entries, others, rows = list(findings), list(real), []
+    found = pairs(Column("", list(findings)), Column("", list(real)))
+    entries, others = [one for one, _ in found if one], [other for _, other in found if other]
+    rows = []
     for paper, chapters in papers(records).items():
         claims = {id for record in chapters for id in record.claims}
         link = f"[{paper.title}](https://arxiv.org/abs/{paper.arxiv})"

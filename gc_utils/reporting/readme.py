@@ -53,7 +53,7 @@ WITHOUT_IMAGES = frozenset(
     ("01_variance", "02_fvu", "02_per_element", "03_separation", "04_half_turn", "04c_equivariance")
 )
 NOT_RUN = "not run"
-NO_NETWORK = "–"  # the claim is about planted, drawn or analytic data
+NO_NETWORK = "–"  # it is about planted, drawn or analytic data, or networks trained for it
 
 
 class Updated(NamedTuple):
@@ -72,11 +72,12 @@ def claims_table(findings: Iterable[dict], real: Iterable[dict] = ()) -> str:
     """
     head = ["id", "claim", *COLUMNS]
     lines = [f"| {' | '.join(head)} | |", "|---" * len(head) + "|---|"]
-    for left, right in pairs(Column("", list(findings)), Column("", list(real))):
+    default, other = Column("", list(findings)), Column("", list(real))
+    for left, right in pairs(default, other):
         entry = left or right
         link = f"[numbers](docs/claims.md#{entry['id'].lower()})"
-        of_known = entry.get("evidence") == Evidence.KNOWN.value
-        there = right["verdict"] if right else NO_NETWORK if of_known else NOT_RUN
+        no_network = entry.get("evidence") == Evidence.KNOWN.value or entry["id"] in other.by_id
+        there = right["verdict"] if right else NO_NETWORK if no_network else NOT_RUN
         verdicts = [left["verdict"] if left else NOT_RUN, there]
         cells = [entry["id"], entry.get("short") or entry["claim"], *verdicts, link]
         lines.append("| " + " | ".join(map(cell, cells)) + " |")
@@ -104,7 +105,8 @@ def results_text(column: Column, records: Iterable[Record], *, real: bool) -> st
     """
     chapters = next(iter(papers(records).values()), [])
     first = [e for c in chapters for id in c.claims if (e := column.by_id.get(id))]
-    about = [e for e in column.findings if e.get("evidence") != Evidence.KNOWN.value]
+    kinds = {Evidence.KNOWN.value, *([Evidence.DEFAULT.value] if real else [])}
+    about = [e for e in column.findings if e.get("evidence") not in kinds]
     example = next((e for e in [*first, *about] if e["network"]), None)
     if example is None:
         return f"No run on a {COLUMNS[1]} is recorded here."

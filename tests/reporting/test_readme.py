@@ -435,6 +435,16 @@ def test_claims_about_known_data_need_no_network():
     assert "| XX2 | it is so | not run | not reproduced |" in claims_table([entry], [other])
 
 
+def test_networks_that_a_notebook_trains_itself_are_said_once():
+    entry = {"id": "XX1", "claim": "it is so", "verdict": "only on the embedded default"}
+    entry |= {"value": {"a": 1}, "evidence": Evidence.DEFAULT.value}
+    line = "| XX1 | it is so | only on the embedded default |"
+    assert f"{line} – |" in claims_table([entry], [entry])
+    assert f"{line} not run |" in claims_table([entry])
+    other = entry | {"value": {"a": 2}}  # a head that was trained on the other network
+    assert f"{line} only on the embedded default |" in claims_table([entry], [other])
+
+
 def test_many_numbers_of_both_are_folded():
     entry = {"value": {f"n{i}": i for i in range(13)}, "interval": None}
     assert "<details><summary>13 numbers</summary>" in both_numbers(entry, entry)
