@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -153,6 +154,7 @@ def ranks() -> Ranks:
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments import TorchElasticEnvironment
+        from lightning_fabric.strategies import DDPStrategy
     except ImportError as error:
         raise UserError(
             f"torchrun has started {_SIZE} processes, and they work together through Lightning "
@@ -160,9 +162,10 @@ def ranks() -> Ranks:
             "gc_utils), or start one process without torchrun."
         ) from error
     here = int(os.environ["LOCAL_WORLD_SIZE"])
+    # The first process decodes all images and looks through the store while the others wait.
     fabric = Fabric(
         accelerator="cpu" if own_gpu() is None else "cuda",
-        strategy="ddp",
+        strategy=DDPStrategy(timeout=timedelta(days=7)),
         devices=here,
         num_nodes=_SIZE // here,
         plugins=TorchElasticEnvironment(),  # also within a job of SLURM

@@ -91,7 +91,7 @@ def to_stored(A: torch.Tensor, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     small = (largest > 0) & (largest < SMALL)
     if dtype == "float16" and small.any():
         exponents[small] += np.minimum(-np.frexp(largest[small])[1], 127).astype(np.uint8)
-        values = np.ldexp(values, exponents.astype(int)[:, None, None] - AS_IT_IS)
+        values = np.ldexp(values, exponents.astype(np.int32)[:, None, None] - AS_IT_IS)
     return values.astype(dtype), exponents
 
 
@@ -107,5 +107,5 @@ def from_stored(stored: np.ndarray, exponents: np.ndarray | None) -> torch.Tenso
     """
     if exponents is None:
         return torch.from_numpy(stored)
-    powers = AS_IT_IS - exponents.astype(int)[:, None, None]
+    powers = AS_IT_IS - exponents.astype(np.int32)[:, None, None]
     return torch.from_numpy(np.ldexp(stored.astype(np.float32), powers))

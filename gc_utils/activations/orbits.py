@@ -46,9 +46,9 @@ class StoredOrbits:
         return self.store.dtype
 
     def __getitem__(self, rows: np.ndarray | torch.Tensor | slice) -> torch.Tensor:
-        return self.store.rows(
-            self.numbers[np.asarray(rows) if not isinstance(rows, slice) else rows]
-        )
+        if isinstance(rows, list) and not rows:
+            rows = np.array([], int)
+        return self.store.rows(self.numbers[rows])
 
     def split(self, size: int) -> Iterator[torch.Tensor]:
         """All rows in order, `size` at a time."""

@@ -177,7 +177,7 @@ class ActivationStore:
         """Row numbers, also from a mask."""
         rows = np.asarray(rows)
         if rows.dtype != bool:
-            return rows
+            return rows.astype(int)
         if rows.shape != (len(self),):
             raise UserError(f"a mask of shape {rows.shape} for {len(self)} samples.")
         return np.flatnonzero(rows)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 SPARSITY = ("batchtopk", "topk", "l1")
 ENCODERS = ("identity", "orbit")
 FORMAT = "group-crosscoder-1"
+ENOUGH = 2**16  # orbits for a threshold
 
 
 @dataclass(frozen=True)
@@ -314,21 +315,28 @@ class Crosscoder(nn.Module, ABC):
     def calibrate(self, A: Orbits | StoredViews, batch: int = 1024) -> None:
         """Set the threshold so that the mean L0 over the orbits `A (N, |G|, C)` is `k`.
 
-        Does nothing for the other kinds of sparsity.
+        Of more than `ENOUGH` orbits, as many as that are drawn. Does nothing for the other kinds of
+        sparsity.
         """
         if self.config.sparsity != "batchtopk":
             return
-        wanted = self.config.k * len(A)
+        share, drawn = min(1.0, ENOUGH / len(A)), torch.Generator().manual_seed(0)
+        most = self.config.k * (min(len(A), ENOUGH) + len(A) // batch + 1)  # on, of as many orbits
+        count = 0
         highest = torch.zeros(0).to(self.mean)  # the scores that may decide, and no more of them
         new: list[torch.Tensor] = []
         with self.fixed():
             for part in A.split(batch):
+                if share < 1:
+                    some = torch.randperm(len(part), generator=drawn)[: round(share * len(part))]
+                    part = part[some.sort().values]
+                count += len(part)
                 scores = self.pre_activations(self.normalised(part)).relu() * self.norms
                 new.append(scores.flatten())
-                if sum(map(len, new)) > wanted:  # seldom: it takes longer, the more there are
-                    highest, new = _largest(wanted + 1, highest, *new), []
-        highest = _largest(wanted + 1, highest, *new)
-        active = min(wanted, int((highest > 0).sum()))
+                if sum(map(len, new)) > most:  # seldom: it takes longer, the more there are
+                    highest, new = _largest(most + 1, highest, *new), []
+        highest = _largest(most + 1, highest, *new)
+        active = min(self.config.k * count, int((highest > 0).sum()))
         if active == 0:
             raise UserError("no feature is on for any of these orbits: there is no threshold.")
         # Halfway to the next score, so that rounding (folding, another device) flips no feature.

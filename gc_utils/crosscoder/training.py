@@ -262,7 +262,10 @@ class Trainer:
         due = every and self.step % every == 0 and self.step > config.warmup
         if due and isinstance(self.coder, TiedCrosscoder):
             # Translates that have become the same are one feature from now on.
-            if self.coder.merge():
+            before = self.coder.subgroup.clone()
+            self.coder.merge()  # one decision for all processes, whatever they round
+            self.coder.subgroup.copy_(self.ranks.of_first(self.coder.subgroup))
+            if not torch.equal(before, self.coder.subgroup):
                 self.since_fired = torch.zeros(self.coder.config.features, device=A.device)
         return parts
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from gc_utils.files import is_stray
+from gc_utils.pipeline.record import Record, parameters_that_hold
 
 SETTLED = 3.0  # seconds in which two writes may bear the same time, on any file system
 READ = 2**30  # bytes of a folder's images that are read whenever somebody asks what they are
@@ -72,9 +74,28 @@ def folder_checksum(spec: str) -> str:
     from gc_utils.images.photographs import image_files
 
     files = image_files(spec)
-    few = sum(file.stat().st_size for file in files) <= READ
-    facts = "\n".join(f"{file} {SUMS(file) if few else _state(file)}" for file in files)
+    few = sum(map(_size, files)) <= READ
+    facts = "\n".join(f"{file} {_fact(file, SUMS if few else _state)}" for file in files)
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def outside(values: Mapping[str, Any], records: Iterable[Record]) -> dict[str, str]:
+    """What a notebook takes from outside of its run folder, as it is now: `pictures` and `files`.
+
+    Args:
+        values: the notebook's parameters.
+        records: whose rules say what each parameter holds.
+    """
+    records = list(records)
+
+    def all_of(kind: str) -> list[str]:
+        return [values.get(name) or "" for name in parameters_that_hold(kind, records)]
+
+    files = all_of("path") + [spec.partition(":")[2] for spec in all_of("data")]
+    return {
+        "pictures": "".join(map(folder_checksum, all_of("images"))),
+        "files": "".join(map(file_checksum, files)),
+    }
 
 
 def file_checksum(path: str) -> str:
@@ -100,6 +121,21 @@ def size_of(path: Path) -> int:
 def _digest(path: Path) -> bytes:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").digest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _fact(path: Path, of_file: Callable[[Path], str]) -> str:
+    """What is known of a file; of one that cannot be read, which is left out later, the reason."""
+    try:
+        return of_file(path)
+    except OSError as error:
+        return f"error {error.errno}"
 
 
 def _state(path: Path) -> str:

@@ -224,8 +224,14 @@ class Manifest:
             name: the notebook's.
             damaged: delete only what is not as it was made.
         """
-        outputs = self.records.get(name, {}).get("outputs", {})
-        for product in [p for p in outputs if not damaged or self._is_damaged(name, p)]:
+        if name not in self.records:
+            return
+        outputs = self.records[name]["outputs"]
+        unwanted = [p for p in outputs if not damaged or self._is_damaged(name, p)]
+        # First: whoever is stopped while files are deleted has a notebook that is not done.
+        self.records[name]["status"] = "interrupted"
+        self._write()
+        for product in unwanted:
             del outputs[product]
             path = self.run_dir / product
             if path.is_dir():

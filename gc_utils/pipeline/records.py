@@ -225,7 +225,7 @@ RECORDS = (
             "group": r.GROUP,
             "layer": r.LAYER,
             "action_layers": r.LAYERS,
-            "turned_crops": r.ONE_EACH,
+            "turned_crops": r.COUNT,
             "task": r.TASK,
             "widths": r.WIDTHS,
             "net_pairs": r.FEW,

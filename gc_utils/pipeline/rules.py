@@ -176,20 +176,6 @@ def _are_images(name: str, value: str, asked: Asked) -> None:
         )
 
 
-def _is_one_of_each(name: str, value: int, asked: Asked) -> None:
-    from gc_utils.images.photographs import load_images
-
-    if not (spec := asked.values.get("images")):
-        return
-    found = load_images(spec, seed=asked.seed, limit=value + 1)
-    if len(found) > value:
-        raise UserError(
-            f"parameter {name!r} is {value}: expected at least one for each image of {spec!r}, "
-            f"of which there are {len(found)} or more; raise it, name a folder of fewer images, or "
-            "choose other notebooks (--only)."
-        )
-
-
 def _no_more_than_features(name: str, value: int, asked: Asked) -> None:
     if asked.values.get("features", value) < value:
         raise UserError(
@@ -315,7 +301,6 @@ FEW = Rule(least=1, most=1000)
 FEW_OR_NONE = Rule(least=0, most=1000)
 LEARNING_RATE = Rule(over=0, most=1)
 RATE = Rule(over=0, most=0.5)
-ONE_EACH = Rule(least=1, most=MILLIONS, check=_is_one_of_each)
 # Notebooks derive 32-bit seeds from it, such as 1000 · seed + 1.
 SEED = Rule(least=0, most=1_000_000)
 

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from gc_utils.errors import UserError, brief, choose
 from gc_utils.files import is_stray, typed_path
 from gc_utils.pipeline.execution import execute
-from gc_utils.pipeline.fingerprints import file_checksum, folder_checksum
+from gc_utils.pipeline.fingerprints import outside
 from gc_utils.pipeline.lock import alone
 from gc_utils.pipeline.manifest import (
     Manifest,
@@ -42,7 +42,7 @@ from gc_utils.pipeline.notebooks import (
 from gc_utils.pipeline.parameters import check_values, defaults_of, parameter_values
 from gc_utils.pipeline.presets import DEFAULT_PRESET, PRESETS
 from gc_utils.pipeline.progress import Line, clock, say
-from gc_utils.pipeline.record import Record, parameters_that_hold
+from gc_utils.pipeline.record import Record
 from gc_utils.pipeline.records import RECORDS
 from gc_utils.pipeline.staleness import advice, find_stale
 
@@ -194,6 +194,9 @@ def carry_out(
     say(stream, f"Run folder: {short_path(run_dir)}")
     _make_writable(run_dir)
     with alone(run_dir, stream), _terminate_as_interrupt():
+        manifest = Manifest(run_dir, manifest.chapters)  # another run may have ended meanwhile
+        _check_given(manifest, plan.chosen, run_dir)
+        _check_upstream(manifest, plan.found, plan.chosen, run_dir)
         manifest.begin(plan.preset, plan.used)
         settled: set[str] = set()
         try:
@@ -277,18 +280,12 @@ def _run_all(
     settled: set[str],
 ) -> None:
     """Execute what has to be; `settled` is given the names of what ran or was up to date."""
-    images, files = (parameters_that_hold(kind, manifest.chapters) for kind in ("images", "path"))
     for place, notebook in enumerate(chosen, start=1):
         line = Line(stream, f"[{place}/{len(chosen)}] {notebook.name}")
         inputs = {
             "notebook": notebook_checksum(notebook.path),
             "parameters": values[notebook.name],
-            "pictures": "".join(
-                folder_checksum(values[notebook.name].get(name) or "") for name in images
-            ),
-            "files": "".join(
-                file_checksum(values[notebook.name].get(name) or "") for name in files
-            ),
+            **outside(values[notebook.name], manifest.chapters),
             "code": code_of(notebook.path, values[notebook.name]),
             "upstream": {
                 other.name: manifest.outputs_checksum(other.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import pandas as pd
 import torch
 
 from gc_utils.activations import ActivationStore
-from gc_utils.activations.orbits import AT_ONCE, Orbits, orbits_of
+from gc_utils.activations.orbits import Orbits, orbits_of
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.families import blocks_by_regression, cosine_distance, orbit_distance, separation
@@ -56,9 +55,19 @@ class _Translated:
     def __getitem__(self, rows: slice) -> torch.Tensor:
         return translate(self.orbits[rows].float(), self.group, self.start[rows])
 
-    def split(self, size: int) -> Iterator[torch.Tensor]:
-        for first in range(0, len(self), size):
-            yield self[first : first + size]
+
+@dataclass(frozen=True)
+class _Codes:
+    """An autoencoder's codes of the first view of each orbit, a slice at a time."""
+
+    autoencoder: GroupCrosscoder
+    orbits: _Translated
+
+    def __len__(self) -> int:
+        return len(self.orbits)
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        return self.autoencoder.encode(self.orbits[rows][:, :1])
 
 
 def regressed_blocks(
@@ -79,8 +88,7 @@ def regressed_blocks(
     start = torch.randint(group.order, (len(orbits),), generator=draw)
     moved = _Translated(orbits, group, start)
     with torch.no_grad():
-        codes = [autoencoder.encode(part[:, :1]) for part in moved.split(AT_ONCE)]
-        return blocks_by_regression(torch.cat(codes), moved)
+        return blocks_by_regression(_Codes(autoencoder, moved), moved)
 
 
 def competitor_scores(

@@ -14,14 +14,13 @@ import torch
 from sklearn.metrics import adjusted_mutual_info_score
 
 from gc_utils.activations import ActivationStore
-from gc_utils.activations.orbits import Orbits, mean_response, orbits_of, some_of
+from gc_utils.activations.orbits import AT_ONCE, Orbits, mean_response, orbits_of, some_of
 from gc_utils.crosscoder import (
     GroupCrosscoder,
     ShuffledBatches,
     TiedCrosscoder,
     TrainConfig,
     Trainer,
-    codes_of,
     evaluate,
     fit,
 )
@@ -179,7 +178,11 @@ class Comparison:
 
     def live(self, coder: GroupCrosscoder) -> torch.Tensor:
         """Which features fire on held-out orbits, bool `(m,)`."""
-        return (codes_of(coder, self.outside) > 0).any(0)
+        fires = torch.zeros(coder.config.features, dtype=torch.bool)
+        with torch.no_grad():
+            for part in self.outside.split(AT_ONCE):
+                fires |= (coder.encode(part.float()) > 0).any(0)
+        return fires
 
     def seconds_per_step(self, coder: Coder, count: int = 4) -> float:
         """The mean time of a training step, in seconds, after two steps to warm up.

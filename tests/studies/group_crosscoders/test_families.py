@@ -251,7 +251,6 @@ def test_blocks_are_regressed_from_orbits_that_start_anywhere(store, checkpoints
 def test_blocks_of_orbits_on_disk_are_those_of_orbits_in_memory(store, checkpoints, monkeypatch):
     autoencoder = folds.dictionaries(checkpoints, "sae")[0]
     expected = competitors.regressed_blocks(autoencoder, store.read(), store.group, seed=0)
-    monkeypatch.setattr(competitors, "AT_ONCE", 32)
     monkeypatch.setattr(type(store), "read", lambda *_: pytest.fail("all of it was read"))
     found = competitors.regressed_blocks(autoencoder, store, store.group, seed=0)
     torch.testing.assert_close(found, expected)
