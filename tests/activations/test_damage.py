@@ -205,3 +205,15 @@ def test_a_store_of_before_has_no_checksums_and_can_be_read(tmp_path):
     with writing(checked):
         checked["A"][5:10] = 0.0
     assert checked["A"][7] == 0
+
+
+def test_coordinates_that_an_earlier_version_left_out_as_zeros_are_read(copy):
+    """Its arrays had no checksums; of activations and patches a missing chunk is still named."""
+    root = zarr.open_group(copy, mode="r+")
+    settings = {"shape": (COUNT,), "chunks": (COUNT,), "dtype": "float32"}
+    root.create_array("x", overwrite=True, **settings)  # no chunk at all
+    store = ActivationStore.open(copy)
+    assert (store.samples["x"] == 0).all()
+    (copy / "A/c/0/0/0").unlink()
+    with pytest.raises(Damaged, match="A/c/0/0/0 .* is missing"):
+        store[:4]

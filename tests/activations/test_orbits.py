@@ -71,8 +71,14 @@ def test_patches_on_disk_are_indexed_as_in_memory(store):
     mask = np.arange(COUNT) % 7 == 2
     for rows in (3, np.int64(3), [5, 1, 5], slice(2, 9), slice(0), mask, np.array([], int)):
         assert np.array_equal(patches[rows], whole[rows])
-    with pytest.raises(IndexError):
-        patches[[0, COUNT]]
+    for wrong in ([0, COUNT], np.ones(10, bool)):
+        with pytest.raises(IndexError):
+            patches[wrong]
+
+
+def test_no_rows_are_no_orbits(store):
+    for orbits in (store, StoredOrbits(store, np.arange(COUNT))):
+        assert orbits[[]].shape == (0, 8, 6)
 
 
 def test_some_orbits_are_spread_over_a_store(store):
@@ -160,6 +166,16 @@ def test_the_patch_of_most_contrast_is_found_without_reading_all(store, few_at_o
     monkeypatch.setattr(RowsOnDisk, "__array__", lambda *_, **__: pytest.fail("read all"))
     assert contrasting(store) == 71
     assert contrasting(store, np.arange(COUNT) < 60) < 60
+
+
+def test_a_threshold_from_some_orbits_is_near_that_from_all(store, monkeypatch):
+    coder, found = GroupCrosscoder("C1", 6, 12, k=3), []
+    for enough in (2**16, 400):
+        monkeypatch.setattr("gc_utils.crosscoder.base.ENOUGH", enough)
+        coder.calibrate(views_for(coder, StoredOrbits(store, np.arange(COUNT))), batch=64)
+        codes = coder.encode(store.read().reshape(-1, 1, 6))
+        found.append(float((codes > 0).float().sum(1).mean()))
+    assert found[0] == pytest.approx(3, abs=1e-2) and found[1] == pytest.approx(3, abs=0.25)
 
 
 def test_a_threshold_does_not_depend_on_how_often_scores_are_sorted(store):

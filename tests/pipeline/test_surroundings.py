@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gc_utils.__main__ import main
 from gc_utils.errors import UserError
-from gc_utils.pipeline import RECORDS, find_notebooks, runner
-from gc_utils.pipeline.manifest import Manifest
+from gc_utils.pipeline import RECORDS, Record, Rule, find_notebooks, fingerprints, runner
+from gc_utils.pipeline.fingerprints import folder_checksum, outside
+from gc_utils.pipeline.manifest import Manifest, notebook_checksum
+from gc_utils.pipeline.staleness import find_stale
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,3 +150,92 @@ def test_umap_is_imported_where_numba_can_keep_nothing():
         env=environment | {"PYTHONPATH": str(ROOT)},
     )
     assert done.stdout == "UMAP\n", done.stderr
+
+
+def a_run(folder: Path, **inputs) -> Manifest:
+    """A run in which 01 is done and has made a table."""
+    manifest = Manifest(folder / "out", [Record("01", makes=("a.csv",), rules=HOLDS)])
+    manifest.run_dir.mkdir()
+    (manifest.run_dir / "a.csv").write_text("1")
+    manifest.begin("smoke", {})
+    manifest.start("01_first", {"notebook": "", "parameters": {}, "upstream": {}, **inputs})
+    manifest.stop("01_first", "done")
+    return manifest
+
+
+HOLDS = {"images": Rule(holds="images"), "weights_file": Rule(holds="path")}
+
+
+def test_who_is_stopped_while_products_are_deleted_has_a_notebook_that_is_not_done(
+    tmp_path, monkeypatch
+):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    manifest = a_run(tmp_path)
+    (tmp_path / "out" / "a.zarr").mkdir()
+    for damaged in (True, False):
+        manifest.records["01_first"] |= {"status": "done", "outputs": {"a.zarr": {"sha256": "x"}}}
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                manifest.clear("01_first", damaged=damaged)
+        for again in (manifest, Manifest(tmp_path / "out", manifest.chapters)):
+            assert again.records["01_first"]["status"] == "interrupted"
+            assert not again.complete("01_first")
+
+
+@pytest.mark.slow
+def test_what_another_run_wrote_while_this_one_was_planned_is_kept(story, tmp_path):
+    plan = runner.make_plan("demo", tmp_path / "out", ["01"], notebooks=tmp_path / "notebooks")
+    story()
+    before = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))["notebooks"]
+    stream = io.StringIO()
+    runner.carry_out(plan, False, stream)
+    after = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))["notebooks"]
+    assert before.keys() == after.keys() == {"01_first", "02_second"}
+    assert "up to date" in stream.getvalue()
+
+
+def test_an_image_that_cannot_be_read_stops_no_checksum(tmp_path, monkeypatch):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    spec, read = f"folder:{tmp_path}", fingerprints._digest
+    whole = folder_checksum(spec)
+
+    def failing(path: Path) -> bytes:
+        if path.name == "b.png":
+            raise OSError(5, "input/output error")
+        return read(path)
+
+    monkeypatch.setattr(fingerprints, "_digest", failing)
+    monkeypatch.setattr(fingerprints, "SUMS", fingerprints.Checksums())
+    assert folder_checksum(spec) not in ("", whole)
+
+
+def test_images_that_are_gone_and_weights_that_changed_are_stale_and_no_error(
+    tmp_path, make_notebook
+):
+    make_notebook("01_first", 'images = ""  # of what\nweights_file = ""  # a copy\n', "x = 1")
+    notebooks = find_notebooks(tmp_path / "notebooks")
+    weights = tmp_path / "my.pth"
+    weights.write_bytes(b"one")
+    given = {"images": "", "weights_file": str(weights)}
+    manifest = a_run(tmp_path, **outside(given, [Record("01", rules=HOLDS)]))
+    record = manifest.records["01_first"]["inputs"]
+    record |= {"parameters": given, "notebook": notebook_checksum(notebooks[0].path), "code": {}}
+    assert "changed since" not in str(find_stale(manifest, notebooks, []))
+    weights.write_bytes(b"another")
+    assert "a file that it was given changed since" in str(find_stale(manifest, notebooks, []))
+    record["parameters"] = {"images": f"folder:{tmp_path}/gone"}
+    assert "cannot be read now" in str(find_stale(manifest, notebooks, []))
+
+
+def test_the_folder_of_a_data_set_counts_as_a_file_that_was_given(tmp_path):
+    records = [Record("08", rules={"task": Rule(holds="data")})]
+    spec = {"task": f"cifar10:{tmp_path}"}
+    (tmp_path / "a").write_text("1")
+    before = outside(spec, records)
+    (tmp_path / "a").write_text("2")
+    assert outside(spec, records)["files"] not in ("", before["files"])
+    assert outside({"task": "digits"}, records)["files"] == ""
