@@ -10,16 +10,17 @@ import io
 import logging
 import os
 import stat
-import struct
-import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+
+from gc_utils.images.deep import Deep, white
+from gc_utils.images.metadata import ORIENTATION, without_metadata
 
 Source = Path | io.BytesIO
 
@@ -38,12 +39,6 @@ READ = "JPEG, PNG, TIFF, WebP, GIF, BMP, JPEG 2000, AVIF and PPM files are read"
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-_ORIENTATION = 0x0112
-# Size, bits, compression, strips, tiles, palette, planes, predictor, alpha, JPEG and YCbCr.
-_TIFF_PIXELS = frozenset(
-    (256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324)
-    + (325, 338, 339, 347, 512, 513, 514, 519, 520, 521, 529, 530, 531, 532)
-)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -138,12 +133,10 @@ def _read(source: Source, look):
     except (Image.DecompressionBombError, MemoryError) as error:
         raise Unreadable(f"far too large: {error}") from error
     except Exception as error:  # a damaged file makes Pillow raise about anything
-        try:
-            if (bare := _without_metadata(source)) is not None:
-                with _opened(bare) as image:
+        with suppress(Exception):  # the first error says more
+            for bare in without_metadata(_bytes(source)):
+                with suppress(Exception), _opened(bare) as image:
                     return look(image)
-        except Exception:  # noqa: S110  the first error says more
-            pass
         raise Unreadable(_reason(error, source)) from error
 
 
@@ -151,16 +144,22 @@ def _read(source: Source, look):
 def _opened(source: Source) -> Iterator[Image.Image]:
     """An image of one of our formats, without the warnings of what is wrong with its metadata."""
     Image.init()
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
     logger = logging.getLogger("PIL")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
+    formats = [f for f in FORMATS if f in Image.OPEN]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ExitStack() as stack:
             warnings.simplefilter("ignore")
-            with Image.open(source, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
-                yield image
+            # Never by its path: Pillow would map an uncompressed TIFF file into memory, with height
+            # and width exchanged if an orientation lays it on its side.
+            file = (
+                source
+                if isinstance(source, io.BytesIO)
+                else stack.enter_context(open(source, "rb"))
+            )
+            file.seek(0)
+            yield stack.enter_context(Image.open(file, formats=formats))
     finally:
         logger.setLevel(level)
 
@@ -173,44 +172,18 @@ def _is_figure(image: Image.Image, stem: str) -> bool:
 
 def _upright(image: Image.Image, source: Source) -> tuple[Image.Image, bool]:
     """RGB, turned once, and whether it lay on its side as it was stored."""
-    swapped = _swapped(image)
+    deep = Deep.of(image)
     image.load()
     turn = None
     if image.format != "TIFF":  # which Pillow has turned while it loaded
         with suppress(Exception):  # a tag that cannot be read says nothing
-            turn = _TURNS.get(image.getexif().get(_ORIENTATION))
-    if swapped and max(high for _, high in image.getextrema()) < 64:  # 14 bits or fewer
-        rgb = _all_bits(image, source, swapped)
-    else:
-        rgb = _to_rgb(image)
+            turn = _TURNS.get(image.getexif().get(ORIENTATION))
+    if deep is not None and deep.misread(image):
+        image = deep.read(lambda: _opened(source))
+    rgb = _to_rgb(image)
     if turn is not None:
         rgb = rgb.transpose(turn)
     return rgb, turn in [_TURNS[k] for k in (5, 6, 7, 8)]
-
-
-def _swapped(image: Image.Image) -> list[tuple]:
-    """How to read the lower bytes of an RGB image of 16 bits, of which Pillow gives the upper."""
-    native = "RGB;16B" if sys.byteorder == "little" else "RGB;16L"
-    other = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGB;16N": native}
-    tiles = []
-    for codec, extents, offset, args in getattr(image, "tile", []):
-        raw = args if isinstance(args, str) else [*(args or ()), ""][0]
-        if image.mode != "RGB" or raw not in other:
-            return []
-        args = other[raw] if isinstance(args, str) else (other[raw], *args[1:])
-        tiles.append((codec, extents, offset, args))
-    return tiles
-
-
-def _all_bits(image: Image.Image, source: Source, swapped: list[tuple]) -> Image.Image:
-    """RGB of 8 bits from the 10, 12 or 14 that an image of 16 bits uses, and not from 2, 4 or 6."""
-    with _opened(source) as again:
-        kind = type(again.tile[0])
-        make = kind._make if hasattr(kind, "_make") else kind
-        again.tile = [make(tile) for tile in swapped]
-        values = np.asarray(image, np.float32) * 256 + np.asarray(again, np.float32)
-    values = values / _ceiling(float(values.max()), "I")
-    return Image.fromarray((values * 255).round().astype(np.uint8))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -219,20 +192,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image, dtype=np.float32)
         if not np.isfinite(values).all():
             raise Unreadable("pixels that are not finite")
-        values = values / _ceiling(float(values.max(initial=0)), image.mode)
+        values = values / white(float(values.max(initial=0)), image.mode)
         values = (values.clip(0, 1) * 255).round().astype(np.uint8)
         return Image.fromarray(values).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         over = Image.new("RGBA", image.size, (128, 128, 128, 255))
         return Image.alpha_composite(over, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
-
-
-def _ceiling(highest: float, mode: str) -> float:
-    """What stands for white: files of 16 bits often hold the 10, 12 or 14 bits of a sensor."""
-    if mode.startswith("F"):
-        return max(1.0, highest)
-    return next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if highest < 2**bits), highest)
 
 
 def _reason(error: Exception, source: Source) -> str:
@@ -254,54 +220,3 @@ def _bytes(source: Source, count: int = -1) -> bytes:
         return source.getvalue()[: None if count < 0 else count]
     with open(os.fspath(source), "rb") as file:
         return file.read(count)
-
-
-# --- metadata ------------------------------------------------------------------------------------
-
-
-def _without_metadata(source: Source) -> io.BytesIO | None:
-    """A PNG, JPEG or TIFF file less all that pixels do not depend on; None of other files."""
-    data = _bytes(source)
-    if data.startswith(b"\x89PNG"):
-        return io.BytesIO(data[:8] + b"".join(_png_chunks(data)))
-    if data.startswith(b"\xff\xd8"):
-        return io.BytesIO(b"".join(_jpeg_segments(data)))
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return io.BytesIO(_plain_tiff(data))
-    return None
-
-
-def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """The chunks that pixels depend on."""
-    at = 8
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        if data[at + 4 : at + 8] in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
-            yield data[at : at + 12 + length]
-        at += 12 + length
-
-
-def _jpeg_segments(data: bytes) -> Iterator[bytes]:
-    """All but comments and applications' segments, of which Adobe's says how colours are stored."""
-    yield data[:2]
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker, (length,) = data[at + 1], struct.unpack_from(">H", data, at + 2)
-        if marker == 0xDA:  # the pixels follow
-            break
-        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE:
-            yield data[at : at + 2 + length]
-        at += 2 + length
-    yield data[at:]
-
-
-def _plain_tiff(data: bytes) -> bytes:
-    """The file with a zero for every tag of its first page that says nothing of the pixels."""
-    order, plain = "<" if data[:2] == b"II" else ">", bytearray(data)
-    (at,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, at)
-    for entry in range(at + 2, at + 2 + 12 * count, 12):
-        (tag,) = struct.unpack_from(f"{order}H", data, entry)
-        if tag not in _TIFF_PIXELS:
-            struct.pack_into(f"{order}HII", plain, entry + 2, 1, 1, 0)
-    return bytes(plain)
