@@ -30,14 +30,17 @@ SUFFIXES = frozenset(
 )
 """The endings of files that are read."""
 UNREAD = frozenset(
-    ".arw .cr2 .cr3 .dng .exr .hdr .heic .heif .hif .jxl .nef .orf .pef .psd .raf .raw .rw2 .srw "
-    ".svg .tga .xcf".split()
+    ".3fr .arw .cr2 .cr3 .crw .dng .erf .exr .fff .hdr .heic .heif .hif .iiq .jxl .nef .nrw .orf "
+    ".pef .psd .raf .raw .rw2 .rwl .sr2 .srw .svg .tga .thm .xcf".split()
 )
 """The endings of files that are images too, but are not read."""
 READ = "JPEG, PNG, TIFF, WebP, GIF, BMP, JPEG 2000, AVIF and PPM files are read"
 # Not all that Pillow knows: it would start Ghostscript for what begins like PostScript.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF")
-_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
+_BEGINNINGS = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*"),
+    *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+)
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -55,13 +58,16 @@ class Unreadable(ValueError):
 
 
 def begins_like_an_image(path: Path) -> bool:
-    """Whether a file without an ending begins like an image of the usual kinds."""
+    """Whether a file with an unknown ending or none begins like an image of the usual kinds."""
     try:
         with path.open("rb") as file:
             start = file.read(12)
     except OSError:
         return False
-    return start.startswith(_BEGINNINGS) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
+    riff = start[:4] == b"RIFF" and start[8:] == b"WEBP"
+    boxes = start[4:8] == b"ftyp" and start[8:] in (b"avif", b"avis", *_HEIC)
+    bitmap = start[:2] == b"BM" and start[6:10] == bytes(4)  # "BM" alone may begin a text
+    return start.startswith(_BEGINNINGS) or riff or boxes or bitmap
 
 
 def upright_size(source: Source, largest: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gc_utils.downloads import fetch
 from gc_utils.errors import UserError
+from gc_utils.images.listing import typed_folder
 from gc_utils.progress import progress_bar
 
 TASKS = "digits, cifar10 or cifar10:FOLDER"
@@ -83,7 +84,7 @@ def check_task(name: str) -> None:
     if kind not in ("digits", "cifar10") or (kind == "digits" and folder):
         raise UserError(f"unknown task {name!r}: expected {TASKS}.")
     if folder:
-        _check_folder(name, Path(folder).expanduser())
+        _check_folder(name, typed_folder(folder, "task 'cifar10:PATH': folder"))
 
 
 def _check_folder(name: str, folder: Path) -> None:

@@ -21,7 +21,8 @@ import hashlib
 import importlib.util
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from gc_utils.errors import UserError, brief, choose
 from gc_utils.files import is_hidden, is_run
 from gc_utils.images.decoding import READ, Unreadable, upright_pixels, upright_size
 from gc_utils.images.downloads import imagenet_samples
-from gc_utils.images.listing import Tree, image_tree, shown_name
+from gc_utils.images.listing import Tree, image_tree, shown_name, typed_folder
 from gc_utils.images.scenes import render_scene
 
 SOURCES = (
@@ -305,13 +306,19 @@ def _pieces(spec: str, known: Sequence[str]) -> list[str]:
         if kind.strip() in WITH_PATHS and path:
             longer = f"{path}+{piece}"
             inside = piece.partition(":")[0].strip() not in known or (
-                not Path(path).expanduser().exists() and Path(longer).expanduser().is_dir()
+                not _is_there(path) and _is_there(longer, Path.is_dir)
             )
             if inside:
                 pieces[-1] = f"{kind}{colon}{longer}"
                 continue
         pieces.append(piece)
     return pieces
+
+
+def _is_there(path: str, test: Callable[[Path], bool] = Path.exists) -> bool:
+    with suppress(OSError, RuntimeError, ValueError):  # too long, or nobody's home folder
+        return test(Path(path).expanduser())
+    return False
 
 
 def _scene_count(value: str) -> int:
@@ -329,7 +336,7 @@ def _files(kind: str, value: str) -> Tree:
         return Tree(list(_bundled()))
     if kind == "imagenet_samples":
         return Tree([(path.name, path) for path in imagenet_samples(value)])
-    asked, root = f"images '{kind}:{value}'", Path(value).expanduser()
+    asked, root = f"images '{kind}:{value}'", typed_folder(value, f"images '{kind}:PATH': folder")
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise UserError(f"{asked}: folder {str(root)!r} {what}")
