@@ -6,6 +6,7 @@ metadata that is not sound, and a damaged file raises `Unreadable`, whatever Pil
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import os
@@ -13,6 +14,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -70,21 +72,39 @@ def begins_like_an_image(path: Path) -> bool:
     return start.startswith(_BEGINNINGS) or riff or boxes or bitmap
 
 
-def upright_size(source: Source, largest: int) -> tuple[int, int]:
-    """Size of an image, once its pixels have been decoded (those of a JPEG at an eighth).
+@dataclass(frozen=True)
+class Look:
+    """What is known of an image once its pixels have been decoded (those of a JPEG at an eighth).
+
+    Attributes:
+        height: for `upright_pixels`.
+        width: for `upright_pixels`.
+        size: height and width of the upright image, before it is reduced.
+        whole: whether all pixels were decoded.
+        digest: of the pixels that were decoded and their size.
+        thumbnail: 4 by 4 pixels.
+    """
+
+    height: int
+    width: int
+    size: tuple[int, int]
+    whole: bool
+    digest: bytes
+    thumbnail: bytes
+
+
+def upright_look(source: Source, largest: int) -> Look:
+    """Look at an image: whether it can be read, how large it is, and what tells it from others.
 
     Args:
         source: the file.
         largest: a shorter side with more pixels is reduced to this.
 
-    Returns:
-        Height and width for `upright_pixels`.
-
     Raises:
         Unreadable: the file is no image, damaged, or far too large.
     """
 
-    def look(image: Image.Image) -> tuple[int, int]:
+    def look(image: Image.Image) -> Look:
         if isinstance(source, Path) and _is_figure(image, source.stem):
             raise Unreadable("a figure that a notebook made")
         width, height = image.size
@@ -96,9 +116,46 @@ def upright_size(source: Source, largest: int) -> tuple[int, int]:
         elif sideways:
             width, height = height, width
         shrink = max(min(height, width) / largest, 1)
-        return round(height / shrink), round(width / shrink)
+        # The squares at the edges of an eighth reach beyond the image.
+        box = (0, 0, width / 8, height / 8) if reduced else None
+        return Look(
+            round(height / shrink),
+            round(width / shrink),
+            (height, width),
+            not reduced,
+            _digest(rgb, (height, width)),
+            rgb.resize((4, 4), Image.Resampling.BOX, box).tobytes(),
+        )
 
     return _read(source, look)
+
+
+def upright_size(source: Source, largest: int) -> tuple[int, int]:
+    """Height and width for `upright_pixels`; see `upright_look`."""
+    look = upright_look(source, largest)
+    return look.height, look.width
+
+
+def pixel_digest(source: Source) -> bytes:
+    """Digest of all pixels of an image, as the one of a `Look` that is whole.
+
+    Raises:
+        Unreadable: the file is no image, damaged, or far too large.
+    """
+
+    def look(image: Image.Image) -> bytes:
+        rgb = _upright(image, source)[0]
+        return _digest(rgb, rgb.size[::-1])
+
+    return _read(source, look)
+
+
+def _digest(rgb: Image.Image, size: tuple[int, int]) -> bytes:
+    found = hashlib.sha256(repr((size, rgb.size)).encode())
+    width, height = rgb.size
+    for top in range(0, height, 64):  # a copy of all pixels would take as much memory again
+        found.update(rgb.crop((0, top, width, min(top + 64, height))).tobytes())
+    return found.digest()
 
 
 def upright_pixels(source: Source, height: int, width: int) -> torch.Tensor:
