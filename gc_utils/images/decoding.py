@@ -43,6 +43,7 @@ _BEGINNINGS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*"),
     *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
 )
+_LARGE = 256  # JPEG files with a shorter side are decoded whole: an eighth would show too little
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -74,7 +75,7 @@ def begins_like_an_image(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Look:
-    """What is known of an image once its pixels have been decoded (those of a JPEG at an eighth).
+    """What is known of an image once its pixels have been decoded (those of a large JPEG at an eighth).
 
     Attributes:
         height: for `upright_pixels`.
@@ -108,7 +109,8 @@ def upright_look(source: Source, largest: int) -> Look:
         if isinstance(source, Path) and _is_figure(image, source.stem):
             raise Unreadable("a figure that a notebook made")
         width, height = image.size
-        image.draft("RGB", (max(width // 8, 1), max(height // 8, 1)))
+        if min(width, height) >= _LARGE:
+            image.draft("RGB", (width // 8, height // 8))
         reduced = image.size != (width, height)
         rgb, sideways = _upright(image, source)
         if not reduced:

@@ -63,7 +63,7 @@ def test_a_picture_saved_without_loss_is_no_other_one(tmp_path):
 
 
 @pytest.mark.parametrize("first", ["a.png", "z.png"])
-@pytest.mark.parametrize("size", [(120, 160), (37, 203), (1100, 1300)])
+@pytest.mark.parametrize("size", [(37, 203), (257, 403), (300, 1100)])
 def test_the_pixels_of_a_jpeg_file_saved_without_loss_are_no_other_picture(tmp_path, first, size):
     (tmp_path / "m.jpg").write_bytes(jpeg(picture(0, size)))
     Image.open(tmp_path / "m.jpg").save(tmp_path / first)
@@ -79,7 +79,7 @@ def test_pictures_that_differ_in_a_pixel_are_two(tmp_path):
     array[60, 80, 1] ^= 1
     Image.fromarray(array).save(tmp_path / "b.png")
     # Two JPEG files that are one flat grey at an eighth, and differ inside its squares.
-    y, x = np.mgrid[:16, :16]
+    y, x = np.mgrid[:256, :256]
     for name, waves in (("c.jpg", x), ("d.jpg", y)):
         stripes = (np.where(waves % 2, 100, 156)).astype(np.uint8)
         (tmp_path / name).write_bytes(jpeg(Image.fromarray(stripes)))
@@ -90,8 +90,8 @@ def test_pictures_that_differ_in_a_pixel_are_two(tmp_path):
 
 def test_no_picture_without_a_likeness_is_decoded_twice(tmp_path, monkeypatch):
     for i in range(6):
-        (tmp_path / f"{i}.jpg").write_bytes(jpeg(picture(i)))
-        picture(10 + i).save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.jpg").write_bytes(jpeg(picture(i, (260, 300))))
+        picture(10 + i, (260, 300)).save(tmp_path / f"{i}.png")
     again = []
     monkeypatch.setattr("gc_utils.images.copies.pixel_digest", lambda path: again.append(path))
     opened = []
