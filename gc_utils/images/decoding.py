@@ -1,7 +1,8 @@
 """Image files become upright RGB pixels, or an error that says what is wrong with them.
 
 Whatever a camera, a browser or a broken disk wrote: the pixels of a sound image are never lost to
-metadata that is not sound, and a damaged file raises `Unreadable`, whatever Pillow makes of it.
+metadata that is not sound, and a file raises `Unreadable` if Pillow or `gc_utils.images.damage` can
+tell that it is damaged: not every lost block can be told from a picture.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from gc_utils.images.damage import damage
 from gc_utils.images.deep import Deep, white
 from gc_utils.images.metadata import ORIENTATION, without_metadata
 
@@ -75,7 +77,7 @@ def begins_like_an_image(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Look:
-    """What is known of an image once its pixels have been decoded (those of a large JPEG at an eighth).
+    """What is known of an image once its pixels are decoded (those of a large JPEG at an eighth).
 
     Attributes:
         height: for `upright_pixels`.
@@ -113,6 +115,7 @@ def upright_look(source: Source, largest: int) -> Look:
             image.draft("RGB", (width // 8, height // 8))
         reduced = image.size != (width, height)
         rgb, sideways = _upright(image, source)
+        _refuse_lost_pixels(image, source)
         if not reduced:
             width, height = rgb.size
         elif sideways:
@@ -130,6 +133,26 @@ def upright_look(source: Source, largest: int) -> Look:
         )
 
     return _read(source, look)
+
+
+def _refuse_lost_pixels(image: Image.Image, source: Source) -> None:
+    """Raise `Unreadable` for an image that was decoded though it lacks pixels, if that is told."""
+    if image.format not in ("JPEG", "MPO", "WEBP", "AVIF"):
+        return
+
+    def same(data: bytes) -> bool:
+        with _opened(io.BytesIO(data)) as other:
+            if other.size != image.size:
+                other.draft("RGB", image.size)
+            return other.size != image.size or other.tobytes() == image.tobytes()
+
+    last = image.getpixel((image.width - 1, image.height - 1))
+    last = last if isinstance(last, tuple) else (last,)
+    why = None
+    with suppress(Exception):  # a file that is built in another way tells nothing
+        why = damage(_bytes(source), image.format, last, same)
+    if why is not None:
+        raise Unreadable(why)
 
 
 def upright_size(source: Source, largest: int) -> tuple[int, int]:
