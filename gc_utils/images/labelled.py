@@ -101,7 +101,7 @@ def _check_folder(name: str, folder: Path) -> None:
 def _cifar10(folder: str, samples: int, seed: int) -> Task:
     rng = np.random.default_rng(seed)
     found = []
-    with _batches(Path(folder).expanduser() if folder else None) as batch:
+    with _batches(typed_folder(folder, "task 'cifar10:PATH': folder") if folder else None) as batch:
         parts = [[batch(f"data_batch_{i}.bin") for i in range(1, 6)], [batch("test_batch.bin")]]
     for part, most in zip(parts, (samples, max(1, samples // 5)), strict=True):
         records = np.concatenate(part)
