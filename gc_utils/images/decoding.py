@@ -1,25 +1,30 @@
 """Image files become upright RGB pixels, or an error that says what is wrong with them.
 
 Whatever a camera, a browser or a broken disk wrote: the pixels of a sound image are never lost to
-metadata that is not sound, and a damaged file raises `Unreadable`, whatever Pillow makes of it.
+metadata that is not sound, and a file raises `Unreadable` if Pillow or `gc_utils.images.damage` can
+tell that it is damaged: not every lost block can be told from a picture.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import os
 import stat
-import struct
-import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+
+from gc_utils.images.damage import damage
+from gc_utils.images.deep import Deep, white
+from gc_utils.images.metadata import ORIENTATION, without_metadata
 
 Source = Path | io.BytesIO
 
@@ -29,21 +34,19 @@ SUFFIXES = frozenset(
 )
 """The endings of files that are read."""
 UNREAD = frozenset(
-    ".arw .cr2 .cr3 .dng .exr .hdr .heic .heif .hif .jxl .nef .orf .pef .psd .raf .raw .rw2 .srw "
-    ".svg .tga .xcf".split()
+    ".3fr .arw .cr2 .cr3 .crw .dng .erf .exr .fff .hdr .heic .heif .hif .iiq .jxl .nef .nrw .orf "
+    ".pef .psd .raf .raw .rw2 .rwl .sr2 .srw .svg .tga .thm .xcf".split()
 )
 """The endings of files that are images too, but are not read."""
 READ = "JPEG, PNG, TIFF, WebP, GIF, BMP, JPEG 2000, AVIF and PPM files are read"
 # Not all that Pillow knows: it would start Ghostscript for what begins like PostScript.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF")
-_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-_ORIENTATION = 0x0112
-# Size, bits, compression, strips, tiles, palette, planes, predictor, alpha, JPEG and YCbCr.
-_TIFF_PIXELS = frozenset(
-    (256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324)
-    + (325, 338, 339, 347, 512, 513, 514, 519, 520, 521, 529, 530, 531, 532)
+_BEGINNINGS = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*"),
+    *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
 )
+_LARGE = 256  # JPEG files with a shorter side are decoded whole: an eighth would show too little
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -60,44 +63,124 @@ class Unreadable(ValueError):
 
 
 def begins_like_an_image(path: Path) -> bool:
-    """Whether a file without an ending begins like an image of the usual kinds."""
+    """Whether a file with an unknown ending or none begins like an image of the usual kinds."""
     try:
         with path.open("rb") as file:
             start = file.read(12)
     except OSError:
         return False
-    return start.startswith(_BEGINNINGS) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
+    riff = start[:4] == b"RIFF" and start[8:] == b"WEBP"
+    boxes = start[4:8] == b"ftyp" and start[8:] in (b"avif", b"avis", *_HEIC)
+    bitmap = start[:2] == b"BM" and start[6:10] == bytes(4)  # "BM" alone may begin a text
+    return start.startswith(_BEGINNINGS) or riff or boxes or bitmap
 
 
-def upright_size(source: Source, largest: int) -> tuple[int, int]:
-    """Size of an image, once its pixels have been decoded (those of a JPEG at an eighth).
+@dataclass(frozen=True)
+class Look:
+    """What is known of an image once its pixels are decoded (those of a large JPEG at an eighth).
+
+    Attributes:
+        height: for `upright_pixels`.
+        width: for `upright_pixels`.
+        size: height and width of the upright image, before it is reduced.
+        whole: whether all pixels were decoded.
+        digest: of the pixels that were decoded and their size.
+        thumbnail: 4 by 4 pixels.
+    """
+
+    height: int
+    width: int
+    size: tuple[int, int]
+    whole: bool
+    digest: bytes
+    thumbnail: bytes
+
+
+def upright_look(source: Source, largest: int) -> Look:
+    """Look at an image: whether it can be read, how large it is, and what tells it from others.
 
     Args:
         source: the file.
         largest: a shorter side with more pixels is reduced to this.
 
-    Returns:
-        Height and width for `upright_pixels`.
-
     Raises:
         Unreadable: the file is no image, damaged, or far too large.
     """
 
-    def look(image: Image.Image) -> tuple[int, int]:
+    def look(image: Image.Image) -> Look:
         if isinstance(source, Path) and _is_figure(image, source.stem):
             raise Unreadable("a figure that a notebook made")
         width, height = image.size
-        image.draft("RGB", (max(width // 8, 1), max(height // 8, 1)))
+        if min(width, height) >= _LARGE:
+            image.draft("RGB", (width // 8, height // 8))
         reduced = image.size != (width, height)
         rgb, sideways = _upright(image, source)
+        _refuse_lost_pixels(image, source)
         if not reduced:
             width, height = rgb.size
         elif sideways:
             width, height = height, width
         shrink = max(min(height, width) / largest, 1)
-        return round(height / shrink), round(width / shrink)
+        # The squares at the edges of an eighth reach beyond the image.
+        box = (0, 0, width / 8, height / 8) if reduced else None
+        return Look(
+            round(height / shrink),
+            round(width / shrink),
+            (height, width),
+            not reduced,
+            _digest(rgb, (height, width)),
+            rgb.resize((4, 4), Image.Resampling.BOX, box).tobytes(),
+        )
 
     return _read(source, look)
+
+
+def _refuse_lost_pixels(image: Image.Image, source: Source) -> None:
+    """Raise `Unreadable` for an image that was decoded though it lacks pixels, if that is told."""
+    if image.format not in ("JPEG", "MPO", "WEBP", "AVIF"):
+        return
+
+    def same(data: bytes) -> bool:
+        with _opened(io.BytesIO(data)) as other:
+            if other.size != image.size:
+                other.draft("RGB", image.size)
+            return other.size != image.size or other.tobytes() == image.tobytes()
+
+    last = image.getpixel((image.width - 1, image.height - 1))
+    last = last if isinstance(last, tuple) else (last,)
+    why = None
+    with suppress(Exception):  # a file that is built in another way tells nothing
+        why = damage(_bytes(source), image.format, last, same)
+    if why is not None:
+        raise Unreadable(why)
+
+
+def upright_size(source: Source, largest: int) -> tuple[int, int]:
+    """Height and width for `upright_pixels`; see `upright_look`."""
+    look = upright_look(source, largest)
+    return look.height, look.width
+
+
+def pixel_digest(source: Source) -> bytes:
+    """Digest of all pixels of an image, as the one of a `Look` that is whole.
+
+    Raises:
+        Unreadable: the file is no image, damaged, or far too large.
+    """
+
+    def look(image: Image.Image) -> bytes:
+        rgb = _upright(image, source)[0]
+        return _digest(rgb, rgb.size[::-1])
+
+    return _read(source, look)
+
+
+def _digest(rgb: Image.Image, size: tuple[int, int]) -> bytes:
+    found = hashlib.sha256(repr((size, rgb.size)).encode())
+    width, height = rgb.size
+    for top in range(0, height, 64):  # a copy of all pixels would take as much memory again
+        found.update(rgb.crop((0, top, width, min(top + 64, height))).tobytes())
+    return found.digest()
 
 
 def upright_pixels(source: Source, height: int, width: int) -> torch.Tensor:
@@ -138,12 +221,10 @@ def _read(source: Source, look):
     except (Image.DecompressionBombError, MemoryError) as error:
         raise Unreadable(f"far too large: {error}") from error
     except Exception as error:  # a damaged file makes Pillow raise about anything
-        try:
-            if (bare := _without_metadata(source)) is not None:
-                with _opened(bare) as image:
+        with suppress(Exception):  # the first error says more
+            for bare in without_metadata(_bytes(source)):
+                with suppress(Exception), _opened(bare) as image:
                     return look(image)
-        except Exception:  # noqa: S110  the first error says more
-            pass
         raise Unreadable(_reason(error, source)) from error
 
 
@@ -151,16 +232,22 @@ def _read(source: Source, look):
 def _opened(source: Source) -> Iterator[Image.Image]:
     """An image of one of our formats, without the warnings of what is wrong with its metadata."""
     Image.init()
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
     logger = logging.getLogger("PIL")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
+    formats = [f for f in FORMATS if f in Image.OPEN]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ExitStack() as stack:
             warnings.simplefilter("ignore")
-            with Image.open(source, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
-                yield image
+            # Never by its path: Pillow would map an uncompressed TIFF file into memory, with height
+            # and width exchanged if an orientation lays it on its side.
+            file = (
+                source
+                if isinstance(source, io.BytesIO)
+                else stack.enter_context(open(source, "rb"))
+            )
+            file.seek(0)
+            yield stack.enter_context(Image.open(file, formats=formats))
     finally:
         logger.setLevel(level)
 
@@ -173,44 +260,18 @@ def _is_figure(image: Image.Image, stem: str) -> bool:
 
 def _upright(image: Image.Image, source: Source) -> tuple[Image.Image, bool]:
     """RGB, turned once, and whether it lay on its side as it was stored."""
-    swapped = _swapped(image)
+    deep = Deep.of(image)
     image.load()
     turn = None
     if image.format != "TIFF":  # which Pillow has turned while it loaded
         with suppress(Exception):  # a tag that cannot be read says nothing
-            turn = _TURNS.get(image.getexif().get(_ORIENTATION))
-    if swapped and max(high for _, high in image.getextrema()) < 64:  # 14 bits or fewer
-        rgb = _all_bits(image, source, swapped)
-    else:
-        rgb = _to_rgb(image)
+            turn = _TURNS.get(image.getexif().get(ORIENTATION))
+    if deep is not None and deep.misread(image):
+        image = deep.read(lambda: _opened(source))
+    rgb = _to_rgb(image)
     if turn is not None:
         rgb = rgb.transpose(turn)
     return rgb, turn in [_TURNS[k] for k in (5, 6, 7, 8)]
-
-
-def _swapped(image: Image.Image) -> list[tuple]:
-    """How to read the lower bytes of an RGB image of 16 bits, of which Pillow gives the upper."""
-    native = "RGB;16B" if sys.byteorder == "little" else "RGB;16L"
-    other = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGB;16N": native}
-    tiles = []
-    for codec, extents, offset, args in getattr(image, "tile", []):
-        raw = args if isinstance(args, str) else [*(args or ()), ""][0]
-        if image.mode != "RGB" or raw not in other:
-            return []
-        args = other[raw] if isinstance(args, str) else (other[raw], *args[1:])
-        tiles.append((codec, extents, offset, args))
-    return tiles
-
-
-def _all_bits(image: Image.Image, source: Source, swapped: list[tuple]) -> Image.Image:
-    """RGB of 8 bits from the 10, 12 or 14 that an image of 16 bits uses, and not from 2, 4 or 6."""
-    with _opened(source) as again:
-        kind = type(again.tile[0])
-        make = kind._make if hasattr(kind, "_make") else kind
-        again.tile = [make(tile) for tile in swapped]
-        values = np.asarray(image, np.float32) * 256 + np.asarray(again, np.float32)
-    values = values / _ceiling(float(values.max()), "I")
-    return Image.fromarray((values * 255).round().astype(np.uint8))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -219,20 +280,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image, dtype=np.float32)
         if not np.isfinite(values).all():
             raise Unreadable("pixels that are not finite")
-        values = values / _ceiling(float(values.max(initial=0)), image.mode)
+        values = values / white(float(values.max(initial=0)), image.mode)
         values = (values.clip(0, 1) * 255).round().astype(np.uint8)
         return Image.fromarray(values).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         over = Image.new("RGBA", image.size, (128, 128, 128, 255))
         return Image.alpha_composite(over, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
-
-
-def _ceiling(highest: float, mode: str) -> float:
-    """What stands for white: files of 16 bits often hold the 10, 12 or 14 bits of a sensor."""
-    if mode.startswith("F"):
-        return max(1.0, highest)
-    return next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if highest < 2**bits), highest)
 
 
 def _reason(error: Exception, source: Source) -> str:
@@ -254,54 +308,3 @@ def _bytes(source: Source, count: int = -1) -> bytes:
         return source.getvalue()[: None if count < 0 else count]
     with open(os.fspath(source), "rb") as file:
         return file.read(count)
-
-
-# --- metadata ------------------------------------------------------------------------------------
-
-
-def _without_metadata(source: Source) -> io.BytesIO | None:
-    """A PNG, JPEG or TIFF file less all that pixels do not depend on; None of other files."""
-    data = _bytes(source)
-    if data.startswith(b"\x89PNG"):
-        return io.BytesIO(data[:8] + b"".join(_png_chunks(data)))
-    if data.startswith(b"\xff\xd8"):
-        return io.BytesIO(b"".join(_jpeg_segments(data)))
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return io.BytesIO(_plain_tiff(data))
-    return None
-
-
-def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """The chunks that pixels depend on."""
-    at = 8
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        if data[at + 4 : at + 8] in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
-            yield data[at : at + 12 + length]
-        at += 12 + length
-
-
-def _jpeg_segments(data: bytes) -> Iterator[bytes]:
-    """All but comments and applications' segments, of which Adobe's says how colours are stored."""
-    yield data[:2]
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker, (length,) = data[at + 1], struct.unpack_from(">H", data, at + 2)
-        if marker == 0xDA:  # the pixels follow
-            break
-        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE:
-            yield data[at : at + 2 + length]
-        at += 2 + length
-    yield data[at:]
-
-
-def _plain_tiff(data: bytes) -> bytes:
-    """The file with a zero for every tag of its first page that says nothing of the pixels."""
-    order, plain = "<" if data[:2] == b"II" else ">", bytearray(data)
-    (at,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, at)
-    for entry in range(at + 2, at + 2 + 12 * count, 12):
-        (tag,) = struct.unpack_from(f"{order}H", data, entry)
-        if tag not in _TIFF_PIXELS:
-            struct.pack_into(f"{order}HII", plain, entry + 2, 1, 1, 0)
-    return bytes(plain)

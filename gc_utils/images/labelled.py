@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gc_utils.downloads import fetch
 from gc_utils.errors import UserError
+from gc_utils.images.listing import typed_folder
 from gc_utils.progress import progress_bar
 
 TASKS = "digits, cifar10 or cifar10:FOLDER"
@@ -83,7 +84,7 @@ def check_task(name: str) -> None:
     if kind not in ("digits", "cifar10") or (kind == "digits" and folder):
         raise UserError(f"unknown task {name!r}: expected {TASKS}.")
     if folder:
-        _check_folder(name, Path(folder).expanduser())
+        _check_folder(name, typed_folder(folder, "task 'cifar10:PATH': folder"))
 
 
 def _check_folder(name: str, folder: Path) -> None:
@@ -100,7 +101,7 @@ def _check_folder(name: str, folder: Path) -> None:
 def _cifar10(folder: str, samples: int, seed: int) -> Task:
     rng = np.random.default_rng(seed)
     found = []
-    with _batches(Path(folder).expanduser() if folder else None) as batch:
+    with _batches(typed_folder(folder, "task 'cifar10:PATH': folder") if folder else None) as batch:
         parts = [[batch(f"data_batch_{i}.bin") for i in range(1, 6)], [batch("test_batch.bin")]]
     for part, most in zip(parts, (samples, max(1, samples // 5)), strict=True):
         records = np.concatenate(part)

@@ -9,19 +9,20 @@ A *spec* names the sources, joined with `+`:
     imagenet_samples        1,000 photographs, one of each class of ImageNet, downloaded once
     imagenet_samples:PATH   the same from a folder at hand
 
-A photograph is listed once, whatever it is called and however often: a copy could be held out
-while the photograph is trained on. Hidden files and folders below PATH are passed over
-(`.ipynb_checkpoints`, `__MACOSX`, `@eaDir`, `._name`), and so are run folders. Nothing is kept in
-memory before `Photograph.load()`, and nothing is downloaded but `imagenet_samples`.
+A photograph is listed once, whatever its file is called and says beside its pixels: a copy could be
+held out while the photograph is trained on (`gc_utils.images.copies` says what counts as one).
+Hidden files and folders below PATH are passed over (`.ipynb_checkpoints`, `__MACOSX`, `@eaDir`,
+`._name`), and so are run folders. Nothing is kept in memory before `Photograph.load()`, and nothing
+is downloaded but `imagenet_samples`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,9 +31,10 @@ import torch
 
 from gc_utils.errors import UserError, brief, choose
 from gc_utils.files import is_hidden, is_run
-from gc_utils.images.decoding import READ, Unreadable, upright_pixels, upright_size
+from gc_utils.images.copies import Copies
+from gc_utils.images.decoding import READ, Unreadable, upright_look, upright_pixels, upright_size
 from gc_utils.images.downloads import imagenet_samples
-from gc_utils.images.listing import Tree, image_tree, shown_name
+from gc_utils.images.listing import Tree, image_tree, shown_name, typed_folder
 from gc_utils.images.scenes import render_scene
 
 SOURCES = (
@@ -157,7 +159,7 @@ def load_images(
     skipped: list[tuple[str, str]] = []
     if limit is not None and limit < 1:
         raise UserError(f"limit must be at least 1, not {limit}")
-    known = _Known()
+    known: Copies[Photograph] = Copies()
     for kind, value in _parse(spec):
         if kind == "scenes":
             side = max(SCENE_SIZE, min_size)
@@ -305,13 +307,19 @@ def _pieces(spec: str, known: Sequence[str]) -> list[str]:
         if kind.strip() in WITH_PATHS and path:
             longer = f"{path}+{piece}"
             inside = piece.partition(":")[0].strip() not in known or (
-                not Path(path).expanduser().exists() and Path(longer).expanduser().is_dir()
+                not _is_there(path) and _is_there(longer, Path.is_dir)
             )
             if inside:
                 pieces[-1] = f"{kind}{colon}{longer}"
                 continue
         pieces.append(piece)
     return pieces
+
+
+def _is_there(path: str, test: Callable[[Path], bool] = Path.exists) -> bool:
+    with suppress(OSError, RuntimeError, ValueError):  # too long, or nobody's home folder
+        return test(Path(path).expanduser())
+    return False
 
 
 def _scene_count(value: str) -> int:
@@ -329,7 +337,7 @@ def _files(kind: str, value: str) -> Tree:
         return Tree(list(_bundled()))
     if kind == "imagenet_samples":
         return Tree([(path.name, path) for path in imagenet_samples(value)])
-    asked, root = f"images '{kind}:{value}'", Path(value).expanduser()
+    asked, root = f"images '{kind}:{value}'", typed_folder(value, f"images '{kind}:PATH': folder")
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise UserError(f"{asked}: folder {str(root)!r} {what}")
@@ -365,37 +373,13 @@ def _has_classes(folder: Path) -> bool:
     return any(not is_run(path) for path in inside)
 
 
-class _Known:
-    """The files found so far, to tell whether another one holds the same picture."""
-
-    def __init__(self) -> None:
-        self.by_size: dict[int, list[Photograph]] = {}
-        self.digests: dict[Path, bytes] = {}
-
-    def first(self, photograph: Photograph) -> Photograph:
-        """The photograph with these bytes that was found first: this one, if there is none."""
-        path = photograph.path
-        same = self.by_size.setdefault(path.stat().st_size, [])
-        for other in same:  # few files are as long as another, and only those are read for this
-            if self._digest(other.path) == self._digest(path):
-                return other
-        same.append(photograph)
-        return photograph
-
-    def _digest(self, path: Path) -> bytes:
-        if path not in self.digests:
-            with path.open("rb") as file:
-                self.digests[path] = hashlib.file_digest(file, "sha256").digest()
-        return self.digests[path]
-
-
 def _usable(
     kind: str,
     named: list[tuple[str, Path]],
     seed: int,
     limit: int | None,
     min_size: int,
-    known: _Known,
+    known: Copies[Photograph],
 ) -> tuple[list[Photograph], list[tuple[str, str]]]:
     """The first `limit` usable files in random order (all without a limit), and what was wrong."""
     order = np.arange(len(named))
@@ -407,19 +391,16 @@ def _usable(
             break
         name, path = named[i]
         try:
-            height, width = upright_size(path, max(LARGEST_SHORT_SIDE, min_size))
+            look = upright_look(path, max(LARGEST_SHORT_SIDE, min_size))
         except Unreadable as error:
             bad[i] = (name, shown_name(str(error)))
             continue
+        height, width = look.height, look.width
         if min(height, width) < min_size:
             bad[i] = (name, f"too small: {width}x{height} pixels, at least {min_size} wanted")
             continue
         photograph = Photograph(name, kind, height, width, path)
-        try:
-            first = known.first(photograph)
-        except OSError as error:  # it went, or its disk did
-            bad[i] = (name, str(error.strerror).lower())
-            continue
+        first = known.first(photograph, look)
         if first is photograph:
             found[i] = photograph
         else:

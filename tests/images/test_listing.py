@@ -5,7 +5,7 @@ import stat
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from gc_utils.errors import UserError
 from gc_utils.figures import save_figure
@@ -209,7 +209,67 @@ def test_what_systems_keep_beside_pictures_is_not_read(tmp_path, place):
         assert load_images(f"{kind}:{tmp_path}").skipped == []
 
 
+def test_what_a_person_put_into_a_folder_that_runs_make_is_said(tmp_path):
+    draw(tmp_path / "a.png", 1), draw(tmp_path / "b.png", 2)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "01_x.json").write_text("{}")
+    draw(tmp_path / "figures" / "c.png", 3)
+    draw(tmp_path / "gallery" / "deep" / "d.png", 4), draw(tmp_path / "gallery" / "e.JPG", 5)
+    images = load_images(f"folder:{tmp_path}")
+    assert [p.name for p in images] == ["a.png", "b.png"]
+    left = "in a folder that notebooks make; put photographs into another one"
+    assert images.skipped == [
+        ("figures", f"1 image file {left}"),
+        ("gallery", f"2 image files {left}"),
+    ]
+
+
+# Paths that lead nowhere
+
+
+@pytest.mark.parametrize("kind", ["folder", "imagenet", "imagenet_samples"])
+def test_paths_that_cannot_be_are_refused_by_name(kind):
+    with pytest.raises(UserError, match="'~nosuchuser/x': there is no such home folder"):
+        load_images(f"{kind}:~nosuchuser/x")
+    for long in ("a" * 300, "a/" * 3000, "a" * 300 + "+b", "a+photos" * 50):
+        with pytest.raises(UserError, match="folder 'a.*cannot be looked for .file name too long"):
+            load_images(f"{kind}:{long}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such long paths")
+def test_folders_nested_hundreds_deep_are_listed_in_order(tmp_path):
+    draw(tmp_path / "a.png", 1), draw(tmp_path / "z" / "b.png", 2)
+    here = tmp_path / "d"
+    for _ in range(700):
+        os.mkdir(here)
+        here /= "d"
+    draw(here.parent / "c.png", 3)
+    images = load_images(f"folder:{tmp_path}")
+    assert [p.name for p in images] == ["a.png", "d/" * 700 + "c.png", "z/b.png"]
+    assert images.skipped == []
+    (here.parent / "c.png").unlink()
+    while (here := here.parent) != tmp_path:  # what removes old test folders may recurse
+        here.rmdir()
+
+
 # Endings and names
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "tiff", "webp", "bmp", "jpeg2000", "avif"])
+def test_images_with_endings_that_are_none_are_read(tmp_path, kind):
+    if kind == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    odd = ["2019-05-01 12.30.45", "IMG_0001.jpg ", "IMG.jpg_large", "b.JPG.1", "photo.jpeg?w=3"]
+    for i, name in enumerate(odd):
+        with open(tmp_path / name, "wb") as file:
+            Image.open(draw(tmp_path / "draft.png", i)).save(file, kind)
+    (tmp_path / "draft.png").unlink()
+    (tmp_path / "notes.draft").write_text("BMX bicycles, and no image")
+    (tmp_path / "phone.heic.1").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    images = load_images(f"folder:{tmp_path}")
+    assert [p.name for p in images] == sorted(odd)
+    why = "a HEIC image, which is not read; save it as JPEG"
+    assert images.skipped == [("phone.heic.1", why)]
 
 
 def test_images_that_are_not_read_are_named_with_what_is(tmp_path):
