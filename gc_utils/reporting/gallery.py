@@ -26,6 +26,7 @@ from gc_utils.evidence.findings import load_readable
 from gc_utils.evidence.verdicts import Evidence
 from gc_utils.figures.parts import radial_floor
 from gc_utils.files import write_json
+from gc_utils.pipeline.fingerprints import files_of
 from gc_utils.progress import progress_bar
 from gc_utils.removal import delete, draft_beside
 from gc_utils.reporting.columns import evidence_of, parameters_of, read_manifest, subject
@@ -155,7 +156,11 @@ def gallery_of(run_dir: str | os.PathLike) -> tuple[bool, bool]:
         return False, False
     if not made.is_file():
         return True, False
-    return True, json.loads(made.read_text("utf-8")) == _state(read_manifest(run_dir))
+    try:
+        then = json.loads(made.read_text("utf-8"))
+    except ValueError:  # it is damaged, and the gallery is made again
+        return True, False
+    return True, then == _state(read_manifest(run_dir))
 
 
 def refresh_gallery(run_dir: str | os.PathLike) -> Path | None:
@@ -206,6 +211,7 @@ def _read(run_dir: Path) -> tuple[ActivationStore, GroupCrosscoder, pd.DataFrame
             raise UserError(
                 f"{run_dir.resolve()} has no {name}: run the notebook {notebook} first."
             )
+        files_of(run_dir / name)  # and nobody waits for a pipe
     store = ActivationStore.open(run_dir / "activations.zarr")
     coder = GroupCrosscoder.load(run_dir / "crosscoder.safetensors")
     report = pd.read_csv(run_dir / "features.csv")
