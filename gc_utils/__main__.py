@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-import gc_utils
-from gc_utils.errors import DiskFull, UserError
+try:
+    import argparse
+    from collections.abc import Iterable, Sequence
+    from typing import TYPE_CHECKING
+
+    import gc_utils
+    from gc_utils.errors import DiskFull, UserError
+except KeyboardInterrupt:  # Ctrl-C comes early on a slow disk
+    sys.exit(130)
 
 if TYPE_CHECKING:
     from gc_utils.pipeline import Record
@@ -219,7 +223,15 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
     Returns:
         Its exit code.
     """
-    from gc_utils.files import typed_path
+    try:
+        return _carry_out(arguments, records)
+    except KeyboardInterrupt:  # also while modules are imported, which takes a second
+        return 130
+
+
+def _carry_out(arguments: Sequence[str] | None, records: Iterable[Record] | None) -> int:
+    """As `main`; an interruption is raised."""
+    from gc_utils.files import out_of_room, typed_path
     from gc_utils.pipeline import RECORDS, NotebookFailed, never_raise, say
 
     never_raise(sys.stdout, sys.stderr)
@@ -242,16 +254,15 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
     except NotebookFailed as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # `list | head`
         sys.stderr.close()
-    except OSError as failure:
-        from gc_utils.files import out_of_room
-
-        if not out_of_room(failure):
-            raise
-        print(f"error: {failure}: make room on the disk, and do it again.", file=sys.stderr)
+    except OSError as failure:  # permissions, a folder where a file belongs: not the code's fault
+        remedy = (
+            "make room on the disk"
+            if out_of_room(failure)
+            else "see to it that this can be read and written, or delete it if nobody needs it"
+        )
+        say(sys.stderr, f"error: {failure}: {remedy}, and do it again.")
         return 1
     return 0
 

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ import pandas as pd
 
 from gc_utils.errors import Damaged, DiskFull, UserError, brief
 from gc_utils.opened_alone import NAMED, make_up_to, named_run, small_run
+from gc_utils.removal import delete, draft_beside
 
 if TYPE_CHECKING:  # the command line reads and writes files without waiting for torch
     import torch
@@ -246,7 +246,8 @@ def write_whole(path: str | os.PathLike, *, shared: bool = False) -> Iterator[Pa
         with write_whole(path) as draft:
             draft.write_text(text, encoding="utf-8")
 
-    The draft lies beside the path, whose folder is made if there is none. It takes the path's name
+    The draft lies beside the path, under a hidden name that no person gives, in a folder that is
+    made if there is none. It takes the path's name
     when the block ends, and is deleted when the block raises. A draft that a killed process left
     behind is deleted first.
 
@@ -263,14 +264,14 @@ def write_whole(path: str | os.PathLike, *, shared: bool = False) -> Iterator[Pa
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part" if shared else f"{path.name}.part")
-    _delete(draft)
+    draft = draft_beside(path, shared=shared)
+    delete(draft)
     try:
         with room_for(path):
             yield draft
             os.replace(draft, path)
     except BaseException:
-        _delete(draft)
+        delete(draft)
         raise
 
 
@@ -303,14 +304,6 @@ def out_of_room(error: BaseException) -> bool:
         return isinstance(error, DiskFull) or error.errno in NO_ROOM
     # The safetensors library has errors of its own, with the system's number in the text.
     return any(f"(os error {number})" in str(error) for number in NO_ROOM)
-
-
-def _delete(path: Path) -> None:
-    """Delete a file or a folder, if it exists."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:

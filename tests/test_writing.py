@@ -24,6 +24,7 @@ from gc_utils.files import (
     write_whole,
 )
 from gc_utils.ledger import Ledger
+from gc_utils.removal import draft_beside
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -42,8 +43,8 @@ def test_a_file_is_replaced_only_when_it_is_complete(tmp_path, shared):
 def test_a_folder_is_there_whole_and_an_old_draft_is_deleted(tmp_path):
     path = tmp_path / "folder"
     for _ in range(2):  # a process that was killed leaves its draft behind
-        (tmp_path / "folder.part").mkdir(exist_ok=True)
-        (tmp_path / "folder.part" / "stale").touch()
+        draft_beside(path).mkdir(exist_ok=True)
+        (draft_beside(path) / "stale").touch()
     with write_whole(path) as draft:
         draft.mkdir()
         (draft / "inside").touch()

@@ -18,7 +18,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
-from gc_utils.errors import Damaged
+from gc_utils.errors import Damaged, UserError
 from gc_utils.files import room_for
 
 try:  # zarr depends on the first; its early versions on the second
@@ -31,7 +31,9 @@ SEALED = {"compressors": (ZstdCodec(), Crc32cCodec())}
 
 
 # Stores of earlier versions have no checksums, and no chunks of coordinates that are all zero.
-LARGE = ("A/c/", "patch/c/")
+LARGE = ("A/", "patch/")
+# Files of a store that are no chunks; zarr looks for those of its earlier format too.
+DESCRIPTIONS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
 class CheckedStore(LocalStore):
@@ -50,10 +52,14 @@ class CheckedStore(LocalStore):
         Raises:
             Damaged: the chunk is missing, was cut short or has changed since it was written.
         """
+        place = self.root / key
+        if place.exists() and not place.is_file():  # and nobody waits for a pipe
+            raise Damaged(f"{key} of {self.root} is no file: {self.remedy}")
         found = await super().get(key, *args, **kwargs)
-        if self._writing or "/c/" not in key:
+        # Whatever an array's chunks are called: a damaged description may name them otherwise.
+        if self._writing or key.rpartition("/")[2] in DESCRIPTIONS:
             return found
-        sealed = self._is_sealed(key.split("/c/")[0])
+        sealed = self._is_sealed(key.partition("/")[0])
         if found is None and (sealed or key.startswith(LARGE)):
             raise Damaged(f"the chunk {key} of {self.root} is missing: {self.remedy}")
         if found is not None and sealed:
@@ -69,8 +75,14 @@ class CheckedStore(LocalStore):
         """Whether the chunks of an array end with their checksums."""
         known = self.__dict__.setdefault("_sealed", {})
         if name not in known:
-            text = (self.root / name / "zarr.json").read_text(encoding="utf-8")
-            known[name] = json.loads(text)["codecs"][-1]["name"] == "crc32c"
+            try:
+                text = (self.root / name / "zarr.json").read_text(encoding="utf-8")
+                known[name] = json.loads(text)["codecs"][-1]["name"] == "crc32c"
+            except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+                raise Damaged(
+                    f"the zarr.json of {name} in {self.root} is missing or not what it was "
+                    f"({error}): {self.remedy}"
+                ) from error
         return known[name]
 
 
@@ -122,7 +134,7 @@ class RowsOnDisk:
 
     def __getitem__(self, rows: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
         if isinstance(rows, slice) or np.ndim(rows) == 0:
-            return np.asarray(self.array[rows])
+            return read(self.array, rows)
         rows = np.asarray(rows)
         if rows.dtype == bool:
             if rows.shape != (len(self),):
@@ -131,7 +143,30 @@ class RowsOnDisk:
         return gathered(self.array, rows.astype(int))
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self.array[:], dtype)
+        return np.asarray(read(self.array), dtype)
+
+
+def read(array: zarr.Array, where: Any = slice(None)) -> np.ndarray:
+    """A part of an array in a store.
+
+    Args:
+        array: the array.
+        where: rows, or a slice of every dimension.
+
+    Raises:
+        Damaged: what is there cannot be decoded, whatever the reason.
+    """
+    try:
+        return np.asarray(array[where])
+    except (UserError, OSError, IndexError, MemoryError, TypeError):
+        raise
+    except Exception as error:  # of a codec, or of NumPy: as many kinds as there are codecs
+        store = array.store
+        remedy = getattr(store, "remedy", CheckedStore.remedy)
+        raise Damaged(
+            f"the array {array.basename} of {getattr(store, 'root', store)} cannot be read "
+            f"({type(error).__name__}: {error}): {remedy}"
+        ) from error
 
 
 def gathered(array: zarr.Array, rows: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
@@ -159,5 +194,6 @@ def gathered(array: zarr.Array, rows: np.ndarray, columns: slice = slice(None)) 
         if stop > start:
             part = unique[start:stop]
             first = part[0] // height * height
-            found[start:stop] = array[(slice(first, part[-1] + 1), *places)][part - first]
+            here = read(array, (slice(first, part[-1] + 1), *places))
+            found[start:stop] = here[part - first]
     return found if np.array_equal(unique, rows) else found[back]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from gc_utils.images.points import assign_folds, sample_points
 from gc_utils.models.base import Model
 from gc_utils.progress import progress_bar
 from gc_utils.ranks import Ranks, ranks
+from gc_utils.removal import delete
 
 SCALES = (1.0, 1.5, 2.0, 3.0)
 TOO_LARGE = (
@@ -185,9 +185,10 @@ def extract(
     }
     together = ranks()
     if together.first:
-        if overwrite and path.exists():
-            shutil.rmtree(path)
-        store = _reopened(path, settings) if path.exists() else None
+        if overwrite:
+            delete(path)
+        there = path.exists() or path.is_symlink()
+        store = _reopened(path, settings) if there else None
         if store is None:
             plan = plan_samples(images, samples, size=size, scales=scales, folds=folds, seed=seed)
             if said := plan_sentence(len(images), samples, folds):
@@ -222,9 +223,11 @@ def _reopened(path: Path, settings: dict) -> ActivationStore | None:
             there = json.loads(text)["attributes"]["settings"]
         except (OSError, ValueError, KeyError, TypeError):
             raise error from None  # nobody knows what it was: a person has to delete it
+        if not isinstance(there, dict):
+            raise
         _check_same(path, there, settings)
         print(f"{error} It is made again.")
-        shutil.rmtree(path)
+        delete(path)
         return None
 
 

@@ -20,7 +20,21 @@ import numpy as np
 import torch
 import zarr
 
-from gc_utils.activations.chunks import SEALED, CheckedStore, RowsOnDisk, gathered, writing
+from gc_utils.activations.chunks import (
+    SEALED,
+    CheckedStore,
+    RowsOnDisk,
+    gathered,
+    read,
+    writing,
+)
+from gc_utils.activations.descriptions import (
+    CHUNK,
+    OF_ELEMENTS,
+    OF_SAMPLES,
+    check_descriptions,
+    check_numbers,
+)
 from gc_utils.activations.numbers import AS_IT_IS, from_stored, to_stored
 from gc_utils.errors import Damaged, UserError
 from gc_utils.files import write_whole
@@ -33,10 +47,7 @@ from gc_utils.models.load import load_model
 PLANTED = "planted"  # the model of a store that planted orbits were written to
 ARRAY = "array"  # the model of a store that was made of activations from elsewhere
 WITHOUT_NETWORK = (PLANTED, ARRAY)
-CHUNK = 16  # samples; D16 × 480 channels in float16 make half a megabyte
 FORMAT = 1
-OF_SAMPLES = ("photograph", "x", "y", "scale", "fold")
-OF_ELEMENTS = ("angle", "mirror")
 
 
 @dataclass(frozen=True)
@@ -77,15 +88,22 @@ class ActivationStore:
 
     @classmethod
     def _open(cls, path: Path) -> ActivationStore:
-        if not path.is_dir() or not any(path.glob("*")):
+        if path.is_symlink() and not path.exists():
+            raise UserError(
+                f"{path} is a link to {path.readlink()}, which is not there: see to it that its "
+                "disk can be read, or delete the link."
+            )
+        if not path.is_dir() or not any(path.iterdir()):
             raise UserError(f"no activation store at {path.absolute()}; fill one with `extract`.")
         try:
-            root = zarr.open_group(CheckedStore(path), mode="r+")
+            root = zarr.open_group(
+                CheckedStore(path), mode="r+", zarr_format=3, use_consolidated=False
+            )
             if root.attrs.get("format") == FORMAT:
-                names = ("A", "patch", "filled", *OF_SAMPLES, *OF_ELEMENTS)
-                _ = root.attrs["settings"]["model"], [root[name].shape for name in names]
+                check_descriptions(root, path)
         except Exception as error:  # whatever a damaged zarr.json makes of itself
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            lacking = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+            if isinstance(error, OSError) and not isinstance(error, lacking):
                 raise  # it could not be read just now
             raise Damaged(
                 f"the activation store {path} is damaged: a zarr.json is missing, or is not what "
@@ -161,9 +179,8 @@ class ActivationStore:
         """Those rows in the type that holds them (`dtype`), `(len(rows), |G|, C)`."""
         scale = self._exponents
         if isinstance(rows, slice):
-            return from_stored(
-                self.root["A"][rows, :, channels], None if scale is None else scale[rows]
-            )
+            found = read(self.root["A"], (rows, slice(None), channels))
+            return from_stored(found, None if scale is None else scale[rows])
         rows = self._numbers(rows)
         found = gathered(self.root["A"], rows, channels)
         return from_stored(found, None if scale is None else scale[rows])
@@ -202,7 +219,7 @@ class ActivationStore:
         """By which power of two every orbit is enlarged; None if none is."""
         if "exponent" not in self.root:
             return None
-        found = self.root["exponent"][:]
+        found = read(self.root["exponent"])
         if (found == 0).any():
             raise UserError(
                 f"the store {self.path} has lost the exponents of {int((found == 0).sum())} "
@@ -255,7 +272,14 @@ class ActivationStore:
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """Coordinates of every sample: photograph, x, y, scale, fold, each `(N,)`."""
-        return {n: self.root[n][:] for n in OF_SAMPLES}
+        found = {n: read(self.root[n]) for n in OF_SAMPLES}
+        try:
+            check_numbers(found["photograph"], self.photograph_names)
+        except ValueError as error:
+            raise Damaged(
+                f"the activation store {self.path} is damaged: {error}. {self.root.store.remedy}"
+            ) from error
+        return found
 
     @property
     def fold(self) -> np.ndarray:
@@ -349,7 +373,7 @@ class ActivationStore:
         """sha256 of settings and activations, 16 hexadecimal digits."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
         for start in range(0, len(self), 64 * CHUNK):
-            digest.update(self.root["A"][start : start + 64 * CHUNK].tobytes())
+            digest.update(read(self.root["A"], slice(start, start + 64 * CHUNK)).tobytes())
         if self._exponents is not None:
             digest.update(self._exponents.tobytes())
         return digest.hexdigest()[:16]
@@ -375,8 +399,8 @@ class ActivationStore:
         """
         for name in (*OF_SAMPLES, *OF_ELEMENTS):
             try:
-                self.root[name][:]
-            except (ValueError, RuntimeError) as error:
+                read(self.root[name])
+            except Damaged as error:
                 raise Damaged(f"the array {name} of {self.path} is damaged: {error}") from error
         arrays = [self.root[name] for name in ("A", "patch", "exponent") if name in self.root]
         damaged = []

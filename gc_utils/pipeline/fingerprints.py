@@ -7,11 +7,13 @@ times say nothing about content. What file browsers and editors leave beside a f
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gc_utils.errors import UserError
 from gc_utils.files import is_stray
 from gc_utils.pipeline.record import Record, parameters_that_hold
 
@@ -108,7 +110,10 @@ def file_checksum(path: str) -> str:
 def files_of(path: Path) -> list[Path]:
     """A file itself, or the files of a folder, less those that are nobody's product."""
     if not path.is_dir():
+        if path.exists() and not path.is_file():  # whoever opens a pipe waits for a writer
+            raise UserError(f"{path} is neither a file nor a folder: delete it, or rename it.")
         return [path]
+    os.scandir(path).close()  # what is in a folder that may not be looked into is not nothing
     inside = (p for p in path.rglob("*") if p.is_file())
     return sorted(p for p in inside if not is_stray(p.relative_to(path)))
 

@@ -44,6 +44,8 @@ def alone(
 
 def _take(until_the_end: contextlib.ExitStack, path: Path, lock: Callable[[IO], None]) -> str:
     """Hold a lock file; returns why it cannot be held, or nothing."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return f"{path.name} is no file"  # whoever opens a pipe waits for its other end
     try:
         handle = until_the_end.enter_context(path.open("a", encoding="utf-8"))
     except OSError as error:

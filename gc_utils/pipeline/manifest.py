@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import platform
-import shutil
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,8 +19,10 @@ from gc_utils.files import is_inside, is_stray, write_json
 from gc_utils.pipeline.execution import MODULES, Execution
 from gc_utils.pipeline.fingerprints import Checksums, checksum, size_of
 from gc_utils.pipeline.notebooks import Notebook
-from gc_utils.pipeline.record import ALWAYS, Record, number_of, record_of
+from gc_utils.pipeline.record import ALWAYS, Record, is_named, number_of, record_of
 from gc_utils.pipeline.records import RECORDS
+from gc_utils.pipeline.runfile import FORMAT, OtherVersion, read_run
+from gc_utils.removal import delete, leads_inside
 
 PACKAGES = (
     "captum gc_utils jupyterlab matplotlib numpy pandas papermill pillow safetensors scikit-image "
@@ -29,9 +30,7 @@ PACKAGES = (
 ).split()
 
 
-FORMAT = 1
 TABLES = (".csv", ".parquet", ".npz")
-FIELDS = {"status": str, "inputs": dict, "outputs": dict}
 
 
 class Manifest:
@@ -64,43 +63,47 @@ class Manifest:
         Raises:
             UserError: it is damaged, or another version wrote it.
         """
-        import json
-
         where = short_path(self.path)
         instead = "name a new --output, or delete the whole folder to begin again"
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            if (written := content.get("format", FORMAT)) != FORMAT:
-                raise UserError(
-                    f"{where} was written by another version of this package (its format is "
-                    f"{written!r}, expected {FORMAT}): use that version, or {instead}"
-                )
-            for name, record in content["notebooks"].items():
-                wrong = [f for f, kind in FIELDS.items() if not isinstance(record[f], kind)]
-                if wrong or not {"parameters", "upstream"} <= record["inputs"].keys():
-                    raise ValueError(f"the record of {name}")
-                for made in record["outputs"].values():
-                    made["sha256"]  # noqa: B018
-        except UserError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return read_run(self.path, ("notebooks",), whole=True)
+        except OtherVersion as error:
+            raise UserError(
+                f"{where} was written by another version of this package ({error}): use that "
+                f"version, or {instead}"
+            ) from error
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"{where} cannot be read: it is damaged, or was written by another version "
-                f"({type(error).__name__}: {error}); {instead}"
+                f"({error}); {instead}"
             ) from error
-        return content
 
     def _check_paths(self) -> None:
         """Refuse a manifest that names anything outside of its folder: products are deleted."""
         for name, record in self.records.items():
             outputs = record.get("outputs") or {}
             for path in (f"{name}.ipynb", *outputs):
-                if not is_inside(path) or (path in outputs and path == self.path.name):
-                    raise UserError(
-                        f"{short_path(self.path)} names {path!r}, which is no product in its run "
-                        "folder: it is damaged, or somebody else's. Delete it or name a new "
-                        "--output."
-                    )
+                if path in outputs and path == self.path.name:
+                    raise self._no_product(path)
+                self._check_path(path)
+
+    def _check_path(self, path: str) -> None:
+        """Refuse what is elsewhere, whether its name says so or a link on its way leads there."""
+        if not is_inside(path) or not leads_inside(self.run_dir, path):
+            raise self._no_product(path)
+
+    def _no_product(self, path: str) -> UserError:
+        linked = is_inside(path) and not leads_inside(self.run_dir, path)
+        return UserError(
+            f"{short_path(self.path)} names {path!r}, which is no product in its run folder: "
+            + (
+                f"{path.rpartition('/')[0]} leads out of it. Put a folder in the place of the "
+                "link, "
+                if linked
+                else "it is damaged, or somebody else's. Delete it "
+            )
+            + "or name a new --output."
+        )
 
     def begin(self, preset: str, parameters: dict[str, Any]) -> None:
         """Note what was asked and on what machine.
@@ -215,7 +218,7 @@ class Manifest:
         record = self.records[name]
         for product in self._made(name, record):
             if Path(product).suffix in TABLES:
-                (self.run_dir / product).unlink()
+                self._delete(name, product)
 
     def clear(self, name: str, *, damaged: bool = False) -> None:
         """Delete what an earlier run of a notebook made.
@@ -232,12 +235,19 @@ class Manifest:
         self.records[name]["status"] = "interrupted"
         self._write()
         for product in unwanted:
+            self._delete(name, product)
             del outputs[product]
-            path = self.run_dir / product
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+
+    def _delete(self, name: str, product: str) -> None:
+        """Delete a product; what no notebook of that name makes is a person's, and stays.
+
+        Raises:
+            UserError: it lies elsewhere, whatever was there when the record was read.
+        """
+        makes = record_of(number_of(name), self.chapters).makes
+        if is_named(product, (*makes, *ALWAYS)) and not is_stray(product):
+            self._check_path(product)
+            delete(self.run_dir / product)
 
     def complete(self, name: str) -> bool:
         """Whether a notebook is done and its products are there."""

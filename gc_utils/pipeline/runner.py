@@ -243,6 +243,7 @@ def _earlier(manifest: Manifest, found: list[Notebook], chosen: list[Notebook]) 
 
 LOCK = ".lock"
 _WRITTEN = (".", "figures", "results", "checkpoints")  # what all notebooks write into
+_FILES = ("run.json", "report.html", LOCK)  # what every run writes
 
 
 def _make_writable(run_dir: Path) -> None:
@@ -257,6 +258,14 @@ def _make_writable(run_dir: Path) -> None:
         raise UserError(f"cannot make the run folder {str(run_dir)!r}: {error}") from error
     place = run_dir
     try:
+        for name in (*_WRITTEN, *_FILES):
+            place, kind = run_dir / name, "file" if name in _FILES else "folder"
+            right = place.is_file() if kind == "file" else place.is_dir()
+            if place.exists() and not right:  # and whoever opens a pipe waits for its other end
+                raise UserError(
+                    f"{str(place)!r} is no {kind}, and a run writes a {kind} of that name: delete "
+                    "or rename it, or name another folder with --output."
+                )
         for place in filter(Path.is_dir, (run_dir / name for name in _WRITTEN)):
             with tempfile.TemporaryFile(dir=place):
                 pass
