@@ -92,7 +92,8 @@ def figure() -> Callable:
 def small_run() -> list[str]:
     """Arguments of `run` for 01 to 04, as small as they can be."""
     words = (
-        "--preset smoke --only 01 02 03 04 -p samples 300 -p features 64 -p steps 40 -p passes 2"
+        "--preset smoke --only 01 02 03 04 -p layer conv2d1 -p samples 300 -p features 64 "
+        "-p steps 40 -p passes 2"
     )
     return f"{words} -p visualise_steps 4 -p bank_samples 120 -p bank_steps 20".split()
 

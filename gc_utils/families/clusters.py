@@ -193,9 +193,15 @@ def embed(
         warnings.filterwarnings("ignore", ".*not fully connected", UserWarning)
         warnings.filterwarnings("ignore", ".*separate connected components", UserWarning)
         warnings.filterwarnings("ignore", ".*Spectral initialisation failed", UserWarning)
+        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
+        # The nearest of every feature are in the matrix: UMAP would find the same ones, but first
+        # compile for several seconds what finds them.
+        count, D = min(n_neighbors, len(D) - 1), D.astype(np.float32)
+        nearest = np.argsort(D, axis=1, kind="stable")[:, :count].astype(np.int32)
         reducer = UMAP(
             metric="precomputed",
-            n_neighbors=min(n_neighbors, len(D) - 1),
+            precomputed_knn=(nearest, np.take_along_axis(D, nearest, axis=1)),
+            n_neighbors=count,
             min_dist=min_dist,
             random_state=seed,
             n_jobs=1,
