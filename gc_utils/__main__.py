@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-import gc_utils
-from gc_utils.errors import UserError
+try:
+    import argparse
+    from collections.abc import Iterable, Sequence
+    from typing import TYPE_CHECKING
+
+    import gc_utils
+    from gc_utils.errors import DiskFull, UserError
+except KeyboardInterrupt:  # Ctrl-C comes early on a slow disk
+    sys.exit(130)
 
 if TYPE_CHECKING:
     from gc_utils.pipeline import Record
@@ -194,6 +198,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+_SHIELD = "\x1f"  # nobody types it, and an argument that begins with it is no option
+
+
+def _shielded(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which argparse takes no value of a parameter for an option, as `-1e-3`.
+
+    It knows `-1` and `-.5` as numbers only.
+    """
+    names = {i + 1 for i, word in enumerate(arguments) if word in ("-p", "--parameter")}
+    return [
+        _SHIELD + word if {i, i - 1} & names and word.startswith("-") else word
+        for i, word in enumerate(arguments)
+    ]
+
+
 def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | None = None) -> int:
     """Carry out a command line.
 
@@ -204,34 +223,62 @@ def main(arguments: Sequence[str] | None = None, records: Iterable[Record] | Non
     Returns:
         Its exit code.
     """
-    from gc_utils.pipeline import RECORDS, NotebookFailed, never_raise
+    try:
+        return _carry_out(arguments, records)
+    except KeyboardInterrupt:  # also while modules are imported, which takes a second
+        return 130
+
+
+def _carry_out(arguments: Sequence[str] | None, records: Iterable[Record] | None) -> int:
+    """As `main`; an interruption is raised."""
+    from gc_utils.files import out_of_room, typed_path
+    from gc_utils.pipeline import RECORDS, NotebookFailed, never_raise, say
 
     never_raise(sys.stdout, sys.stderr)
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(_shielded(sys.argv[1:] if arguments is None else arguments))
     chapters = list(RECORDS if records is None else records)
     try:
+        for name in ("output", "site", "root"):
+            if asked := getattr(options, name, None):
+                setattr(options, name, str(typed_path(asked, f"--{name}")))
         commands = {"run": _run, "list": _list, "gallery": _gallery}
         commands |= {"weights": _weights, "readme": _readme, "badges": _badges}
         commands |= {"publish": _publish}
         commands[options.command](options, chapters)
+    except DiskFull as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
     except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+        say(sys.stderr, f"error: {mistake}")
         return 2
     except NotebookFailed as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # `list | head`
         sys.stderr.close()
+    except OSError as failure:  # permissions, a folder where a file belongs: not the code's fault
+        remedy = (
+            "make room on the disk"
+            if out_of_room(failure)
+            else "see to it that this can be read and written, or delete it if nobody needs it"
+        )
+        say(sys.stderr, f"error: {failure}: {remedy}, and do it again.")
+        return 1
     return 0
 
 
 def _run(options: argparse.Namespace, records: list[Record]) -> None:
     from gc_utils.pipeline import find_notebooks, run
+    from gc_utils.ranks import started_together
     from gc_utils.reporting import refresh_gallery, write_report
 
-    parameters = dict(options.parameter)
+    if (count := started_together()) > 1:
+        raise UserError(
+            f"torchrun has started {count} processes, and each would run every notebook: start "
+            "`run` without torchrun. docs/many_machines.md says how several processes extract and "
+            "train for a run."
+        )
+    parameters = {name: value.removeprefix(_SHIELD) for name, value in options.parameter}
     if options.weights_file == "":
         raise UserError("--weights-file is empty: name a file or folder, or leave it out.")
     if options.weights_file:

@@ -1,4 +1,4 @@
-"""Run folders and their products, files written whole, checkpoints, and ledgers of results.
+"""Run folders and their products, files written whole, and checkpoints.
 
     run_dir = find_run("runs/demo")
     report = pd.read_csv(product(run_dir, "features.csv", made_by="04_symmetry"))
@@ -9,24 +9,59 @@ repository's root: `runs/demo` has to mean the same folder in both.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+import re
+import struct
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gc_utils.errors import UserError
+from gc_utils.errors import Damaged, DiskFull, UserError, brief
 from gc_utils.opened_alone import NAMED, make_up_to, named_run, small_run
+from gc_utils.removal import delete, draft_beside
 
 if TYPE_CHECKING:  # the command line reads and writes files without waiting for torch
     import torch
 
-LEFT_BEHIND = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
+LEFT_BEHIND = frozenset(
+    {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "system volume information"}
+    | {"@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "lost+found"}
+    | {"network trash folder", "temporary items"}
+)
+"""Names, in lower case, of what systems and network drives leave beside a person's files."""
+# Of a file that somebody edited, or that is being copied here: never one of the run's own.
+BACKUPS = ("~", ".bak", ".orig", ".rej", ".swp", ".tmp", ".part", ".partial", ".filepart")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def typed_path(text: str | os.PathLike, what: str = "path") -> Path:
+    """A path as a person typed it: `~` is a home folder, which no shell expands in `--output=~/x`.
+
+    Args:
+        text: the path, absolute or relative.
+        what: where it was typed, for the message (`"--output"`).
+
+    Returns:
+        The path with `~` expanded, no more: it need not exist.
+
+    Raises:
+        UserError: the home folder is nobody's, or the text cannot be a path.
+    """
+    if "\0" in str(text):
+        raise UserError(f"{what} {brief(repr(str(text)))} holds a null character: leave it out.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{what} {brief(repr(str(text)))}: there is no such home folder; write ./~… for a "
+            "folder that is called so, or the path in full."
+        ) from error
 
 
 def find_run(
@@ -106,7 +141,7 @@ def product(run_dir: str | os.PathLike, name: str, made_by: str) -> Path:
         UserError: it is not there; names the path looked at, the notebook that makes it, and the
             runs that exist.
     """
-    folder = Path(os.path.abspath(Path(run_dir).expanduser()))
+    folder = Path(os.path.abspath(typed_path(run_dir, "run folder")))
     path = folder / name
     if not path.exists():
         make_up_to(folder, made_by)
@@ -130,7 +165,7 @@ def _repository() -> Path | None:
 
 def _places(run_dir: str | os.PathLike) -> list[Path]:
     """The absolute paths that a run folder's path may stand for, in the order of preference."""
-    asked = Path(os.path.normpath(Path(run_dir).expanduser()))
+    asked = Path(os.path.normpath(typed_path(run_dir, "run folder")))
     places, root = [Path(os.path.abspath(asked))], _repository()
     if root and not asked.is_absolute() and ".." not in asked.parts and root / asked not in places:
         places.append(root / asked)
@@ -159,8 +194,8 @@ def is_hidden(path: str | os.PathLike) -> bool:
     """Whether a file is one that programs leave beside a person's own.
 
     Those are what begins with a dot (`.ipynb_checkpoints`, `.DS_Store`, the `._name` files of a
-    Mac), what lies in the `__MACOSX` of a zip file or in the `@eaDir` of a network drive, and the
-    `Thumbs.db` and `desktop.ini` of Windows.
+    Mac), what lies in the `__MACOSX` of a zip file or in the `@eaDir` of a network drive, waste
+    bins and snapshots, and the `Thumbs.db` and `desktop.ini` of Windows.
 
     Args:
         path: relative to the folder that a person named: the folders above it do not count, as
@@ -169,7 +204,39 @@ def is_hidden(path: str | os.PathLike) -> bool:
     Returns:
         True if any component of the path is such a name.
     """
-    return any(part.startswith(".") or part in LEFT_BEHIND for part in Path(path).parts)
+    return any(p.startswith(".") or p.lower() in LEFT_BEHIND for p in Path(path).parts)
+
+
+def is_run(folder: str | os.PathLike) -> bool:
+    """Whether a folder is one that notebooks write to.
+
+    Args:
+        folder: a folder that exists.
+
+    Returns:
+        True if it holds `run.json`, activations or the findings of a notebook: notebooks that are
+        opened by hand write no `run.json`.
+    """
+    folder = Path(folder)
+    if any((folder / name).exists() for name in ("run.json", "activations.zarr")):
+        return True
+    names = (path.name for path in folder.glob("results/*.json"))
+    return any(re.fullmatch(r"\d\d[a-z]?_.+", name) for name in names)
+
+
+def is_stray(path: str | os.PathLike) -> bool:
+    """Whether a file among a run's products is none of them: hidden, a backup or half a copy.
+
+    Args:
+        path: relative to the run folder or the product, as for `is_hidden`.
+
+    Returns:
+        True for what `is_hidden` names, and for what editors and copying programs leave beside a
+        file: `zarr.json~`, `#zarr.json#`, `~$table.csv`, `0.bak`, `0.partial`.
+    """
+    name = Path(path).name
+    edited = name.startswith("~$") or (name.startswith("#") and name.endswith("#"))
+    return edited or name.lower().endswith(BACKUPS) or is_hidden(path)
 
 
 @contextmanager
@@ -179,7 +246,8 @@ def write_whole(path: str | os.PathLike, *, shared: bool = False) -> Iterator[Pa
         with write_whole(path) as draft:
             draft.write_text(text, encoding="utf-8")
 
-    The draft lies beside the path, whose folder is made if there is none. It takes the path's name
+    The draft lies beside the path, under a hidden name that no person gives, in a folder that is
+    made if there is none. It takes the path's name
     when the block ends, and is deleted when the block raises. A draft that a killed process left
     behind is deleted first.
 
@@ -190,25 +258,52 @@ def write_whole(path: str | os.PathLike, *, shared: bool = False) -> Iterator[Pa
 
     Yields:
         The path to write to.
+
+    Raises:
+        DiskFull: there is no room for it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part" if shared else f"{path.name}.part")
-    _delete(draft)
+    draft = draft_beside(path, shared=shared)
+    delete(draft)
     try:
-        yield draft
-        os.replace(draft, path)
+        with room_for(path):
+            yield draft
+            os.replace(draft, path)
     except BaseException:
-        _delete(draft)
+        delete(draft)
         raise
 
 
-def _delete(path: Path) -> None:
-    """Delete a file or a folder, if it exists."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+@contextmanager
+def room_for(path: str | os.PathLike) -> Iterator[None]:
+    """Say it in a person's words if a block that writes fails because the disk is full.
+
+    Args:
+        path: what the block writes.
+
+    Raises:
+        DiskFull: the block ran out of room or quota, or the file is larger than one may be.
+    """
+    try:
+        yield
+    except DiskFull:
+        raise
+    except Exception as error:
+        if not out_of_room(error):
+            raise
+        raise DiskFull(
+            f"no room on the disk for {os.fspath(path)} ({error}): it was not written, and what "
+            "was there is as it was. Make room, and do the same again."
+        ) from error
+
+
+def out_of_room(error: BaseException) -> bool:
+    """Whether an error says that the disk, a quota or the largest file size is used up."""
+    if isinstance(error, OSError):
+        return isinstance(error, DiskFull) or error.errno in NO_ROOM
+    # The safetensors library has errors of its own, with the system's number in the text.
+    return any(f"(os error {number})" in str(error) for number in NO_ROOM)
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
@@ -223,7 +318,19 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
         draft.write_text(text + "\n", encoding="utf-8")
 
 
-# Checkpoints: tensors and the state of an optimiser in one safetensors file
+def write_table(path: str | os.PathLike, table: pd.DataFrame, **settings: Any) -> None:
+    """Write a table as CSV with `write_whole`.
+
+    Args:
+        path: the file.
+        table: what to write.
+        settings: as for `DataFrame.to_csv`, such as `index=False`.
+    """
+    with write_whole(path) as draft:
+        table.to_csv(draft, **settings)
+
+
+# Tensors in safetensors files, and checkpoints with the state of an optimiser
 
 _STATE = "adam."  # prefix of the optimiser's tensors in a file
 
@@ -231,6 +338,36 @@ _STATE = "adam."  # prefix of the optimiser's tensors in a file
 def git_blob_id(data: bytes) -> str:
     """The id under which git stores a file: `sha1("blob <size>\\0" + bytes)`."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def save_tensors(
+    path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], notes: Mapping[str, str]
+) -> None:
+    """Write tensors as a safetensors file with `write_whole`; equal content gives equal bytes.
+
+    Args:
+        path: the file.
+        tensors: by name, on any device.
+        notes: text for the file's metadata.
+    """
+    from safetensors.torch import save_file
+
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with write_whole(path) as draft:
+        save_file(whole, draft, dict(notes))
+        _sort_notes(draft)
+
+
+def _sort_notes(path: Path) -> None:
+    """Put a safetensors file's metadata in order: the library writes them in a random one."""
+    with path.open("r+b") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        if len(text) <= size:  # the rest is padding, as the format has it
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 def save_checkpoint(
@@ -249,15 +386,11 @@ def save_checkpoint(
             settings (learning rate and so on) are not saved.
         notes: text for the file's metadata, such as the number of steps done.
     """
-    from safetensors.torch import save_file
-
     state = optimiser.state_dict()["state"]
     tensors = dict(tensors) | {
         f"{_STATE}{i}.{name}": value for i, one in state.items() for name, value in one.items()
     }
-    with write_whole(path) as draft:
-        whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(whole, draft, dict(notes))
+    save_tensors(path, tensors, notes)
 
 
 def load_checkpoint(
@@ -274,7 +407,7 @@ def load_checkpoint(
         The tensors by name, without those of the optimiser, and the notes.
 
     Raises:
-        UserError: the file is damaged or is not a safetensors file.
+        Damaged: the file is cut short or is not a safetensors file.
     """
     from safetensors.torch import load_file
 
@@ -301,7 +434,7 @@ def read_notes(path: str | os.PathLike) -> dict[str, str]:
         Texts by name; empty if the file has no metadata.
 
     Raises:
-        UserError: the file is damaged or is not a safetensors file.
+        Damaged: the file is cut short or is not a safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -309,100 +442,14 @@ def read_notes(path: str | os.PathLike) -> dict[str, str]:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}
     except SafetensorError as error:
-        raise UserError(f"{path} is not a safetensors file: {error}; delete it.") from error
+        raise Damaged(f"{path} is not a safetensors file: {error}; delete it.") from error
 
 
-class Ledger:
-    """Rows of a long table, kept in a file as they are made, so that a run can be taken up again.
+def is_inside(path: str) -> bool:
+    """Whether a path that a file names stays in the folder that it counts from.
 
-        ledger = Ledger(run_dir / "trials.jsonl", seed=seed)
-        for bound in bounds:
-            ledger.row(lambda: attack(bound), bound=bound)
-        table = ledger.table()
-
-    The file has one JSON object a line: first the settings, then the rows. A row is appended as
-    soon as it is made. A process that is killed while it writes leaves a line that is cut short;
-    that line is dropped, and its row is made again.
-
-    Args:
-        path: the file.
-        **settings: what the rows depend on besides their keys. If the file was made with other
-            settings, its rows are not used, and the first new row replaces the file.
+    It does if it is relative, leads nowhere upwards, and means the same on every system:
+    backslashes and drives are refused everywhere.
     """
-
-    def __init__(self, path: str | os.PathLike, **settings) -> None:
-        self.path = Path(path)
-        self.settings = _as_json(settings)
-        self.rows: list[dict] = []
-        self.asked: list[dict] = []
-        self._whole = False  # whether the file holds the settings and `rows`, and nothing else
-        if self.path.exists():
-            self._read()
-
-    def _read(self) -> None:
-        first, *lines = self.path.read_text(encoding="utf-8").split("\n")
-        if _parsed(first) != {"settings": self.settings}:
-            return
-        rows = [_parsed(line) for line in lines[:-1]]
-        self.rows = [row for row in rows if row is not None]
-        # Every line ends with a newline, so that whatever follows the last one is cut short.
-        self._whole = lines[-1:] == [""] and None not in rows
-
-    def find(self, **key: str | float) -> dict | None:
-        """The first row whose columns have the given values; None if there is no such row."""
-        for row in self.rows:
-            if all(row.get(name) == value for name, value in key.items()):
-                return row
-        return None
-
-    def add(self, row: Mapping, **key: str | float) -> dict:
-        """Keep a row; it is in the file when this returns.
-
-        Args:
-            row: values by column: numbers, texts, and lists of these.
-            **key: further columns, by which the row will be found.
-
-        Returns:
-            The row as it will be read from the file.
-        """
-        row = _as_json({**row, **key})
-        self.rows.append(row)
-        if self._whole:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-        else:
-            lines = [json.dumps(each) + "\n" for each in ({"settings": self.settings}, *self.rows)]
-            with write_whole(self.path) as draft:
-                draft.write_text("".join(lines), encoding="utf-8")
-            self._whole = True
-        return row
-
-    def row(self, make: Callable[[], Mapping], **key: str | float) -> dict:
-        """The row of a key: the one that was kept, or else what `make` returns, which is kept."""
-        row = self.find(**key)
-        if row is None:
-            row = self.add(make(), **key)
-        if row not in self.asked:
-            self.asked.append(row)
-        return row
-
-    def table(self, **key: str | float) -> pd.DataFrame:
-        """The rows asked for so far, in that order, whose columns have the given values.
-
-        Rows of an earlier run that `row` has not asked for are left out: the table is the same
-        whether its run was interrupted or not.
-        """
-        return pd.DataFrame([r for r in self.asked if all(r.get(n) == v for n, v in key.items())])
-
-
-def _as_json(content: Any) -> Any:
-    """What JSON makes of it: a row that was kept and one that was just made are equal."""
-    return json.loads(json.dumps(content))
-
-
-def _parsed(line: str) -> Any:
-    """The content of a line of JSON, None if the line is cut short."""
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
+    parts = path.split("/")
+    return bool(path) and not {"", ".", ".."} & set(parts) and not set("\\:\0") & set(path)

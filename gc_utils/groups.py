@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 
 import torch
 
-from gc_utils.errors import UserError
+from gc_utils.errors import UserError, brief
 
 MAX_ROTATIONS = 720  # a table of 2 million products; nobody samples an orbit more finely
 
@@ -271,10 +271,11 @@ def group(name: str) -> Group:
         (8, 'r3s')
     """
     match = re.fullmatch(r"([CD])([1-9]\d*)", str(name))
-    if match is None or int(match[2]) > MAX_ROTATIONS:
+    if match is None or len(match[2]) > 9 or int(match[2]) > MAX_ROTATIONS:
         raise UserError(
-            f"unknown group {name!r}: expected 'Cn' (n rotations) or 'Dn' (n rotations and n "
-            f"mirrors) with n from 1 to {MAX_ROTATIONS}, such as 'C1', 'C8', 'D4', 'D16', 'D32'."
+            f"unknown group {brief(repr(name))}: expected 'Cn' (n rotations) or 'Dn' (n rotations "
+            f"and n mirrors) with n from 1 to {MAX_ROTATIONS}, such as 'C1', 'C8', 'D4', 'D16', "
+            "'D32'."
         )
     return Group(int(match[2]), match[1] == "D")
 

@@ -49,7 +49,8 @@ def ridge_fit(x: torch.Tensor, y: torch.Tensor, strength: float) -> torch.Tensor
     Returns:
         `W`, `(p, q)`, of the type of `x`; computed in float64.
     """
-    x64, y64 = x.double(), y.double()
+    # Apple's GPUs have no float64.
+    x64, y64 = ((a.cpu() if a.device.type == "mps" else a).double() for a in (x, y))
     if len(x) >= x.shape[1]:
         return ridge(x64.T @ x64, x64.T @ y64, strength).to(x)
     gram = x64 @ x64.T

@@ -89,6 +89,16 @@ def figure() -> Callable:
 
 
 @pytest.fixture(scope="session")
+def small_run() -> list[str]:
+    """Arguments of `run` for 01 to 04, as small as they can be."""
+    words = (
+        "--preset smoke --only 01 02 03 04 -p layer conv2d1 -p samples 300 -p features 64 "
+        "-p steps 40 -p passes 2"
+    )
+    return f"{words} -p visualise_steps 4 -p bank_samples 120 -p bank_steps 20".split()
+
+
+@pytest.fixture(scope="session")
 def command() -> Callable[..., subprocess.CompletedProcess]:
     """Run `python -m gc_utils` in another folder than the notebooks', as a new user may have it."""
     notebooks = Path(__file__).parents[1] / "notebooks"

@@ -24,7 +24,9 @@ MODULES = {
 # From the base up: a module imports from its own layer and from those before it.
 LAYERS = (
     ("errors", "_torchvision", "progress", "groups", "statistics", "linear", "opened_alone")
-    + ("files", "downloads", "parallel", "_imports", "closure", "images", "models")
+    + ("removal", "files", "ledger", "downloads", "parallel", "ranks", "_imports", "closure")
+    + ("images",)
+    + ("models",)
     + ("activations", "crosscoder", "families", "symmetry", "inspection", "planted", "figures")
     + ("explorer", "pipeline", "evidence", "studies", "reporting", "__main__")
 )

@@ -1,5 +1,7 @@
 """Progress bars: in a saved notebook they stand as they ended."""
 
+import sys
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -42,6 +44,24 @@ def test_nothing_else_is_shown(outputs):
     assert not any("widget" in key for o in outputs for key in o["data"])
 
 
-def test_in_a_terminal_it_is_tqdms_own(capsys):
+def test_in_a_terminal_it_is_tqdms_own(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert list(progress_bar(range(3), desc="samples")) == [0, 1, 2]
     assert "samples: 100%" in capsys.readouterr().err
+
+
+def test_in_a_file_it_is_a_line_now_and_then(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("gc_utils.progress.time.monotonic", lambda: clock[0])
+    bar = progress_bar(total=100, desc="steps", unit="step", mininterval=0)
+    for clock[0] in range(100):
+        bar.update()
+        bar.set_postfix(fvu="0.3")
+    bar.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert 3 <= len(lines) <= 5 and not any("\r" in line for line in lines)
+    assert lines[0].startswith("steps:") and "100/100" in lines[-1]
+    with progress_bar(range(5), leave=False) as gone:
+        list(gone)
+    progress_bar(total=3).close()
+    assert capsys.readouterr().err == ""

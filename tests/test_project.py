@@ -320,16 +320,20 @@ def test_what_is_kept_of_the_real_network_may_be_passed_on():
         assert not re.search(r"[ :]/", entry["images"] + entry["command"]), entry["id"]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/settings.md", "docs/parts.md"])
+PAGES = ("README.md", "docs/settings.md", "docs/parts.md", "docs/many_machines.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page):
     path = ROOT / page
     links = re.findall(r"\]\(([^):#]+)(?:#[\w-]+)?\)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_the_readme_s_example_can_be_read():
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/parts.md").read_text(), re.DOTALL)
-    compile(code, "parts.md", "exec")
+@pytest.mark.parametrize("page", ["docs/parts.md", "docs/many_machines.md"])
+def test_examples_can_be_read(page):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    compile(code, page, "exec")
 
 
 def test_the_readme_says_what_the_real_network_is_and_is_not():
@@ -340,3 +344,34 @@ def test_the_readme_says_what_the_real_network_is_and_is_not():
 
 def test_the_readme_is_short():
     assert len(README.splitlines()) < 160
+
+
+def opened_without_encoding(source: str) -> list[str]:
+    """Calls in some code that read or write text in the encoding of wherever they run."""
+    places = {"open": 2, "read_text": 0, "write_text": 1}  # of the encoding among the arguments
+    found = []
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        function = isinstance(call.func, ast.Name)
+        name = call.func.id if function else getattr(call.func, "attr", "")
+        given = [*call.args, *(word.value for word in call.keywords if word.arg == "mode")]
+        binary = any(re.fullmatch("[rwxa+]*b[rwxa+]*", str(getattr(a, "value", ""))) for a in given)
+        encoded = any(word.arg == "encoding" for word in call.keywords)
+        if name not in places or encoded or len(call.args) > places[name] + function:
+            continue
+        owner = getattr(getattr(call.func, "value", None), "id", "")
+        if name == "open" and (binary or owner in ("Image", "ActivationStore", "tarfile")):
+            continue
+        found.append(f"line {call.lineno}: {ast.unparse(call)}")
+    return found
+
+
+def test_files_are_utf8_whatever_the_machine_speaks():
+    assert len(opened_without_encoding("open(a)\na.open()\na.read_text()\na.write_text(b)")) == 4
+    assert not opened_without_encoding("open(a, 'rb')\na.open('wb')\na.read_text('utf-8')")
+    folders = (ROOT / "gc_utils", ROOT / "tools")
+    code = {p: p.read_text("utf-8") for folder in folders for p in folder.rglob("*.py")}
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        code |= {(path, i): c.source for i, c in enumerate(cells) if c.cell_type == "code"}
+    wrong = {str(place): opened_without_encoding(source) for place, source in code.items()}
+    assert {place: calls for place, calls in wrong.items() if calls} == {}

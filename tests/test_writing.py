@@ -1,19 +1,30 @@
 """Files are written whole or not at all, and what was interrupted goes on where it stopped."""
 
+import errno
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from gc_utils.errors import UserError
+from gc_utils.errors import Damaged, DiskFull, UserError
 from gc_utils.files import (
-    Ledger,
+    is_stray,
     load_checkpoint,
     read_notes,
     save_checkpoint,
+    save_tensors,
     write_json,
+    write_table,
     write_whole,
 )
+from gc_utils.ledger import Ledger
+from gc_utils.removal import draft_beside
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -32,8 +43,8 @@ def test_a_file_is_replaced_only_when_it_is_complete(tmp_path, shared):
 def test_a_folder_is_there_whole_and_an_old_draft_is_deleted(tmp_path):
     path = tmp_path / "folder"
     for _ in range(2):  # a process that was killed leaves its draft behind
-        (tmp_path / "folder.part").mkdir(exist_ok=True)
-        (tmp_path / "folder.part" / "stale").touch()
+        draft_beside(path).mkdir(exist_ok=True)
+        (draft_beside(path) / "stale").touch()
     with write_whole(path) as draft:
         draft.mkdir()
         (draft / "inside").touch()
@@ -115,3 +126,119 @@ def test_a_ledger_of_other_settings_or_form_is_replaced(tmp_path, text):
     path.write_text(text)
     assert list(filled(path, 3, seed=0).table().score) == [3]
     assert list(filled(path, 4, seed=0).table().score) == [3]
+
+
+def test_equal_tensors_give_equal_bytes(tmp_path):
+    """The library writes metadata in another order in every process, or file."""
+    notes = {f"note {i}": "é" * i for i in range(12)}
+    tensors = {"b": torch.arange(3.0), "a": torch.ones(2, 2).T}
+    files = [tmp_path / f"{i}.safetensors" for i in range(4)]
+    for i, path in enumerate(files):
+        save_tensors(path, tensors, dict(reversed(notes.items())) if i % 2 else notes)
+    assert len({path.read_bytes() for path in files}) == 1
+    assert read_notes(files[0]) == notes
+    assert torch.equal(load_file(files[0])["a"], tensors["a"])
+    bare = tmp_path / "bare.safetensors"
+    save_tensors(bare, tensors, {})
+    assert read_notes(bare) == {} and torch.equal(load_file(bare)["b"], tensors["b"])
+
+
+@pytest.mark.parametrize("length", [0, 3, 9, 60, -1])
+def test_a_cut_safetensors_file_is_damaged(tmp_path, length):
+    path = tmp_path / "a.safetensors"
+    save_tensors(path, {"a": torch.ones(9)}, {"note": "1"})
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(Damaged, match="a.safetensors is not a safetensors file"):
+        read_notes(path)
+
+
+class Full(OSError):
+    def __init__(self) -> None:
+        super().__init__(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.csv"
+    write_table(path, pd.DataFrame({"a": [1]}), index=False)
+    before = path.read_bytes()
+    with pytest.raises(DiskFull, match="no room on the disk for .*a.csv .*as it was. Make room"):
+        with write_whole(path) as draft:
+            draft.write_text("half")
+            raise Full
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match="Permission"), write_whole(path) as draft:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_files_that_may_not_grow_are_no_half_files(tmp_path):
+    """What the system itself says when it refuses to write on."""
+    code = (
+        "import resource, torch, pandas as pd, pathlib, sys\n"
+        "from gc_utils.errors import DiskFull\n"
+        "from gc_utils.files import save_tensors, write_json, write_table\n"
+        "from gc_utils.figures import save_figure\n"
+        "from gc_utils.ledger import Ledger\n"
+        "from matplotlib.figure import Figure\n"
+        "figure = Figure()\nfigure.subplots().plot([1, 2, 1])\n"
+        "ledger = Ledger('l.jsonl')\nledger.add({'a': 1})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "full = 0\n"
+        "for write in (lambda: save_tensors('a.safetensors', {'a': torch.ones(9999)}, {}),\n"
+        "              lambda: write_json('a.json', list(range(9999))),\n"
+        "              lambda: write_table('a.csv', pd.DataFrame({'a': range(9999)})),\n"
+        "              lambda: save_figure(figure, '.', '01_a', 'what'),\n"
+        "              lambda: ledger.add({'text': 'x' * 9999})):\n"
+        "    try: write()\n"
+        "    except DiskFull as error: full += 1\n"
+        "assert full == 5, full\n"
+        "left = {p.name for p in pathlib.Path('.').rglob('*') if p.is_file()}\n"
+        "assert left == {'l.jsonl'}, left\n"
+        "assert ledger.add({'b': 2}) and [r for r in Ledger('l.jsonl').rows if 'b' in r]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_ledger_survives_a_line_that_did_not_fit(tmp_path, monkeypatch):
+    ledger = Ledger(tmp_path / "l.jsonl")
+    ledger.add({"a": 1})
+    with monkeypatch.context() as full:
+        full.setattr(json, "dumps", lambda *_, **__: (_ for _ in ()).throw(Full()))
+        with pytest.raises(OSError):
+            ledger.add({"a": 2})
+    with ledger.path.open("a") as file:
+        file.write('{"a": 2')  # as far as there was room
+    again = Ledger(ledger.path)
+    again.add({"a": 3})
+    assert [row["a"] for row in Ledger(ledger.path).rows] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "stray"),
+    [
+        ("c/1/0/0", False),
+        ("zarr.json", False),
+        ("features.csv", False),
+        ("a.safetensors", False),
+        ("zarr.json~", True),
+        ("#zarr.json#", True),
+        ("~$features.csv", True),
+        ("c/1/0/0.BAK", True),
+        ("c/1/0/0.3f2a.partial", True),
+        ("a.safetensors.part", True),
+        ("c/.nfs000001", True),
+        ("Thumbs.db", True),
+        ("c/1/.DS_Store", True),
+        ("run.bak/a.csv", False),
+    ],
+)
+def test_strays_are_told_from_products(name, stray):
+    assert is_stray(name) == stray

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from gc_utils.activations.store import CHUNK, ActivationStore, create_store
+from gc_utils.activations.chunks import SEALED
+from gc_utils.activations.numbers import DTYPES, check_finite, check_fits
+from gc_utils.activations.store import CHUNK, ActivationStore, lay_out, write_rows
 from gc_utils.errors import UserError, choose
+from gc_utils.files import write_whole
 from gc_utils.groups import Group, group
 
-LOST = 1e-4  # share of the squared activations that may be lost in the stored type
 DRAWN = 48  # pixels of the drawing of an orbit
 
 
@@ -42,6 +44,8 @@ def store_array(
     patches: np.ndarray | None = None,
     folds: int = 4,
     names: Sequence[str] | None = None,
+    further: Mapping[str, np.ndarray] | None = None,
+    notes: Mapping[str, object] | None = None,
 ) -> ActivationStore:
     """Write an array of activations as a store; see `ActivationStore.from_array`.
 
@@ -49,6 +53,8 @@ def store_array(
         A, g, path, images, patches, folds: as there.
         made: settings: `model`, `weights`, `layer`, `dtype`, `seed`.
         names: of the images; None for the numbers or names in `images`.
+        further: arrays to keep beside the activations, by name.
+        notes: attributes to keep, by name.
 
     Raises:
         UserError: as there.
@@ -82,21 +88,25 @@ def store_array(
         "blur": 0.0,
         "window": "none",
     }
-    # The new store is there once it is whole: chunks are marked as filled at the end.
-    store = create_store(path, made | settings, plan, names or found, g, A.shape[2])
     mean, spread = float(A.mean()), max(float(A.std()), 1e-12)
-    for start in range(0, len(A), 16 * CHUNK):
-        rows = slice(start, min(start + 16 * CHUNK, len(A)))
-        store.root["A"][rows] = A[rows].numpy().astype(made["dtype"])
-        drawn = draw_orbits(A[rows], mean, spread) if patches is None else patches[rows]
-        store.root["patch"][rows] = drawn
-    store.root["filled"][:] = 1
-    return store
+    with write_whole(path) as draft:  # it is there once it is whole
+        store = lay_out(draft, made | settings, plan, names or found, g, A.shape[2])
+        with store.writing():
+            for start in range(0, len(A), 16 * CHUNK):
+                rows = slice(start, min(start + 16 * CHUNK, len(A)))
+                write_rows(store, rows, A[rows])
+                drawn = draw_orbits(A[rows], mean, spread) if patches is None else patches[rows]
+                store.root["patch"][rows] = drawn
+            for name, values in (further or {}).items():
+                store.root.create_array(name, data=values, **SEALED)
+            store.root.attrs.update(dict(notes or {}))
+            store.root["filled"][:] = 1
+    return ActivationStore.open(path)
 
 
 def _checked(A: np.ndarray | torch.Tensor, g: Group, dtype: str) -> torch.Tensor:
     """The activations as float32, if they are such."""
-    choose(dtype, ("float16", "float32"), "dtype")
+    choose(dtype, DTYPES, "dtype")
     try:
         # A tensor cannot share the memory of an array that is read backwards.
         same = A if isinstance(A, torch.Tensor) else np.ascontiguousarray(A)
@@ -116,27 +126,10 @@ def _checked(A: np.ndarray | torch.Tensor, g: Group, dtype: str) -> torch.Tensor
     if found.dtype == torch.bool or found.is_complex():
         raise UserError(f"activations of type {found.dtype}: expected real numbers.")
     found = found.float()
-    if not found.isfinite().all():
-        count = int((~found.isfinite()).any((1, 2)).sum())
-        raise UserError(f"{count} of {len(found)} samples hold numbers that are not finite.")
-    if float(found.abs().max()) > float(np.finfo(dtype).max):
-        raise UserError(
-            f"activations up to {float(found.abs().max()):.3g} do not fit {dtype}: give "
-            "dtype='float32'."
-        )
+    check_finite(found, "activations")
+    check_fits(found, dtype, "activations", "give dtype='float32'.")
     if not float(found.std()) > 0:
         raise UserError("all activations are the same: there is nothing to learn.")
-    if dtype == "float32":  # as they are here already
-        return found
-    total = float(found.double().square().sum())
-    lost = float((found.half().double() - found).square().sum()) / total
-    if lost > LOST:
-        typical = (total / found.numel()) ** 0.5
-        raise UserError(
-            f"activations as small as these (root mean square {typical:.3g}) "
-            f"lose {100 * lost**0.5:.3g} % in {dtype}: multiply them by one number, or give "
-            "dtype='float32'."
-        )
     return found
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,7 +20,23 @@ import numpy as np
 import torch
 import zarr
 
-from gc_utils.errors import UserError
+from gc_utils.activations.chunks import (
+    SEALED,
+    CheckedStore,
+    RowsOnDisk,
+    gathered,
+    read,
+    writing,
+)
+from gc_utils.activations.descriptions import (
+    CHUNK,
+    OF_ELEMENTS,
+    OF_SAMPLES,
+    check_descriptions,
+    check_numbers,
+)
+from gc_utils.activations.numbers import AS_IT_IS, from_stored, to_stored
+from gc_utils.errors import Damaged, UserError
 from gc_utils.files import write_whole
 from gc_utils.groups import Group, group
 from gc_utils.images.orbits import orbit
@@ -30,7 +47,6 @@ from gc_utils.models.load import load_model
 PLANTED = "planted"  # the model of a store that planted orbits were written to
 ARRAY = "array"  # the model of a store that was made of activations from elsewhere
 WITHOUT_NETWORK = (PLANTED, ARRAY)
-CHUNK = 16  # samples; D16 × 480 channels in float16 make half a megabyte
 FORMAT = 1
 
 
@@ -72,17 +88,37 @@ class ActivationStore:
 
     @classmethod
     def _open(cls, path: Path) -> ActivationStore:
-        try:
-            root = zarr.open_group(path, mode="r+")
-        except (FileNotFoundError, ValueError) as error:
+        if path.is_symlink() and not path.exists():
             raise UserError(
-                f"no activation store at {path.absolute()}; fill one with `extract`."
+                f"{path} is a link to {path.readlink()}, which is not there: see to it that its "
+                "disk can be read, or delete the link."
+            )
+        if not path.is_dir() or not any(path.iterdir()):
+            raise UserError(f"no activation store at {path.absolute()}; fill one with `extract`.")
+        try:
+            root = zarr.open_group(
+                CheckedStore(path), mode="r+", zarr_format=3, use_consolidated=False
+            )
+            if root.attrs.get("format") == FORMAT:
+                check_descriptions(root, path)
+        except Exception as error:  # whatever a damaged zarr.json makes of itself
+            lacking = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+            if isinstance(error, OSError) and not isinstance(error, lacking):
+                raise  # it could not be read just now
+            raise Damaged(
+                f"the activation store {path} is damaged: a zarr.json is missing, or is not what "
+                f"it was ({type(error).__name__}: {error}). Delete the store and make it again."
             ) from error
         if root.attrs.get("format") != FORMAT:
             raise UserError(
                 f"the store {path} has format {root.attrs.get('format')!r}, expected {FORMAT}; "
                 "delete it and extract again."
             )
+        root.store.remedy = (
+            "delete the store and write it again."
+            if root.attrs["settings"]["model"] in WITHOUT_NETWORK
+            else "run the extraction again (notebook 01_extract), which computes it anew."
+        )
         return cls(path, root)
 
     @classmethod
@@ -135,17 +171,30 @@ class ActivationStore:
         return self.root["A"].shape[0]
 
     def __getitem__(self, rows: np.ndarray | slice | list[int]) -> torch.Tensor:
+        return self.rows(rows).float()
+
+    def rows(
+        self, rows: np.ndarray | slice | list[int], channels: slice = slice(None)
+    ) -> torch.Tensor:
+        """Those rows in the type that holds them (`dtype`), `(len(rows), |G|, C)`."""
+        scale = self._exponents
         if isinstance(rows, slice):
-            return torch.from_numpy(self.root["A"][rows]).float()
+            found = read(self.root["A"], (rows, slice(None), channels))
+            return from_stored(found, None if scale is None else scale[rows])
         rows = self._numbers(rows)
-        unique, back = np.unique(rows, return_inverse=True)  # zarr wants them in order
-        return torch.from_numpy(self.root["A"].oindex[unique][back]).float()
+        found = gathered(self.root["A"], rows, channels)
+        return from_stored(found, None if scale is None else scale[rows])
+
+    def split(self, size: int) -> Iterator[torch.Tensor]:
+        """All rows in order, `size` at a time, in the type that holds them."""
+        for start in range(0, len(self), size):
+            yield self.rows(slice(start, start + size))
 
     def _numbers(self, rows: np.ndarray | list[int]) -> np.ndarray:
         """Row numbers, also from a mask."""
         rows = np.asarray(rows)
         if rows.dtype != bool:
-            return rows
+            return rows.astype(int)
         if rows.shape != (len(self),):
             raise UserError(f"a mask of shape {rows.shape} for {len(self)} samples.")
         return np.flatnonzero(rows)
@@ -165,10 +214,29 @@ class ActivationStore:
         """The group whose orbits these are."""
         return group(self.settings["group"])
 
+    @cached_property
+    def _exponents(self) -> np.ndarray | None:
+        """By which power of two every orbit is enlarged; None if none is."""
+        if "exponent" not in self.root:
+            return None
+        found = read(self.root["exponent"])
+        if (found == 0).any():
+            raise UserError(
+                f"the store {self.path} has lost the exponents of {int((found == 0).sum())} "
+                f"samples (first: {int((found == 0).argmax())}); delete it and extract again."
+            )
+        return found if (found != AS_IT_IS).any() else None
+
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the stored activations, float16 or float32."""
-        return getattr(torch, self.settings["dtype"])
+        """Type that holds the activations: the stored one, or float32 if some are enlarged."""
+        stored = getattr(torch, self.settings["dtype"])
+        return stored if self._exponents is None else torch.float32
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(N, |G|, C)`."""
+        return self.root["A"].shape
 
     @property
     def channels(self) -> int:
@@ -177,8 +245,19 @@ class ActivationStore:
 
     @property
     def filled(self) -> np.ndarray:
-        """Which chunks have been computed, bool."""
-        return self.root["filled"][:].astype(bool)
+        """Which chunks have been computed, bool; one whose flag is damaged has not."""
+        flags = self.root["filled"]
+        try:
+            with writing(self.root):  # a flag that was never written is none that is missing
+                return flags[:] == 1
+        except Exception:
+            found = np.zeros(flags.shape[0], bool)
+            for i in range(len(found)):
+                try:
+                    found[i] = flags[i] == 1
+                except Exception:
+                    continue
+            return found
 
     @property
     def finished(self) -> bool:
@@ -193,7 +272,14 @@ class ActivationStore:
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """Coordinates of every sample: photograph, x, y, scale, fold, each `(N,)`."""
-        return {n: self.root[n][:] for n in ("photograph", "x", "y", "scale", "fold")}
+        found = {n: read(self.root[n]) for n in OF_SAMPLES}
+        try:
+            check_numbers(found["photograph"], self.photograph_names)
+        except ValueError as error:
+            raise Damaged(
+                f"the activation store {self.path} is damaged: {error}. {self.root.store.remedy}"
+            ) from error
+        return found
 
     @property
     def fold(self) -> np.ndarray:
@@ -201,9 +287,9 @@ class ActivationStore:
         return self.samples["fold"]
 
     @property
-    def patches(self) -> np.ndarray:
-        """Crops at the identity, uint8 `(N, S, S, 3)`."""
-        return self.root["patch"][:]
+    def patches(self) -> RowsOnDisk:
+        """Crops at the identity, uint8 `(N, S, S, 3)`: on disk, as all may not fit in memory."""
+        return RowsOnDisk(self.root["patch"])
 
     def images(self) -> ImageSet:
         """The photographs that the samples come from, loaded from their spec again."""
@@ -280,15 +366,56 @@ class ActivationStore:
         return f"{what}: {made['layer']} of {made['model']}, weights {made['weights']}."
 
     def read(self, *, channels: slice = slice(None)) -> torch.Tensor:
-        """All of it in memory, of the stored type, `(N, |G|, C)`."""
-        return torch.from_numpy(self.root["A"][:, :, channels])
+        """All of it in memory, of the type that holds it (`dtype`), `(N, |G|, C)`."""
+        return self.rows(slice(None), channels)
 
     def checksum(self) -> str:
         """sha256 of settings and activations, 16 hexadecimal digits."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
         for start in range(0, len(self), 64 * CHUNK):
-            digest.update(self.root["A"][start : start + 64 * CHUNK].tobytes())
+            digest.update(read(self.root["A"], slice(start, start + 64 * CHUNK)).tobytes())
+        if self._exponents is not None:
+            digest.update(self._exponents.tobytes())
         return digest.hexdigest()[:16]
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write activations, patches and flags in this block.
+
+        Raises:
+            DiskFull: there is no room for them.
+        """
+        with writing(self.root):
+            yield
+
+    def forget_damaged(self) -> list[int]:
+        """Mark the chunks that are no longer whole as not computed.
+
+        Returns:
+            Their numbers.
+
+        Raises:
+            Damaged: what is damaged are the coordinates of samples or elements.
+        """
+        for name in (*OF_SAMPLES, *OF_ELEMENTS):
+            try:
+                read(self.root[name])
+            except Damaged as error:
+                raise Damaged(f"the array {name} of {self.path} is damaged: {error}") from error
+        arrays = [self.root[name] for name in ("A", "patch", "exponent") if name in self.root]
+        damaged = []
+        for chunk in np.flatnonzero(self.filled).tolist():
+            try:
+                for array in arrays:
+                    array[chunk * CHUNK : (chunk + 1) * CHUNK]
+            except Exception:
+                damaged.append(chunk)
+        with self.writing():
+            for chunk in damaged:
+                self.root["filled"][chunk] = 0
+        for left in self.path.rglob("*.partial"):  # of a process that was killed while it wrote
+            left.unlink()
+        return damaged
 
 
 @lru_cache(maxsize=2)
@@ -304,6 +431,20 @@ def create_store(
 
     Args:
         path: its folder.
+        settings, plan, names, g, channels: as for `lay_out`.
+    """
+    with write_whole(path) as draft:
+        lay_out(draft, settings, plan, names, g, channels)
+    return ActivationStore._open(path)
+
+
+def lay_out(
+    path: Path, settings: dict, plan: dict, names: Sequence[str], g: Group, channels: int
+) -> ActivationStore:
+    """Write an empty store.
+
+    Args:
+        path: its folder, which does not exist.
         settings: what the activations depend on, with `samples`, `size` (of a patch) and `dtype`.
         plan: coordinates of the samples, as from `plan_samples`.
         names: of the photographs.
@@ -311,23 +452,45 @@ def create_store(
         channels: `C`.
     """
     count, size = settings["samples"], settings["size"]
-    with write_whole(path) as draft:  # a store is there whole, or not at all
-        root = zarr.open_group(draft, mode="w", zarr_format=3)
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    with writing(root):
         root.create_array(
             "A",
             shape=(count, g.order, channels),
             chunks=(CHUNK, g.order, channels),
             dtype=settings["dtype"],
             attributes={"dimensions": ["sample", "element", "channel"]},
+            **SEALED,
         )
         root.create_array(
-            "patch", shape=(count, size, size, 3), chunks=(CHUNK, size, size, 3), dtype="uint8"
+            "patch",
+            shape=(count, size, size, 3),
+            chunks=(CHUNK, size, size, 3),
+            dtype="uint8",
+            **SEALED,
         )
+        if settings["dtype"] == "float16":
+            root.create_array("exponent", shape=(count,), chunks=(CHUNK,), dtype="uint8", **SEALED)
         # One chunk a flag: each is written by itself, after its activations.
-        root.create_array("filled", shape=(-(-count // CHUNK),), chunks=(1,), dtype="uint8")
-        for name, values in plan.items():
-            root.create_array(name, data=values)
-        root.create_array("angle", data=g.angles.numpy())
-        root.create_array("mirror", data=g.mirrored.numpy())
+        flags = {"shape": (-(-count // CHUNK),), "chunks": (1,), "dtype": "uint8"}
+        root.create_array("filled", **flags, **SEALED)
+        elements = {"angle": g.angles.numpy(), "mirror": g.mirrored.numpy()}
+        for name, values in (plan | elements).items():
+            root.create_array(name, data=values, **SEALED)
         root.attrs.update({"format": FORMAT, "settings": settings, "photographs": list(names)})
     return ActivationStore._open(path)
+
+
+def write_rows(store: ActivationStore, rows: slice, A: torch.Tensor) -> None:
+    """Store the activations `A (n, |G|, C)` of those rows, which `check_fits` has passed.
+
+    Args:
+        store: an unfinished store.
+        rows: which rows.
+        A: their activations.
+    """
+    dtype = store.settings["dtype"]
+    if "exponent" not in store.root:  # of float32, or begun before there were any
+        store.root["A"][rows] = A.numpy().astype(dtype)
+        return
+    store.root["A"][rows], store.root["exponent"][rows] = to_stored(A, dtype)

@@ -8,8 +8,9 @@ from gc_utils.crosscoder.metrics import Metrics, evaluate, fvu
 from gc_utils.crosscoder.refinement import DictionaryLearner, RefineConfig, fit_refined, refine
 from gc_utils.crosscoder.sparse_codes import sparse_codes
 from gc_utils.crosscoder.tied import MERGED, TiedCrosscoder, parse_families
-from gc_utils.crosscoder.training import TrainConfig, Trainer, fit, train, views_for
+from gc_utils.crosscoder.training import TrainConfig, Trainer, fit, train
 from gc_utils.crosscoder.untied import SPARSITY, GroupCrosscoder
+from gc_utils.crosscoder.views import codes_of, views_for
 
 __all__ = [
     "BlockCrosscoder",
@@ -25,6 +26,7 @@ __all__ = [
     "TiedCrosscoder",
     "TrainConfig",
     "Trainer",
+    "codes_of",
     "evaluate",
     "fit",
     "fit_refined",

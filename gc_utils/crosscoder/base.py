@@ -26,13 +26,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
+from gc_utils.activations.numbers import check_finite
+from gc_utils.activations.orbits import Orbits, StoredViews
 from gc_utils.crosscoder import sparse_products
 from gc_utils.errors import UserError, choose
-from gc_utils.files import write_whole
+from gc_utils.files import save_tensors
 from gc_utils.groups import Group, group
+from gc_utils.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from gc_utils.crosscoder.untied import GroupCrosscoder
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 SPARSITY = ("batchtopk", "topk", "l1")
 ENCODERS = ("identity", "orbit")
 FORMAT = "group-crosscoder-1"
+ENOUGH = 2**16  # orbits for a threshold
 
 
 @dataclass(frozen=True)
@@ -236,25 +239,48 @@ class Crosscoder(nn.Module, ABC):
         A = made.unflatten(1, (self.group.order, self.config.channels))
         return A + self.decoder_bias if bias else A
 
-    def strongest(self, pre: torch.Tensor, k: int, *, per_batch: bool = False) -> torch.Tensor:
-        """Keep `k` features a sample by `f_i ‖V_i‖` (`per_batch`: `k` a sample on average)."""
+    def strongest(
+        self,
+        pre: torch.Tensor,
+        k: int,
+        *,
+        per_batch: bool = False,
+        together: Ranks = ALONE,
+        samples: int | None = None,
+    ) -> torch.Tensor:
+        """Keep `k` features a sample by `f_i ‖V_i‖` (`per_batch`: `k` a sample on average).
+
+        Args:
+            pre: pre-activations `(N, m)`.
+            k: how many features.
+            per_batch: choose them over the whole batch.
+            together: the processes that have a part of the batch each.
+            samples: of the whole batch; those of `pre` if None.
+        """
         f = pre.relu()
         score = (f * self.norms).detach()  # ranking passes no gradient
         if per_batch:
-            kept = score.flatten().topk(k * len(f)).indices
+            samples = samples or len(f)
+            most = together.largest_share(samples) * f.shape[1]
+            kept = together.largest(score.flatten(), k * samples, most)
             mask = torch.zeros_like(score).flatten().index_fill_(0, kept, 1).view_as(score)
         else:
             mask = torch.zeros_like(score).scatter_(1, score.topk(k, dim=1).indices, 1)
         return f * mask
 
     def training_codes(
-        self, A: torch.Tensor, k: int | None = None
+        self,
+        A: torch.Tensor,
+        k: int | None = None,
+        together: Ranks = ALONE,
+        samples: int | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes as training makes them, and their pre-activations.
 
         Args:
             A: normalised orbits `(N, |G|, C)`.
             k: active features a sample; as configured if None.
+            together, samples: as for `strongest`, if `A` is a part of the batch.
 
         Returns:
             Codes and pre-activations, `(N, m)` each.
@@ -262,8 +288,8 @@ class Crosscoder(nn.Module, ABC):
         pre = self.pre_activations(A[:, : self.views])
         if self.config.sparsity == "l1":
             return pre.relu(), pre
-        per_batch = self.config.sparsity == "batchtopk"
-        return self.strongest(pre, k or self.config.k, per_batch=per_batch), pre
+        over = {"per_batch": self.config.sparsity == "batchtopk", "together": together}
+        return self.strongest(pre, k or self.config.k, **over, samples=samples), pre
 
     # Setting up and finishing
 
@@ -275,28 +301,42 @@ class Crosscoder(nn.Module, ABC):
         group on the data as it was. A normalised block has unit mean square norm.
         """
         A = A.to(self.mean)
+        check_finite(A, "training data")
         self.mean.copy_(A.mean((0, 1)))
         spread = (A - self.mean).square().sum(-1).mean().sqrt()
+        if not spread > 0 or spread.isinf():  # their squares may be beyond float32 at either end
+            largest = (A - self.mean).abs().max().clamp_min(torch.finfo(A.dtype).tiny)
+            spread = ((A - self.mean) / largest).square().sum(-1).mean().sqrt() * largest
         if not spread > 0:
             raise UserError("all activations are the same: there is nothing to learn.")
         self.scale.copy_(spread)
 
     @torch.no_grad()
-    def calibrate(self, A: torch.Tensor, batch: int = 1024) -> None:
+    def calibrate(self, A: Orbits | StoredViews, batch: int = 1024) -> None:
         """Set the threshold so that the mean L0 over the orbits `A (N, |G|, C)` is `k`.
 
-        Does nothing for the other kinds of sparsity.
+        Of more than `ENOUGH` orbits, as many as that are drawn. Does nothing for the other kinds of
+        sparsity.
         """
         if self.config.sparsity != "batchtopk":
             return
-        wanted = self.config.k * len(A)
+        share, drawn = min(1.0, ENOUGH / len(A)), torch.Generator().manual_seed(0)
+        most = self.config.k * (min(len(A), ENOUGH) + len(A) // batch + 1)  # on, of as many orbits
+        count = 0
         highest = torch.zeros(0).to(self.mean)  # the scores that may decide, and no more of them
+        new: list[torch.Tensor] = []
         with self.fixed():
             for part in A.split(batch):
+                if share < 1:
+                    some = torch.randperm(len(part), generator=drawn)[: round(share * len(part))]
+                    part = part[some.sort().values]
+                count += len(part)
                 scores = self.pre_activations(self.normalised(part)).relu() * self.norms
-                highest = torch.cat([highest, scores.flatten()])
-                highest = highest.topk(min(wanted + 1, len(highest))).values
-        active = min(wanted, int((highest > 0).sum()))
+                new.append(scores.flatten())
+                if sum(map(len, new)) > most:  # seldom: it takes longer, the more there are
+                    highest, new = _largest(most + 1, highest, *new), []
+        highest = _largest(most + 1, highest, *new)
+        active = min(self.config.k * count, int((highest > 0).sum()))
         if active == 0:
             raise UserError("no feature is on for any of these orbits: there is no threshold.")
         # Halfway to the next score, so that rounding (folding, another device) flips no feature.
@@ -341,10 +381,15 @@ class Crosscoder(nn.Module, ABC):
             path: the file; written whole or not at all.
             notes: further text for the file's metadata (where it was trained, on what).
         """
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.fold().state_dict().items()}
+        tensors = dict(self.fold().state_dict())
         del tensors["mean"], tensors["scale"]
-        tensors["normalisation.mean"] = self.mean.cpu()
-        tensors["normalisation.scale"] = self.scale.cpu()
+        tensors["normalisation.mean"] = self.mean
+        tensors["normalisation.scale"] = self.scale
         metadata = {"format": FORMAT, "config": json.dumps(asdict(self.config)), **notes}
-        with write_whole(path) as draft:
-            save_file(tensors, draft, metadata)
+        save_tensors(path, tensors, metadata)
+
+
+def _largest(count: int, *parts: torch.Tensor) -> torch.Tensor:
+    """The largest of all numbers, in falling order."""
+    numbers = torch.cat(parts)
+    return numbers.topk(min(count, len(numbers))).values

@@ -8,14 +8,15 @@ from dataclasses import replace
 import torch
 from sklearn.decomposition import PCA
 
+from gc_utils.activations.orbits import AT_ONCE, Orbits, mean_response
 from gc_utils.crosscoder.metrics import Metrics, fvu
 from gc_utils.groups import Group, translate
 from gc_utils.linear import ridge
 
 
 def pca_baseline(
-    A: torch.Tensor,
-    held_out: torch.Tensor,
+    A: Orbits,
+    held_out: Orbits,
     g: Group,
     *,
     components: int,
@@ -41,18 +42,20 @@ def pca_baseline(
     count = min(rows, translates * len(A))
     pick = torch.cat([torch.randperm(len(A), generator=draw) for _ in range(translates)])[:count]
     h = torch.randint(g.order, (count,), generator=draw)
-    mean = A.float().mean((0, 1))
+    mean = mean_response(A)
     x = translate(A[pick].float() - mean, g, h).flatten(1)
-    pca = PCA(components, svd_solver="auto", random_state=seed).fit(x.numpy())
+    pca = PCA(components, svd_solver="auto", random_state=seed, copy=False).fit(x.numpy())
     basis = torch.from_numpy(pca.components_).to(x)
-    test = (held_out.float() - mean).flatten(1)
-    made = (test @ basis.T @ basis).view_as(held_out) + mean
+
+    def made(part: torch.Tensor) -> torch.Tensor:
+        return ((part - mean).flatten(1) @ basis.T @ basis).view_as(part) + mean
+
     return replace(fvu(held_out, made, mean), l0=float(components))
 
 
 def ridge_baseline(
-    A: torch.Tensor,
-    held_out: torch.Tensor,
+    A: Orbits,
+    held_out: Orbits,
     g: Group,
     penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
 ) -> Metrics:
@@ -67,19 +70,27 @@ def ridge_baseline(
         g: their group.
         penalties: to choose from.
     """
-    mean = A.float().mean((0, 1))
-    x = A.float() - mean
-    flat = x.flatten(0, 1)
-    gram = (flat.T @ flat).double()
-    # (R_h A)[g] = A[g·h] is to be predicted from (R_h A)[e] = A[h], over all samples and h.
-    products: dict[int, torch.Tensor] = {}
-    for e, back in enumerate(g.inverse.tolist()):
-        other = products.get(back)  # the products of e and of its inverse are transposes
-        products[e] = flat.T @ x[:, g.table[e]].flatten(0, 1) if other is None else other.T
-    cross = torch.stack([products[e] for e in range(g.order)], 1).double()  # (C, |G|, C)
-    seen = (held_out[:, 0].float() - mean).double()
+    mean = mean_response(A)
+    channels = len(mean)
+    gram = torch.zeros(channels, channels, dtype=torch.float64)
+    cross = torch.zeros(channels, g.order, channels, dtype=torch.float64)
+    for part in A.split(AT_ONCE):
+        x = part.float() - mean
+        flat = x.flatten(0, 1)
+        gram += flat.T @ flat
+        # (R_h A)[g] = A[g·h] is to be predicted from (R_h A)[e] = A[h], over all samples and h.
+        for e, back in enumerate(g.inverse.tolist()):
+            if back >= e:
+                product = flat.T @ x[:, g.table[e]].flatten(0, 1)
+                cross[:, e] += product
+                if back > e:  # the products of e and of its inverse are transposes
+                    cross[:, back] += product.T
     found = []
     for penalty in penalties:
-        made = (seen @ ridge(gram, cross.flatten(1), penalty)).view_as(held_out).float() + mean
+        weight = ridge(gram, cross.flatten(1), penalty)
+
+        def made(part: torch.Tensor, weight: torch.Tensor = weight) -> torch.Tensor:
+            return ((part[:, 0] - mean).double() @ weight).view_as(part).float() + mean
+
         found.append(fvu(held_out, made, mean))
     return min(found, key=lambda m: m.fvu_orientation)

@@ -47,7 +47,7 @@ class ShuffledBatches:
         if len(self.rows) == 0:
             raise UserError("there are no rows to train on: every sample is held out.")
         self._orders: dict[int, np.ndarray] = {}
-        self._block: tuple[tuple[int, int], dict[int, int], torch.Tensor] | None = None
+        self._block: tuple[tuple[int, int], np.ndarray, torch.Tensor] | None = None
 
     def order(self, epoch: int) -> np.ndarray:
         """The rows in the order of an epoch, `(n,)`."""
@@ -77,9 +77,11 @@ class ShuffledBatches:
         if isinstance(self.data, torch.Tensor):
             return self.data[torch.from_numpy(order[start:stop])].float()
         if self._block is None or self._block[0] != (epoch, block):
-            first = block * self.buffer
-            held = self.data[order[first : first + self.buffer]]
-            held = held.to(getattr(self.data, "dtype", held.dtype))  # half the memory, if stored so
-            self._block = ((epoch, block), first, held)
-        _, first, held = self._block
-        return held[start - first : stop - first].float()
+            self._block = None  # its memory, before the next one takes as much
+            wanted = order[block * self.buffer : (block + 1) * self.buffer]
+            # Read in the order of the disk: rows are put in theirs a batch at a time.
+            read = getattr(self.data, "rows", self.data.__getitem__)
+            self._block = ((epoch, block), np.argsort(np.argsort(wanted)), read(np.sort(wanted)))
+        _, place, held = self._block
+        first = block * self.buffer
+        return held[torch.from_numpy(place[start - first : stop - first])].float()

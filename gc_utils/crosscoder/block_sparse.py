@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gc_utils.crosscoder.untied import GroupCrosscoder
+from gc_utils.ranks import ALONE, Ranks
 
 
 class BlockCrosscoder(GroupCrosscoder):
@@ -20,9 +21,18 @@ class BlockCrosscoder(GroupCrosscoder):
         """What each block adds, roughly: the norm of its codes times its vectors' lengths."""
         return (pre * self.norms).unflatten(1, (-1, self.width)).norm(dim=2)
 
-    def strongest(self, pre: torch.Tensor, k: int, *, per_batch: bool = False) -> torch.Tensor:
-        score = self._by_block(pre).detach()
-        kept = score.flatten().topk(k * len(pre)).indices
+    def strongest(
+        self,
+        pre: torch.Tensor,
+        k: int,
+        *,
+        per_batch: bool = False,
+        together: Ranks = ALONE,
+        samples: int | None = None,
+    ) -> torch.Tensor:
+        score, samples = self._by_block(pre).detach(), samples or len(pre)
+        most = together.largest_share(samples) * score.shape[1]
+        kept = together.largest(score.flatten(), k * samples, most)
         mask = torch.zeros_like(score).flatten().index_fill_(0, kept, 1).view_as(score)
         return pre * mask.repeat_interleave(self.width, 1)
 

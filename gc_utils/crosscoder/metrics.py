@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
 
+from gc_utils.activations.orbits import AT_ONCE, Orbits, StoredViews
 from gc_utils.crosscoder.base import Crosscoder
 
 
@@ -38,7 +40,11 @@ class Metrics:
         return {k: v for k, v in asdict(self).items() if k != "fvu_per_element"}
 
 
-def fvu(A: torch.Tensor, reconstruction: torch.Tensor, mean: torch.Tensor) -> Metrics:
+def fvu(
+    A: Orbits,
+    reconstruction: torch.Tensor | Callable[[torch.Tensor], torch.Tensor],
+    mean: torch.Tensor,
+) -> Metrics:
     """Fraction of variance unexplained, in its three parts and for each element.
 
     `Σ‖A-Â‖² / Σ‖A-μ‖²` of everything; of the orbit means of `A`, `Â` and `μ`; and of what is
@@ -46,11 +52,16 @@ def fvu(A: torch.Tensor, reconstruction: torch.Tensor, mean: torch.Tensor) -> Me
 
     Args:
         A: orbit activations `(N, |G|, C)`.
-        reconstruction: `Â`, the same shape.
+        reconstruction: `Â`, the same shape; or what makes it of float32 orbits `(n, |G|, C)`, which
+            come a few at a time.
         mean: `μ`, `(|G|, C)` or `(C,)`: the training mean, not that of `A`.
     """
     squares = _Squares(mean)
-    squares.add(A, reconstruction)
+    if isinstance(reconstruction, torch.Tensor):
+        squares.add(A, reconstruction)
+        return squares.metrics()
+    for part in A.split(AT_ONCE):
+        squares.add(part.float(), reconstruction(part.float()))
     return squares.metrics()
 
 
@@ -69,9 +80,10 @@ class _Squares:
     @staticmethod
     def _parts(x: torch.Tensor) -> np.ndarray:
         """Squares of every element, and of the orbit means `(|G| + 1,)`."""
-        each = x.square().sum(2).sum(0, dtype=torch.float64)
-        means = x.mean(1).square().sum(1).sum(dtype=torch.float64) * x.shape[1]
-        return torch.cat([each, means[None]]).cpu().numpy()
+        # Added up on the CPU: Apple's GPUs have no float64.
+        each = x.square().sum(2).cpu().sum(0, dtype=torch.float64)
+        means = x.mean(1).square().sum(1).cpu().sum(dtype=torch.float64) * x.shape[1]
+        return torch.cat([each, means[None]]).numpy()
 
     def metrics(self) -> Metrics:
         error, centred = self.sums
@@ -83,7 +95,9 @@ class _Squares:
 
 
 @torch.no_grad()
-def evaluate(coder: Crosscoder, A: torch.Tensor, mean: torch.Tensor, batch: int = 1024) -> Metrics:
+def evaluate(
+    coder: Crosscoder, A: Orbits | StoredViews, mean: torch.Tensor, batch: int = 1024
+) -> Metrics:
     """Metrics of a crosscoder on held-out orbits `A (N, |G|, C)`; `mean` as for `fvu`."""
     squares, fired = _Squares(mean), 0
     with coder.fixed():

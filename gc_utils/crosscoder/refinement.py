@@ -16,17 +16,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from gc_utils.activations.orbits import Orbits
 from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.crosscoder.sparse_codes import sparse_codes
 from gc_utils.crosscoder.sparse_products import times
-from gc_utils.crosscoder.training import TrainConfig, as_seen, digest_of, fitted, train
+from gc_utils.crosscoder.training import TrainConfig, digest_of, fitted, train
 from gc_utils.crosscoder.untied import GroupCrosscoder
-from gc_utils.errors import UserError
-from gc_utils.files import read_notes, write_whole
+from gc_utils.crosscoder.views import as_seen
+from gc_utils.errors import Damaged, UserError
+from gc_utils.files import read_notes, save_tensors
 from gc_utils.linear import ridge_fit
 from gc_utils.progress import progress_bar
+from gc_utils.ranks import ranks
 
 RIDGE = 0.1  # of the encoder's start, relative to the mean variance of what it sees
 ENCODER_SAMPLES = 4096  # at most, for the encoder's start
@@ -122,16 +125,16 @@ class DictionaryLearner:
     def save(self, path: Path, notes: dict[str, str]) -> None:
         """Write the state, whole or not at all."""
         tensors = {"atoms": self.atoms, "usage": self.usage, "views": self.views}
-        with write_whole(path) as draft:
-            save_file(
-                {name: value.cpu().contiguous() for name, value in tensors.items()},
-                draft,
-                notes | {"steps": str(self.steps), "penalty": repr(self.penalty)},
-            )
+        done = {"steps": str(self.steps), "penalty": repr(self.penalty)}
+        save_tensors(path, tensors, notes | done)
 
     def restore(self, path: Path, notes: dict[str, str]) -> None:
         """Go on from a saved state, if it was made under the same notes."""
-        there = read_notes(path)
+        try:
+            there = read_notes(path)
+        except Damaged as error:
+            print(f"{error} It begins again.")
+            return
         if any(there.get(name) != value for name, value in notes.items()):
             return
         for name, value in load_file(path, device=str(self.atoms.device)).items():
@@ -171,9 +174,9 @@ class RefineConfig:
 
 def refine(
     coder: GroupCrosscoder,
-    data: torch.Tensor,
+    data: Orbits,
     rows: np.ndarray,
-    held_out: torch.Tensor,
+    held_out: Orbits,
     config: RefineConfig,
     *,
     checkpoint: str | Path | None = None,
@@ -225,18 +228,21 @@ def refine(
     each = max(1, len(rows) // training.batch_size)
     settings = {"coder": json.dumps(asdict(coder.config)), "config": json.dumps(asdict(config))}
     notes = settings | {"rows": str(len(rows))}
-    if checkpoint is not None and Path(checkpoint).exists():
+    together = ranks()  # each learns the same dictionary; the encoder is trained together
+    if checkpoint is not None and together.of_first(Path(checkpoint).exists()):
         learner.restore(Path(checkpoint), notes)
+    together.wait()  # nobody reads while the first process writes
     count = config.passes * each
+    shown = progress and together.first
     bar = progress_bar(
-        total=count, initial=learner.steps, disable=not progress, desc=label, unit="batch"
+        total=count, initial=learner.steps, disable=not shown, desc=label, unit="batch"
     )
     while learner.steps < count:
         step = learner.steps
         learner.learn(batch(step).flatten(1), torch.Generator().manual_seed(step))
         bar.update()
         bar.set_postfix(penalty=f"{learner.penalty:.3g}")
-        if checkpoint is not None and learner.steps % each == 0:
+        if checkpoint is not None and learner.steps % each == 0 and together.first:
             learner.save(Path(checkpoint), notes)
     bar.close()
     _adopt(coder, learner, norms, bias, [count + i for i in range(each)], batch)
@@ -294,9 +300,9 @@ def _adopt(
 def fit_refined(
     path: str | Path,
     trained: str | Path,
-    data: torch.Tensor,
+    data: Orbits,
     rows: np.ndarray,
-    held_out: torch.Tensor,
+    held_out: Orbits,
     config: RefineConfig,
     *,
     device: torch.device | str = "cpu",

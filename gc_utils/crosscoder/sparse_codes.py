@@ -76,6 +76,8 @@ def sparse_codes(
 
 def _largest_eigenvalue(gram: torch.Tensor) -> float:
     """An upper bound that is tight to rounding: the step must not be larger than its inverse."""
+    if gram.device.type == "mps":  # which has no float64
+        gram = gram.cpu()
     return float(torch.linalg.eigvalsh(gram.double())[-1].clamp_min(1e-12)) * (1 + 1e-5)
 
 

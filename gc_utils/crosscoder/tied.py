@@ -13,10 +13,11 @@ from torch import nn
 
 from gc_utils.crosscoder.base import Config, Crosscoder
 from gc_utils.crosscoder.untied import GroupCrosscoder, written_out
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import UserError, brief, choose
 from gc_utils.groups import Group
 from gc_utils.groups import group as group_named
 
+MOST_FAMILIES = 1_000_000
 MERGED = 0.95  # autocorrelation at which translates of a tied template count as the same
 
 
@@ -266,12 +267,16 @@ def parse_families(text: str) -> list[str]:
         name, _, count = part.rpartition(":")
         if not count.isdecimal():
             raise UserError(
-                f"families {text!r}: expected a number, or numbers by stabiliser as in "
+                f"families {brief(repr(text))}: expected a number, or numbers by stabiliser as in "
                 "'C1:14 G:64'."
+            )
+        if len(count) > 9 or len(chosen) + int(count) > MOST_FAMILIES:
+            raise UserError(
+                f"families {brief(repr(text))}: expected {MOST_FAMILIES:,} or fewer in all."
             )
         chosen += [name or "C1"] * int(count)
     if not chosen:
-        raise UserError(f"families {text!r}: expected 1 or more.")
+        raise UserError(f"families {brief(repr(text))}: expected 1 or more.")
     return chosen
 
 

@@ -6,6 +6,7 @@ seed and the number of the step only.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
@@ -17,15 +18,18 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gc_utils.activations.numbers import check_finite
+from gc_utils.activations.orbits import Orbits
 from gc_utils.crosscoder.base import Crosscoder
 from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.crosscoder.metrics import evaluate
 from gc_utils.crosscoder.tied import TiedCrosscoder
 from gc_utils.crosscoder.untied import GroupCrosscoder
-from gc_utils.errors import UserError, choose
-from gc_utils.files import load_checkpoint, read_notes, save_checkpoint
-from gc_utils.groups import translate
+from gc_utils.crosscoder.views import as_seen, views_for
+from gc_utils.errors import Damaged, UserError, choose
+from gc_utils.files import load_checkpoint, read_notes, save_checkpoint, write_whole
 from gc_utils.progress import progress_bar
+from gc_utils.ranks import ranks
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -93,6 +97,12 @@ class Trainer:
     def __init__(self, coder: Crosscoder, batches: ShuffledBatches, config: TrainConfig) -> None:
         choose(config.precision, PRECISIONS, "precision")
         self.coder, self.batches, self.config = coder, batches, config
+        self.ranks = ranks()
+        if batches.batch_size < self.ranks.size:
+            raise UserError(
+                f"a batch of {batches.batch_size} cannot be divided among {self.ranks.size} "
+                "processes: raise batch_size, or start fewer."
+            )
         self.step = 0
         device = coder.device
         self.since_fired = torch.zeros(coder.config.features, device=device)
@@ -105,6 +115,8 @@ class Trainer:
             coder.normalise(torch.cat(first))
             self._start_from_data(first[0])
             coder.fresh = False
+        if not self.ranks.alone:  # on unlike machines, a start may differ by rounding
+            coder.load_state_dict(self.ranks.of_first(coder.state_dict()))
         self._low = config.precision == "bfloat16" or (
             config.precision == "auto" and _has_bfloat16(device)
         )
@@ -126,30 +138,48 @@ class Trainer:
             made = coder.decode_normalised(coder.training_codes(A)[0])
         coder.stretch_encoder((A * made).sum() / made.square().sum().clamp_min(1e-12))
 
-    def loss(self, A: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The loss of a normalised batch, and its parts; counts which features fire."""
-        with self.coder.fixed():
-            return self._loss(A)
+    def loss(
+        self, A: torch.Tensor, samples: int | None = None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of a normalised batch, and its parts; counts which features fire.
 
-    def _loss(self, A: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        Args:
+            A: the batch, or this process's part of it, `(N, |G|, C)`.
+            samples: of the whole batch; those of `A` if None.
+
+        Returns:
+            What this process's part adds to the loss, and the parts of the whole batch's.
+        """
+        with self.coder.fixed():
+            return self._loss(A, samples or len(A))
+
+    def _loss(self, A: torch.Tensor, samples: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         coder, config = self.coder, self.config
+
+        def mean(x: torch.Tensor) -> torch.Tensor:
+            """What this process adds to the mean over the whole batch."""
+            return x.mean() if self.ranks.alone else x.sum() / samples
+
         with torch.autocast(A.device.type, torch.bfloat16, enabled=self._low):
-            f, pre = coder.training_codes(A, self.active())
+            f, pre = coder.training_codes(A, self.active(), self.ranks, samples)
             residual = A - coder.decode_normalised(f, on_only=True)
-        error = residual.square().sum((1, 2)).mean()
-        parts = {"loss": error, "l0": (f > 0).float().sum(1).mean()}
+        error = mean(residual.square().sum((1, 2)))
+        parts = {"loss": error, "l0": mean((f > 0).float().sum(1))}
         total = error
         if coder.config.sparsity == "l1":
-            total = total + config.l1 * (f * coder.V.norm(dim=2).sum(1)).sum(1).mean()
-        fired = (f > 0).any(0)
-        self.since_fired = torch.where(fired, 0, self.since_fired + len(A))
+            total = total + config.l1 * mean((f * coder.V.norm(dim=2).sum(1)).sum(1))
+        fired = self.ranks.any((f > 0).any(0))
+        self.since_fired = torch.where(fired, 0, self.since_fired + samples)
         dead = self.since_fired >= config.dead_window
-        parts["dead"] = dead.sum()
         parts["revival"] = torch.zeros(())
         if dead.any() and config.revive > 0:
-            parts["revival"] = self.revival(coder, pre, residual.detach(), dead)
+            parts["revival"] = self.revival(coder, pre, residual.detach(), dead, samples)
             total = total + config.revive * parts["revival"]
-        parts["fvu_batch"] = error / A.square().sum((1, 2)).mean()
+        parts["power"] = mean(A.square().sum((1, 2)))
+        if not self.ranks.alone:
+            summed = self.ranks.sum(torch.stack([p.detach().to(A) for p in parts.values()]))
+            parts = dict(zip(parts, summed, strict=True))
+        parts["dead"], parts["fvu_batch"] = dead.sum(), parts["loss"] / parts.pop("power")
         return total, {name: value.detach() for name, value in parts.items()}
 
     def revival(
@@ -158,6 +188,7 @@ class Trainer:
         pre: torch.Tensor,
         residual: torch.Tensor,
         dead: torch.Tensor,
+        samples: int | None = None,
     ) -> torch.Tensor:
         """What dead features leave of the residual, in units of the data's variance.
 
@@ -170,16 +201,26 @@ class Trainer:
             pre: pre-activations `(N, m)`.
             residual: `A - Â`, detached, `(N, |G|, C)`.
             dead: which features are, bool `(m,)`.
+            samples: of the whole batch; those of `pre` if None.
+
+        Returns:
+            The loss, or what this process's part of the batch adds to it.
         """
+        samples = samples or len(pre)
         pre = pre[:, dead].float()
         share = (coder.config.k if coder.config.sparsity != "l1" else 8) / len(dead)
-        firing = min(len(pre) - 1, max(1, round(share * len(pre))))
-        lowest = pre.detach().topk(firing + 1, dim=0).values[-1]
+        firing = min(samples - 1, max(1, round(share * samples)))
+        lowest = self.ranks.highest(pre.detach(), firing + 1)[-1]
         with torch.autocast(pre.device.type, torch.bfloat16, enabled=self._low):
             made = (pre - lowest).relu() @ coder.V[dead].flatten(1)
-        left = (residual.flatten(1) - made).square().sum(1).mean()
+        left = (residual.flatten(1) - made).square().sum(1)
+        whole = residual.square().sum((1, 2))
+        if self.ranks.alone:
+            left, whole = left.mean(), whole.mean()
+        else:
+            left, whole = left.sum() / samples, self.ranks.sum(whole.sum()) / samples
         # Relative to the residual, so that the weight needs no tuning; a block's variance is 1.
-        return left / residual.square().sum((1, 2)).mean().clamp_min(1e-12) * residual.shape[1]
+        return left / whole.clamp_min(1e-12) * residual.shape[1]
 
     def active(self) -> int:
         """Active features a sample in the step to come."""
@@ -198,16 +239,20 @@ class Trainer:
     def advance(self) -> dict[str, torch.Tensor]:
         """One step; returns the parts of its loss."""
         draw = torch.Generator().manual_seed(hash((self.config.seed, self.step)) % 2**63)
-        A = as_seen(self.coder, self.batches.batch(self.step), self.config.translate, draw)
-        loss, parts = self.loss(A)
-        if not torch.isfinite(loss):
+        batch = self.batches.batch(self.step)
+        mine = self.ranks.share(len(batch))
+        A = as_seen(self.coder, batch, self.config.translate, draw, mine)
+        loss, parts = self.loss(A, len(batch))
+        if not torch.isfinite(parts["loss"] + parts["revival"]):
+            check_finite(A, f"training data of step {self.step}")
             raise UserError(
-                f"the loss is {float(loss)} at step {self.step}: lower the learning rate "
-                f"({self.config.lr:g}), "
-                "or look for activations that are not finite."
+                f"the loss is {float(parts['loss'])} at step {self.step}, though all activations "
+                "are finite: lower the learning rate (parameter learning_rate, "
+                f"{self.config.lr:g})."
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._add_up()
         self._clip()
         for pars in self.optimiser.param_groups:
             pars["lr"] = self.rate()
@@ -217,9 +262,23 @@ class Trainer:
         due = every and self.step % every == 0 and self.step > config.warmup
         if due and isinstance(self.coder, TiedCrosscoder):
             # Translates that have become the same are one feature from now on.
-            if self.coder.merge():
+            before = self.coder.subgroup.clone()
+            self.coder.merge()  # one decision for all processes, whatever they round
+            self.coder.subgroup.copy_(self.ranks.of_first(self.coder.subgroup))
+            if not torch.equal(before, self.coder.subgroup):
                 self.since_fired = torch.zeros(self.coder.config.features, device=A.device)
         return parts
+
+    def _add_up(self) -> None:
+        """The gradient of the whole batch: the sum of what the processes have of theirs."""
+        if self.ranks.alone:
+            return
+        gradients = [p.grad for p in self.coder.parameters() if p.requires_grad]
+        summed = self.ranks.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, part in zip(
+            gradients, summed.split([g.numel() for g in gradients]), strict=True
+        ):
+            gradient.copy_(part.view_as(gradient))
 
     def _clip(self) -> None:
         """Bound the gradient by `clip` times its running mean: spikes are cut, nothing else."""
@@ -249,9 +308,14 @@ class Trainer:
         Raises:
             UserError: if it was made with others; it names them.
         """
-        notes = read_notes(path)
+        try:
+            notes = read_notes(path)
+            made = {name: json.loads(notes[name]) for name in ("config", "coder", "history")}
+        except (Damaged, KeyError, ValueError) as error:
+            print(f"the checkpoint {path} is damaged ({error}): training begins again.")
+            return
         for name, mine in (("config", self.config), ("coder", self.coder.config)):
-            there, asked = json.loads(notes[name]), asdict(mine)
+            there, asked = made[name], asdict(mine)
             if asked.get("families"):  # symmetries found since make features fewer
                 del asked["features"]
             different = [
@@ -266,14 +330,14 @@ class Trainer:
         self.coder.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("coder.")})
         self.since_fired, self.gradient_norm = tensors["since_fired"], tensors["gradient_norm"]
         self.step = int(notes["step"])
-        self.history = json.loads(notes["history"])
+        self.history = made["history"]
 
 
 def train(
     coder: Crosscoder,
-    data: torch.Tensor,
+    data: Orbits,
     rows: np.ndarray,
-    held_out: torch.Tensor,
+    held_out: Orbits,
     config: TrainConfig,
     *,
     checkpoint: str | Path | None = None,
@@ -283,30 +347,33 @@ def train(
 ) -> pd.DataFrame:
     """Train a crosscoder and calibrate its threshold.
 
+    Under `torchrun` every process trains on a part of each batch (see `gc_utils.ranks`).
+
     Args:
         coder: what to train, in place.
-        data: orbit activations `(N, |G|, C)`: a tensor, or an `ActivationStore`. A crosscoder on
-            `"C1"` is trained on their single views.
+        data: orbit activations `(N, |G|, C)`: a tensor, or what stays on disk (`StoredOrbits`,
+            `ActivationStore`). A crosscoder on `"C1"` is trained on their single views.
         rows: the rows to train on; no photograph of theirs may be among the held-out.
-        held_out: orbit activations of other photographs, `(M, |G|, C)`.
+        held_out: orbit activations of other photographs, `(M, |G|, C)`, as `data`.
         config: how to train.
         checkpoint: file to continue from if it is there, written at every evaluation.
         progress: show a bar.
-        callback: called after every evaluation.
+        callback: called after every evaluation, by the first process.
         label: in front of the bar.
 
     Returns:
         The history: step, samples, loss parts, and held-out FVU (three parts), L0, dead features.
     """
     trainer = Trainer(coder, ShuffledBatches(data, rows, config.batch_size, config.seed), config)
-    if checkpoint is not None and Path(checkpoint).exists():
+    together = trainer.ranks
+    if checkpoint is not None and together.of_first(Path(checkpoint).exists()):
         trainer.restore(checkpoint)
     held_out = views_for(coder, held_out)
     mean = coder.mean.cpu()
     bar = progress_bar(
         total=config.steps,
         initial=trainer.step,
-        disable=not progress,
+        disable=not (progress and together.first),
         desc=label,
         unit="step",
         mininterval=1.0,
@@ -315,16 +382,17 @@ def train(
         parts = trainer.advance()
         step = trainer.step
         last = step == config.steps
-        if step % config.log_every == 0 or last or step == 1:
+        judged = last or step % config.evaluate_every == 0
+        if judged or step % config.log_every == 0 or step == 1:
             row = {"step": step, "samples": step * config.batch_size}
             row |= {k: float(v) for k, v in parts.items()}
-            if step % config.evaluate_every == 0 or last:
+            if judged:
                 coder.calibrate(held_out)
                 found = evaluate(coder, held_out, mean).scalars()
                 row |= {f"held_out_{k}": v for k, v in found.items() if k != "features"}
                 bar.set_postfix(fvu=f"{found['fvu']:.3f}", dead=int(found["dead"]))
             trainer.history.append(row)
-            if "held_out_fvu" in row:
+            if "held_out_fvu" in row and together.first:
                 if checkpoint is not None:
                     trainer.save(checkpoint)
                 if callback is not None:
@@ -337,9 +405,9 @@ def train(
 def fit(
     path: str | Path,
     coder: Crosscoder,
-    data: torch.Tensor,
+    data: Orbits,
     rows: np.ndarray,
-    held_out: torch.Tensor,
+    held_out: Orbits,
     config: TrainConfig,
     *,
     data_checksum: str,
@@ -387,47 +455,41 @@ def fitted(
             returns the crosscoder and the history.
         device: where the crosscoder goes.
     """
-    path = Path(path)
+    path, together = Path(path), ranks()
     history_path = path.with_suffix(".history.csv")
-    if not (path.exists() and history_path.exists() and read_notes(path).get("training") == digest):
+    notes = _notes_of(path)
+    done = notes.get("training") == digest and ("history" in notes or history_path.exists())
+    if not together.of_first(done):
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint = path.with_name(f"{path.stem}.{digest}.checkpoint.safetensors")
         coder, history = make(checkpoint)
-        history.to_csv(history_path, index=False)
-        coder.save(path, training=digest)
-        checkpoint.unlink(missing_ok=True)
+        if together.first:
+            coder.save(path, training=digest, history=history.to_csv(index=False))
+    if together.first:
+        _tidy(path, digest)
+    together.wait()
     return GroupCrosscoder.load(path, device), pd.read_csv(history_path)
 
 
-def as_seen(
-    coder: Crosscoder, A: torch.Tensor, translated: bool, draw: torch.Generator
-) -> torch.Tensor:
-    """Orbits as a crosscoder is trained on them: normalised, each seen from a random start.
-
-    Args:
-        coder: the crosscoder; one of the trivial group sees a single view of each orbit.
-        A: orbit activations `(N, |G|, C)`.
-        translated: whether the start is random; the identity if not.
-        draw: of the starts.
-
-    Returns:
-        `(N, |G|, C)`, for a sparse autoencoder `(N, 1, C)`, on the crosscoder's device.
-    """
-    if coder.group.order == 1 and A.shape[1] > 1:
-        h = torch.randint(A.shape[1], (len(A),), generator=draw)
-        h = h if translated else torch.zeros_like(h)
-        A = A[torch.arange(len(A)), h][:, None]
-    elif translated:
-        h = torch.randint(coder.group.order, (len(A),), generator=draw)
-        A = translate(A, coder.group, h)
-    return (A.to(coder.device) - coder.mean) / coder.scale
+def _tidy(path: Path, digest: str) -> None:
+    """Lay a crosscoder's history beside it, and take its checkpoints away."""
+    history_path, notes = path.with_suffix(".history.csv"), _notes_of(path)
+    if "history" in notes:  # the table can be lost without the training
+        history = notes["history"].encode("utf-8")
+        if not history_path.exists() or history_path.read_bytes() != history:
+            with write_whole(history_path) as draft:
+                draft.write_bytes(history)
+    for left in path.parent.glob(f"{glob.escape(path.stem)}.{digest}.checkpoint*"):
+        left.unlink()  # also after a process that was killed here
 
 
-def views_for(coder: Crosscoder, A: torch.Tensor) -> torch.Tensor:
-    """Orbits `(N, |G|, C)` as this crosscoder sees them: single views for the trivial group."""
-    if coder.group.order == 1 and A.shape[1] > 1:
-        return A.reshape(-1, 1, A.shape[2])
-    return A
+def _notes_of(path: Path) -> dict[str, str]:
+    """The notes of a crosscoder's file; none if it is not there or damaged."""
+    try:
+        return read_notes(path) if path.exists() else {}
+    except Damaged as error:
+        print(f"{error} It is made again.")
+        return {}
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from gc_utils.crosscoder.base import FORMAT, SPARSITY, Config, Crosscoder
-from gc_utils.errors import UserError
+from gc_utils.errors import Damaged, UserError
 
 __all__ = ["SPARSITY", "Config", "GroupCrosscoder", "written_out"]
 
@@ -145,7 +145,9 @@ class GroupCrosscoder(Crosscoder):
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
         except SafetensorError as error:
-            raise UserError(f"{path} is not a safetensors file: {error}") from error
+            raise Damaged(
+                f"{path} is not a safetensors file: {error}; delete it, and train it again."
+            ) from error
         if metadata.get("format") != FORMAT:
             raise UserError(
                 f"{path} is no crosscoder: its format is {metadata.get('format')!r}, "

@@ -171,6 +171,8 @@ def _paths(run_dir: str | os.PathLike) -> list[Path]:
 def _read(path: Path) -> list[dict]:
     """The entries of one file, refused if it is cut short or holds anything else."""
     try:
+        if path.exists() and not path.is_file():  # whoever opens a pipe waits for a writer
+            raise ValueError("it is no file: delete it")
         entries = json.loads(path.read_text(encoding="utf-8"))
         problem = "" if _are_entries(entries) else "it holds something else"
     except (OSError, ValueError) as error:

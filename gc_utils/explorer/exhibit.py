@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 
 from gc_utils.activations.arrays import draw_orbits
+from gc_utils.activations.chunks import RowsOnDisk
+from gc_utils.activations.orbits import FEW, Orbits, orbits_of
 from gc_utils.activations.store import ActivationStore
 from gc_utils.errors import UserError
 from gc_utils.figures.cards import Card
@@ -102,12 +104,12 @@ class Exhibit:
     model: Model | None
     layer: str
     crosscoder: GroupCrosscoder
-    patches: np.ndarray
+    patches: np.ndarray | RowsOnDisk
     report: pd.DataFrame | None = None
     codes: torch.Tensor | None = None
     photograph: np.ndarray | None = None
     least: int = 48
-    orbits: torch.Tensor | None = None
+    orbits: Orbits | None = None
     drawn: bool = False
     blur: float = BLUR
     window: str = "none"
@@ -160,13 +162,13 @@ class Exhibit:
     def _translated(self, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The orbits `(|G|, |G|, C)` of a patch under every element, and their codes."""
         g = self.group
-        same = self.orbits[patch].float().expand(g.order, -1, -1)
+        same = self.orbits[patch : patch + 1].float().expand(g.order, -1, -1)
         moved = translate(same, g, torch.arange(g.order))
         return moved, self.crosscoder.encode(moved)
 
     @cached_property
     def _shades(self) -> tuple[float, float]:
-        values = self.orbits.float()
+        values = next(iter(self.orbits.split(FEW))).float()
         return float(values.mean()), max(float(values.std()), 1e-12)
 
     def place(self, image: torch.Tensor, x: float, y: float, width: float) -> np.ndarray:
@@ -357,6 +359,6 @@ def make_exhibit(
         made = data.root.attrs.get("settings", {})
         options = {name: made[name] for name in ("blur", "window") if name in made}
         if model is None:
-            options |= {"orbits": data.read(), "drawn": made["pictures"] == "drawn"}
+            options |= {"orbits": orbits_of(data), "drawn": made["pictures"] == "drawn"}
         data = data.patches
     return Exhibit(model, layer, crosscoder, data, report, codes, photograph, least, **options)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import math
+import shutil
+import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,6 +31,7 @@ from gc_utils.families.labels import OTHER
 # --- clusters, embedding, separation -------------------------------------------------------------
 
 
+EQUALLY_FAR = 1e-6  # distances that differ by less than that are equal
 SHUFFLES = 20  # of labels, for the silhouette by chance
 
 
@@ -67,7 +72,8 @@ def cluster(
 
     For comparison with `linked`: HDBSCAN finds what is denser than its surroundings and knows no
     distance beyond which nothing belongs together, so that its largest cluster may hold most of a
-    dictionary, and copies may be split by their rounding errors.
+    dictionary, and copies may be split by their rounding errors. Where all features are one family
+    there is nothing around it, and HDBSCAN finds none; only copies, all at distance 0, are one.
 
     Args:
         D: distances `(m, m)`.
@@ -92,7 +98,10 @@ def cluster(
         if not value >= least:
             raise UserError(f"{name} {value} is too small: expected {least} or more.")
     found = np.full(len(D), -1)
-    if len(D) >= max(min_cluster_size, min_samples or 0):
+    enough = len(D) >= max(min_cluster_size, min_samples or 0)
+    if enough and not D.any():
+        found[:] = 0
+    elif enough:
         found = HDBSCAN(
             metric="precomputed",
             min_cluster_size=min_cluster_size,
@@ -162,30 +171,67 @@ def embed(
 
     Returns:
         Coordinates `(m, 2)`, float32. Of fewer than 6 features, too few for UMAP's spectral start,
-        by classical scaling.
+        and of features that are all equally far from each other, of which there is no map, by
+        classical scaling.
 
     Raises:
-        UserError: if `D` is no distance matrix.
+        UserError: if `D` is no distance matrix, or a setting makes no sense.
     """
     D = as_distances(D)
-    if len(D) < 6:
+    if not n_neighbors >= 2:
+        raise UserError(f"n_neighbors {n_neighbors}: expected 2 or more.")
+    if not 0 <= min_dist <= 1:
+        raise UserError(f"min_dist {min_dist}: expected 0 to 1.")
+    apart = D[~np.eye(len(D), dtype=bool)]
+    if len(D) < 6 or np.ptp(apart) <= EQUALLY_FAR:
         return _classical_scaling(D).astype(np.float32)
-    from umap import UMAP
-
+    UMAP = _umap()
     with warnings.catch_warnings():
         # We never transform new points, one job is what a seed asks for, and families with
         # nothing between them are what we hope to see.
         warnings.filterwarnings("ignore", "using precomputed metric", UserWarning)
         warnings.filterwarnings("ignore", ".*not fully connected", UserWarning)
         warnings.filterwarnings("ignore", ".*separate connected components", UserWarning)
+        warnings.filterwarnings("ignore", ".*Spectral initialisation failed", UserWarning)
+        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
+        # The nearest of every feature are in the matrix: UMAP would find the same ones, but first
+        # compile for several seconds what finds them.
+        count, D = min(n_neighbors, len(D) - 1), D.astype(np.float32)
+        nearest = np.argsort(D, axis=1, kind="stable")[:, :count].astype(np.int32)
         reducer = UMAP(
             metric="precomputed",
-            n_neighbors=min(n_neighbors, len(D) - 1),
+            precomputed_knn=(nearest, np.take_along_axis(D, nearest, axis=1)),
+            n_neighbors=count,
             min_dist=min_dist,
             random_state=seed,
             n_jobs=1,
         )
-        return np.asarray(reducer.fit_transform(D), dtype=np.float32)
+        found = np.asarray(reducer.fit_transform(D), dtype=np.float32)
+    lost = ~np.isfinite(found).all(1)  # features that UMAP leaves without a neighbour
+    found[lost] = 0 if lost.all() else found[~lost].mean(0)
+    return found
+
+
+def _umap() -> type:
+    """UMAP's class, also where numba may keep the code that it compiles for it nowhere.
+
+    numba tries the package's own folder, which in a container or on a cluster may be read-only, and
+    one in the home folder, which may be too; then the import fails.
+    """
+    try:
+        from umap import UMAP
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        import numba
+
+        folder = tempfile.mkdtemp(prefix="gc_utils-numba-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        numba.config.CACHE_DIR = folder
+        for name in [n for n in sys.modules if n.split(".")[0] in ("umap", "pynndescent")]:
+            del sys.modules[name]  # the failed import leaves half-made modules behind
+        from umap import UMAP
+    return UMAP
 
 
 def _classical_scaling(D: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn.functional import interpolate
 
-from gc_utils.figures.parts import as_images, degrees, thumbnails
+from gc_utils.figures.parts import as_images, degrees, drawn_name, thumbnails
 from gc_utils.figures.style import NOTE, OKABE_ITO, PALE, WIDTH, styled
 from gc_utils.groups import Group
 from gc_utils.images import Photograph
@@ -56,7 +56,7 @@ def image_sheet(images: Sequence[Photograph], *, most: int = 10, columns: int = 
         small.append(interpolate(square, size=(160, 160), mode="bilinear", antialias=True)[0])
     tall = WIDTH / columns * (1 + 0.06)
     figure, ax = plt.subplots(figsize=(WIDTH, tall * -(-len(chosen) // columns)))
-    names = [image.name[:22] for image in chosen]
+    names = [drawn_name(image.name) for image in chosen]
     look = {"captions": names, "disc": False, "gap": 0.06, "caption_room": 0.13}
     thumbnails(ax, torch.stack(small), columns, **look)
     figure.subplots_adjust(0, 0, 1, 1)

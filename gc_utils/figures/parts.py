@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -102,6 +104,22 @@ def degrees(angle: float) -> str:
     return f"{round(float(angle), 1):g}°"
 
 
+def drawn_name(name: str, most: int = 22) -> str:
+    """The name of an image as a figure shows it; to be drawn with `parse_math=False`.
+
+    Args:
+        name: of the image.
+        most: characters at most.
+
+    Returns:
+        The beginning of the name, with a box for what the figure's font has no sign for.
+    """
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    plain = [c for c in name if unicodedata.category(c) not in ("Cf", "Mn")]  # joiners of emoji
+    text = "".join(c if font.get_char_index(ord(c)) else "□" for c in plain)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def thumbnails(
     ax: Axes,
     images,
@@ -121,7 +139,7 @@ def thumbnails(
         ax: the axes.
         images: `(k, 3, S, S)` or `(k, S, S, 3)`; the last row may be incomplete.
         columns: images a row (default: all in one row).
-        captions: a short text under each image.
+        captions: a short text under each image, drawn as it is: a dollar sign begins no formula.
         rims: the colour of each image's frame, or None for no frame.
         disc: show the inscribed disc only, the part that every rotation of the image shares.
         gap: space between images, in widths of an image.
@@ -149,7 +167,8 @@ def thumbnails(
         elif rim:
             ax.add_patch(plt.Rectangle((left, top), 1, 1, fill=False, ec=rim, lw=1.6))
         if captions is not None:
-            ax.text(left + 0.5, top + 1.04, captions[i], ha="center", va="top", fontsize=SMALL)
+            look = {"ha": "center", "va": "top", "fontsize": SMALL, "parse_math": False}
+            ax.text(left + 0.5, top + 1.04, captions[i], **look)
         centres.append(centre)
     ax.set(xlim=(-0.03, columns * step - gap + 0.03), ylim=(rows * pitch - gap + 0.03, -0.03))
     ax.set_aspect("equal")

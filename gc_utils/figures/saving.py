@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from gc_utils.errors import UserError
+from gc_utils.files import write_whole
 
 
 def save_figure(figure, run_dir: str | os.PathLike, name: str, caption: str) -> Path:
@@ -31,10 +32,10 @@ def save_figure(figure, run_dir: str | os.PathLike, name: str, caption: str) -> 
     if not caption.strip():
         raise UserError(f"figure {name!r} has no caption")
     path = Path(run_dir) / "figures" / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
     # No Software entry: the same figure gives the same bytes with every version of matplotlib.
     metadata = {"Title": name, "Description": caption.strip(), "Software": None}
-    figure.savefig(path, dpi=150, bbox_inches="tight", metadata=metadata)
+    with write_whole(path) as draft:
+        figure.savefig(draft, format="png", dpi=150, bbox_inches="tight", metadata=metadata)
     return path
 
 

@@ -15,6 +15,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from gc_utils.progress import in_kernel
+
 # Okabe & Ito's palette: eight colours that colour-blind readers can distinguish.
 OKABE_ITO = {
     "black": "#000000",
@@ -78,20 +80,21 @@ STYLE = {
 
 
 def style() -> AbstractContextManager[None]:
-    """The style of all figures, as a context manager.
+    """The style of all figures, as a context manager; a person's own settings do not count in it.
 
     Example:
         >>> with style():
         ...     figure, ax = plt.subplots()
     """
-    return mpl.rc_context(STYLE)
+    return plt.style.context(["default", STYLE])
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Decorate a function that draws a figure, so that it draws in the common style.
 
     The figure is closed before it is returned: a notebook shows the returned figure once, and not a
-    second time because it is still open.
+    second time because it is still open. It is drawn in the style too whenever it is shown or
+    saved: matplotlib makes some ticks and their labels only then.
 
     Args:
         draw: any function that returns a figure.
@@ -105,6 +108,36 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         with style():
             figure = draw(*args, **kwargs)
         plt.close(figure)
+        for name in ("draw", "get_tightbbox"):  # what showing and saving call
+            setattr(figure, name, _in_style(getattr(figure, name)))
         return figure
 
     return wrapper
+
+
+def _in_style(method: Callable) -> Callable:
+    @wraps(method)
+    def wrapper(*args, **kwargs):
+        with style():
+            return method(*args, **kwargs)
+
+    return wrapper
+
+
+def show_as_images() -> None:
+    """Let a notebook show figures where its kernel does not, as with MPLBACKEND=Agg.
+
+    A kernel learns to show figures from the backend of notebooks; with another one, a cell's figure
+    would be a line of text.
+    """
+    if not in_kernel():
+        return
+    from IPython import get_ipython
+    from IPython.core.pylabtools import select_figure_formats
+
+    shell = get_ipython()
+    if Figure not in shell.display_formatter.formatters["image/png"].type_printers:
+        select_figure_formats(shell, {"png"})
+
+
+show_as_images()

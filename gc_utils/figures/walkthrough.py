@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from gc_utils.figures.parts import as_images, degrees
+from gc_utils.figures.parts import as_images, degrees, drawn_name
 from gc_utils.figures.style import GREY, INK, OKABE_ITO, PALE, SMALL, WIDTH, styled
 from gc_utils.groups import Group
 
@@ -197,7 +197,8 @@ class _Page:
         at = x / WIDTH
         self.figure.text(at, 1 - 0.1 / self.height, title, weight="bold", va="top", fontsize=9)
         y = 1 - 0.31 / self.height
-        self.figure.text(at, y, note, va="top", fontsize=SMALL, color=INK)
+        look = {"va": "top", "fontsize": SMALL, "color": INK, "parse_math": False}
+        self.figure.text(at, y, note, **look)
 
     def note(self, x: float, text: str) -> None:
         """A line under a column."""
@@ -258,7 +259,7 @@ def _photograph(page: _Page, example: OrbitExample, x: float, width: float) -> N
         box = Rectangle(example.corner, example.side, example.side, fill=False, ec=colour, lw=lw)
         ax.add_patch(box)
     ax.set_axis_off()
-    page.heading(x, "1  a photograph", f"“{example.name}”")
+    page.heading(x, "1  a photograph", f"“{drawn_name(example.name)}”")
 
 
 def _views(page: _Page, example: OrbitExample, group: Group, elements, x: float) -> None:

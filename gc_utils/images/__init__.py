@@ -9,9 +9,10 @@ from gc_utils.images.photographs import (
     Photograph,
     decode_image,
     image_files,
+    is_scene,
     load_images,
 )
-from gc_utils.images.points import assign_folds, sample_points
+from gc_utils.images.points import assign_folds, possible_folds, sample_points
 from gc_utils.images.stimuli import (
     GREY,
     KINDS,
@@ -39,10 +40,12 @@ __all__ = [
     "disc",
     "draw",
     "image_files",
+    "is_scene",
     "load_images",
     "load_task",
     "low_pass",
     "orbit",
+    "possible_folds",
     "sample",
     "sample_points",
     "stimulus_bank",

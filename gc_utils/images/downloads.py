@@ -19,6 +19,7 @@ import torch
 from gc_utils.downloads import fetch
 from gc_utils.errors import UserError
 from gc_utils.files import git_blob_id
+from gc_utils.images.listing import typed_folder
 from gc_utils.progress import progress_bar
 
 COMMIT = "bc69043e2862758a1906c6a24a792bb28c6bb2ff"
@@ -63,7 +64,8 @@ def imagenet_samples(folder: str | os.PathLike = "") -> list[Path]:
             or a download failed. Whole files that had arrived are kept.
     """
     files = published()
-    root = Path(folder).expanduser() if folder else samples_folder()
+    what = "images 'imagenet_samples:PATH': folder"
+    root = typed_folder(folder, what) if folder else samples_folder()
     if folder:
         _check_copy(root, files)
     else:

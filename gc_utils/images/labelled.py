@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -11,9 +16,18 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from gc_utils.downloads import fetch
 from gc_utils.errors import UserError
+from gc_utils.images.listing import typed_folder
+from gc_utils.progress import progress_bar
 
 TASKS = "digits, cifar10 or cifar10:FOLDER"
+# CIFAR-10 for programs in C: plain bytes, the same images as in the version for Python, which is
+# pickled.
+ARCHIVE, BATCHES = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
+ADDRESS = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
+SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+RECORD = 1 + 3 * 32 * 32  # bytes
 
 
 @dataclass(frozen=True)
@@ -40,12 +54,13 @@ def load_task(name: str = "digits", *, samples: int = 5000, seed: int = 0) -> Ta
 
     Args:
         name: `digits` (scikit-learn's 1797 images of 8 x 8, part of the package), `cifar10`
-            (downloaded by torchvision to its usual folder) or `cifar10:FOLDER` (a copy of it).
+            (downloaded once, its checksum compared) or `cifar10:FOLDER` (that holds a copy of its
+            binary version).
         samples: of CIFAR-10, to train on.
         seed: of the split, and of the choice of samples.
 
     Raises:
-        UserError: an unknown name, or CIFAR-10 that is neither there nor can be downloaded.
+        UserError: an unknown name, or CIFAR-10 that is damaged, or neither there nor can be had.
     """
     check_task(name)
     if name == "digits":
@@ -68,33 +83,69 @@ def check_task(name: str) -> None:
     kind, _, folder = str(name).partition(":")
     if kind not in ("digits", "cifar10") or (kind == "digits" and folder):
         raise UserError(f"unknown task {name!r}: expected {TASKS}.")
-    if folder and not (Path(folder).expanduser() / "cifar-10-batches-py").is_dir():
-        raise UserError(
-            f"task {name!r}: {folder} does not hold cifar-10-batches-py; leave the folder out to "
-            "download CIFAR-10."
-        )
+    if folder:
+        _check_folder(name, typed_folder(folder, "task 'cifar10:PATH': folder"))
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    if (folder / BATCHES).is_dir() or (folder / ARCHIVE).is_file():
+        return
+    pickled = (folder / "cifar-10-batches-py").is_dir()
+    raise UserError(
+        f"task {name!r}: {folder} does not hold {BATCHES} or {ARCHIVE}"
+        + (", only the version for Python, which is pickled and never opened" if pickled else "")
+        + f". Get the binary version ({ADDRESS}), or leave the folder out to download it."
+    )
 
 
 def _cifar10(folder: str, samples: int, seed: int) -> Task:
-    from gc_utils._torchvision import torchvision
-
-    at = Path(folder).expanduser() if folder else Path(torch.hub.get_dir()) / "datasets"
-    try:
-        parts = [
-            torchvision.datasets.CIFAR10(at, train=train, download=not folder)
-            for train in (True, False)
-        ]
-    except (RuntimeError, OSError) as error:
-        raise UserError(
-            f"CIFAR-10 is not in {at} and could not be had ({error}). Give a folder that holds "
-            "cifar-10-batches-py (cifar10:FOLDER), or use 'digits'."
-        ) from error
     rng = np.random.default_rng(seed)
     found = []
+    with _batches(typed_folder(folder, "task 'cifar10:PATH': folder") if folder else None) as batch:
+        parts = [[batch(f"data_batch_{i}.bin") for i in range(1, 6)], [batch("test_batch.bin")]]
     for part, most in zip(parts, (samples, max(1, samples // 5)), strict=True):
-        chosen = rng.permutation(len(part.data))[:most]
-        found += [
-            torch.from_numpy(part.data[chosen]).permute(0, 3, 1, 2).float() / 255,
-            torch.tensor(part.targets)[chosen],
-        ]
+        records = np.concatenate(part)
+        chosen = rng.permutation(len(records))[:most]
+        pixels = torch.from_numpy(records[chosen, 1:]).view(-1, 3, 32, 32)
+        found += [pixels.float() / 255, torch.from_numpy(records[chosen, 0]).long()]
     return Task("cifar10", *found, 10)
+
+
+@contextmanager
+def _batches(folder: Path | None) -> Iterator[Callable[[str], np.ndarray]]:
+    """What reads a file of CIFAR-10 by its name: uint8 `(N, 3073)`, class and pixels of an image.
+
+    Files of an archive are read where they are: nothing is unpacked, whatever they are called.
+    """
+    if folder is not None and (folder / BATCHES).is_dir():
+        yield lambda name: _records(name, (folder / BATCHES / name).open("rb"))
+        return
+    path = (folder or Path(torch.hub.get_dir()) / "datasets") / ARCHIVE
+    if folder is not None:
+        if problem := _not_cifar10(path.read_bytes()):
+            raise UserError(f"{path} {problem}. Get it from {ADDRESS}.")
+    elif not path.is_file() or _not_cifar10(path.read_bytes()):
+        otherwise = (
+            f"Get {ADDRESS} where there is a network and give its folder (cifar10:FOLDER), or use "
+            "'digits'."
+        )
+        with progress_bar(desc=ARCHIVE, unit="B", unit_scale=True) as bar:
+            fetch(ADDRESS, path, _not_cifar10, otherwise, bar)
+    with tarfile.open(path) as archive:
+        yield lambda name: _records(name, archive.extractfile(f"{BATCHES}/{name}"))
+
+
+def _not_cifar10(data: bytes) -> str:
+    found = hashlib.sha256(data).hexdigest()
+    return "" if found == SHA256 else f"is not the file expected: its sha256 is {found}"
+
+
+def _records(name: str, file: IO[bytes]) -> np.ndarray:
+    with file:
+        data = np.frombuffer(file.read(), np.uint8)
+    if not len(data) or len(data) % RECORD or data[::RECORD].max() > 9:
+        raise UserError(
+            f"CIFAR-10's {name} is damaged: expected records of {RECORD} bytes that begin with a "
+            f"class from 0 to 9. Get it again from {ADDRESS}."
+        )
+    return data.reshape(-1, RECORD)

@@ -17,7 +17,6 @@ import math
 import torch
 import torch.nn.functional as F
 
-from gc_utils._torchvision import torchvision
 from gc_utils.errors import UserError, choose
 from gc_utils.groups import Group, group
 
@@ -28,6 +27,9 @@ BLUR = 1.0  # pixels of the crop; the tests say what it buys
 def low_pass(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian low-pass of `sigma` pixels, reflected at the borders.
 
+    One dimension after the other: torchvision's `gaussian_blur`, which is the same, takes all
+    products of a two-dimensional kernel, and 3 to 8 times as long.
+
     Args:
         image: `(3, H, W)`.
         sigma: standard deviation in pixels; 0 returns the image.
@@ -35,8 +37,15 @@ def low_pass(image: torch.Tensor, sigma: float) -> torch.Tensor:
     if sigma <= 0:
         return image
     radius = min(math.ceil(4 * sigma), min(image.shape[-2:]) - 1)
-    blur = torchvision.transforms.v2.functional.gaussian_blur
-    return blur(image, [2 * radius + 1] * 2, [sigma] * 2)
+    reach = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    kernel = torch.softmax(-(reach**2) / (2 * sigma**2), 0)
+    padded = F.pad(image[None], [radius] * 4, mode="reflect")
+    along = F.conv2d(
+        padded.contiguous(memory_format=torch.channels_last),
+        kernel.expand(len(image), 1, 1, -1),
+        groups=len(image),
+    )
+    return F.conv2d(along, kernel[:, None].expand(len(image), 1, -1, 1), groups=len(image))[0]
 
 
 def sample(

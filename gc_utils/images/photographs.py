@@ -9,28 +9,32 @@ A *spec* names the sources, joined with `+`:
     imagenet_samples        1,000 photographs, one of each class of ImageNet, downloaded once
     imagenet_samples:PATH   the same from a folder at hand
 
+A photograph is listed once, whatever its file is called and says beside its pixels: a copy could be
+held out while the photograph is trained on (`gc_utils.images.copies` says what counts as one).
 Hidden files and folders below PATH are passed over (`.ipynb_checkpoints`, `__MACOSX`, `@eaDir`,
-`._name`): they hold copies and previews, and a copy could be held out while the photograph is
-trained on. Nothing is decoded into memory before `Photograph.load()`, and nothing is downloaded
-but `imagenet_samples`.
+`._name`), and so are run folders. Nothing is kept in memory before `Photograph.load()`, and nothing
+is downloaded but `imagenet_samples`.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import io
-import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
-from gc_utils.errors import UserError, choose
-from gc_utils.files import is_hidden
+from gc_utils.errors import UserError, brief, choose
+from gc_utils.files import is_hidden, is_run
+from gc_utils.images.copies import Copies
+from gc_utils.images.decoding import READ, Unreadable, upright_look, upright_pixels, upright_size
 from gc_utils.images.downloads import imagenet_samples
+from gc_utils.images.listing import Tree, image_tree, shown_name, typed_folder
 from gc_utils.images.scenes import render_scene
 
 SOURCES = (
@@ -40,8 +44,8 @@ SOURCES = (
 WITH_PATHS = ("folder", "imagenet", "imagenet_samples")
 OURS = ("photos", "scenes")
 """Sources whose images may be shown by anybody: freely licensed, or made here."""
-SUFFIXES = frozenset(".avif .bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split())
 SCENE_SIZE = 512
+MOST_SCENES = 1_000_000  # listing them takes half a gigabyte, and more show nothing new
 LARGEST_SHORT_SIDE = 1024
 """Larger photographs are reduced to this: a crop of theirs would show a blur of a few objects."""
 # Looked at one by one. Left out: drawings, masks, logos and phantoms (chessboard, color, horse,
@@ -72,7 +76,7 @@ class Photograph:
     """One image, still on disk or not yet rendered.
 
     Attributes:
-        name: unique in its image set.
+        name: unique in its image set; it can be printed and drawn, whatever the file is called.
         source: "photos", "scenes", "folder", "imagenet" or "imagenet_samples".
         height: of what `load` returns, in pixels.
         width: of what `load` returns, in pixels.
@@ -96,9 +100,9 @@ class Photograph:
         if self.path is None:
             return torch.from_numpy(render_scene(self.seed, self.height))
         try:
-            return _decode(self.path, self.height, self.width)
-        except _BROKEN as error:
-            raise UserError(f"cannot read image {str(self.path)!r}: {_reason(error)}") from error
+            return upright_pixels(self.path, self.height, self.width)
+        except Unreadable as error:
+            raise UserError(f"cannot read image {str(self.path)!r}: {error}.") from error
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,7 @@ def load_images(
     skipped: list[tuple[str, str]] = []
     if limit is not None and limit < 1:
         raise UserError(f"limit must be at least 1, not {limit}")
+    known: Copies[Photograph] = Copies()
     for kind, value in _parse(spec):
         if kind == "scenes":
             side = max(SCENE_SIZE, min_size)
@@ -164,16 +169,18 @@ def load_images(
                 for i in range(int(count))
             ]
         else:
-            named = list(_files(kind, value))
-            found, bad = _usable(kind, named, seed, limit, min_size)
+            tree = _files(kind, value)
+            found, bad = _usable(kind, tree.files, seed, limit, min_size, known)
+            bad = tree.skipped + bad
             skipped += bad
             if not found:
                 wanted = f" of at least {min_size} pixels" if min_size else ""
                 where = f" in folder {value!r}" if value else ""
                 why = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
+                count = len(tree.files) + len(tree.skipped)
                 raise UserError(
-                    f"no usable image{wanted}{where}: {len(bad)} of {len(named)} image files "
-                    f"skipped" + (f" ({why})" if why else "")
+                    f"no usable image{wanted}{where}: {len(bad)} of {count} image files "
+                    f"skipped" + (f" ({why})" if why else "") + f". {READ}."
                 )
         photographs += found
     names = [p.name for p in photographs]
@@ -199,7 +206,8 @@ def image_files(spec: str) -> list[Path]:
     Raises:
         UserError: an unknown source, or a path that is no folder.
     """
-    listed = [_files(kind, value) for kind, value in _parse(spec) if kind in ("folder", "imagenet")]
+    kinds = ("folder", "imagenet")
+    listed = [_files(kind, value).files for kind, value in _parse(spec) if kind in kinds]
     return [path for source in listed for _, path in source]
 
 
@@ -217,13 +225,17 @@ def decode_image(data: bytes, name: str) -> torch.Tensor:
         UserError: The file is no image, damaged or far too large.
     """
     try:
-        height, width = _check(io.BytesIO(data), LARGEST_SHORT_SIDE)
-        return _decode(io.BytesIO(data), height, width)
-    except _BROKEN as error:
+        height, width = upright_size(io.BytesIO(data), LARGEST_SHORT_SIDE)
+        return upright_pixels(io.BytesIO(data), height, width)
+    except Unreadable as error:
         raise UserError(
-            f"{name!r} cannot be read ({_reason(error)}): choose a photograph, such as a JPEG or "
-            "PNG file."
+            f"{name!r} cannot be read ({error}): choose a photograph, such as a JPEG or PNG file."
         ) from error
+
+
+def is_scene(name: str) -> bool:
+    """Whether the name of an image in a set is that of a drawn scene."""
+    return re.fullmatch(r"(\d+:)?scene-\d+-\d+", name) is not None
 
 
 def ours_to_show(spec: str) -> bool:
@@ -266,80 +278,108 @@ def _parse(spec: str) -> list[tuple[str, str]]:
     """Split "photos+scenes:8" into [("photos", ""), ("scenes", "8")]."""
     parts: list[tuple[str, str]] = []
     known = [s.split(":")[0] for s in SOURCES]
-    for piece in str(spec).split("+"):
+    if shown_name(spec := str(spec)).count("\\x") > spec.count("\\x"):
+        raise UserError(
+            f"images {shown_name(spec)!r}: a name that is no UTF-8 cannot be kept with a run; "
+            "rename the folder, or make a link to it with a plain name."
+        )
+    for piece in _pieces(spec, known):
         kind, _, value = piece.partition(":")
-        if kind.strip() not in known and parts and parts[-1][0] in WITH_PATHS and parts[-1][1]:
-            parts[-1] = (parts[-1][0], f"{parts[-1][1]}+{piece}")  # a path with a plus sign
-            continue
         kind = kind.strip()
         if kind not in known:
             choose(piece.strip(), SOURCES, "images")
         if kind != "imagenet_samples" and (kind == "photos") == bool(value):
             form = next(s for s in SOURCES if s.startswith(kind))
             raise UserError(f"cannot read images {piece.strip()!r}: expected {form!r}")
-        # In two folds, it would be held out from itself.
-        once = kind == "imagenet_samples" and kind in [k for k, _ in parts]
+        # In two folds, it would be held out from itself; 4 scenes are the first of 8, too.
+        once = kind in ("imagenet_samples", "scenes") and kind in [k for k, _ in parts]
         if once or (kind, value) in parts:
             raise UserError(f"images {spec!r} name {piece.strip()!r} twice; once is enough.")
         parts.append((kind, value))
     return parts
 
 
+def _pieces(spec: str, known: Sequence[str]) -> list[str]:
+    """The sources of a spec as texts: a plus sign in a path divides nothing."""
+    pieces: list[str] = []
+    for piece in spec.split("+"):
+        kind, colon, path = pieces[-1].partition(":") if pieces else ("", "", "")
+        if kind.strip() in WITH_PATHS and path:
+            longer = f"{path}+{piece}"
+            inside = piece.partition(":")[0].strip() not in known or (
+                not _is_there(path) and _is_there(longer, Path.is_dir)
+            )
+            if inside:
+                pieces[-1] = f"{kind}{colon}{longer}"
+                continue
+        pieces.append(piece)
+    return pieces
+
+
+def _is_there(path: str, test: Callable[[Path], bool] = Path.exists) -> bool:
+    with suppress(OSError, RuntimeError, ValueError):  # too long, or nobody's home folder
+        return test(Path(path).expanduser())
+    return False
+
+
 def _scene_count(value: str) -> int:
-    if not value.strip().isdecimal() or int(value) < 1:
-        raise UserError(f"scenes:N takes a whole number of at least 1, not {value!r}")
-    return int(value)
+    number = value.strip()
+    if not number.isdecimal() or len(number) > 9 or not 1 <= int(number) <= MOST_SCENES:
+        raise UserError(
+            f"scenes:N takes a whole number from 1 to {MOST_SCENES:,}, not {brief(repr(value))}"
+        )
+    return int(number)
 
 
-def _files(kind: str, value: str) -> Iterable[tuple[str, Path]]:
-    """(name, path) of every image file of a source, sorted."""
+def _files(kind: str, value: str) -> Tree:
+    """The image files of a source."""
     if kind == "photos":
-        for name, (package, inside) in BUNDLED.items():
-            module = importlib.util.find_spec(package)
-            if module is None:
-                distribution = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[package]
-                raise UserError(f"images 'photos' need the Python package {distribution}")
-            yield name, Path(module.origin).parent / inside
-        return
+        return Tree(list(_bundled()))
     if kind == "imagenet_samples":
-        for path in imagenet_samples(value):
-            yield path.name, path
-        return
-    root = Path(value).expanduser()
+        return Tree([(path.name, path) for path in imagenet_samples(value)])
+    asked, root = f"images '{kind}:{value}'", typed_folder(value, f"images '{kind}:PATH': folder")
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(f"images '{kind}:{value}': folder {str(root)!r} {what}")
-    if kind == "folder":
-        for parent, folders, files in os.walk(root):
-            folders[:] = sorted(f for f in folders if not is_hidden(f))  # not walked into
-            for name in sorted(files):
-                path = Path(parent, name)
-                if path.suffix.lower() in SUFFIXES and not is_hidden(name):
-                    yield path.relative_to(root).as_posix(), path
-        return
-    from gc_utils._torchvision import torchvision
+        raise UserError(f"{asked}: folder {str(root)!r} {what}")
+    try:
+        if kind == "folder":
+            return image_tree(root)
+        # The usual tree has val/ and train/: the network was trained on the latter.
+        parts = [root / "val", root / "train"]
+        root = next((p for p in parts if p.is_dir() and _has_classes(p)), root)
+        if not _has_classes(root):
+            raise UserError(
+                f"{asked}: no class folders in {str(root)!r}; "
+                f"for images without classes use 'folder:{value}'"
+            )
+        tree = image_tree(root)
+    except OSError as error:
+        why = str(error.strerror).lower()
+        raise UserError(f"{asked}: folder {str(root)!r} cannot be read ({why})") from error
+    return Tree(*([item for item in some if "/" in item[0]] for some in (tree.files, tree.skipped)))
 
-    # The usual tree has val/ and train/: the network was trained on the latter.
-    parts = [root / "val", root / "train"]
-    root = next((p for p in parts if p.is_dir() and _has_classes(p)), root)
-    if not _has_classes(root):
-        raise UserError(
-            f"images 'imagenet:{value}': no class folders in {str(root)!r}; "
-            f"for images without classes use 'folder:{value}'"
-        )
-    dataset = torchvision.datasets.ImageFolder(root, allow_empty=True)
-    for path, _ in dataset.samples:
-        name = Path(path).relative_to(root)
-        if not is_hidden(name):
-            yield name.as_posix(), Path(path)
+
+def _bundled() -> Iterable[tuple[str, Path]]:
+    for name, (package, inside) in BUNDLED.items():
+        module = importlib.util.find_spec(package)
+        if module is None:
+            distribution = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[package]
+            raise UserError(f"images 'photos' need the Python package {distribution}")
+        yield name, Path(module.origin).parent / inside
 
 
 def _has_classes(folder: Path) -> bool:
-    return any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
+    inside = (path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+    return any(not is_run(path) for path in inside)
 
 
 def _usable(
-    kind: str, named: list[tuple[str, Path]], seed: int, limit: int | None, min_size: int
+    kind: str,
+    named: list[tuple[str, Path]],
+    seed: int,
+    limit: int | None,
+    min_size: int,
+    known: Copies[Photograph],
 ) -> tuple[list[Photograph], list[tuple[str, str]]]:
     """The first `limit` usable files in random order (all without a limit), and what was wrong."""
     order = np.arange(len(named))
@@ -351,67 +391,18 @@ def _usable(
             break
         name, path = named[i]
         try:
-            height, width = _check(path, max(LARGEST_SHORT_SIDE, min_size))
-        except _BROKEN as error:
-            bad[i] = (name, _reason(error))
+            look = upright_look(path, max(LARGEST_SHORT_SIDE, min_size))
+        except Unreadable as error:
+            bad[i] = (name, shown_name(str(error)))
             continue
+        height, width = look.height, look.width
         if min(height, width) < min_size:
             bad[i] = (name, f"too small: {width}x{height} pixels, at least {min_size} wanted")
+            continue
+        photograph = Photograph(name, kind, height, width, path)
+        first = known.first(photograph, look)
+        if first is photograph:
+            found[i] = photograph
         else:
-            found[i] = Photograph(name, kind, height, width, path)
+            bad[i] = (name, f"the same picture as {first.name!r}")
     return [found[i] for i in sorted(found)], [bad[i] for i in sorted(bad)]
-
-
-# What Pillow raises for files that are no image, cut short, or too large to be meant well.
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image, or damaged"
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    return str(error) or type(error).__name__
-
-
-def _check(path: Path | io.BytesIO, largest: int) -> tuple[int, int]:
-    """(height, width) that `Photograph.load` shall deliver; raises if pixels cannot be decoded."""
-    with Image.open(path) as image:
-        width, height = image.size
-        if image.getexif().get(0x0112, 1) >= 5:  # orientations that lie on their side
-            width, height = height, width
-        image.draft("RGB", (max(width // 8, 1), max(height // 8, 1)))
-        _to_rgb(image)
-    shrink = max(min(height, width) / largest, 1)
-    return round(height / shrink), round(width / shrink)
-
-
-def _decode(path: Path | io.BytesIO, height: int, width: int) -> torch.Tensor:
-    with Image.open(path) as image:
-        image.draft("RGB", (min(height, width),) * 2)  # JPEG only: never below the size asked for
-        rgb = ImageOps.exif_transpose(_to_rgb(image))
-    if rgb.size != (width, height):
-        rgb = rgb.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
-    pixels = np.array(rgb, dtype=np.float32).transpose(2, 0, 1) / 255
-    return torch.from_numpy(np.ascontiguousarray(pixels))
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB: transparency over mid-grey, more than 8 bits scaled down to 8."""
-    exif = image.getexif()
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("pixels that are not finite")
-        ceiling = 65535 if image.mode.startswith("I") else 1
-        values = values / max(ceiling, values.max(initial=0))
-        out = Image.fromarray((values.clip(0, 1) * 255).round().astype(np.uint8)).convert("RGB")
-    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        out = Image.new("RGBA", image.size, (128, 128, 128, 255))
-        out = Image.alpha_composite(out, image).convert("RGB")
-    else:
-        out = image.convert("RGB")
-    if 0x0112 in exif:  # a new image forgets how it was held
-        out.getexif()[0x0112] = exif[0x0112]
-    return out

@@ -20,17 +20,16 @@ def assign_folds(images: Sequence[Photograph], folds: int, seed: int = 0) -> np.
 
     Args:
         images: the photographs.
-        folds: how many folds.
+        folds: how many folds; fewer photographs make as many folds as there are photographs.
         seed: breaks ties.
 
     Returns:
         int array (len(images),), the fold of each photograph.
 
     Raises:
-        UserError: fewer photographs than folds.
+        UserError: fewer than 1 fold, or several folds of a single photograph.
     """
-    if not 1 <= folds <= len(images):
-        raise UserError(f"cannot deal {len(images)} images into {folds} folds")
+    folds = possible_folds(len(images), folds)
     rng = np.random.default_rng(seed)
     area = np.array([p.height * p.width for p in images], float)
     fold = np.empty(len(images), int)
@@ -47,6 +46,30 @@ def assign_folds(images: Sequence[Photograph], folds: int, seed: int = 0) -> np.
             count[takers] += 1
             total[takers] += area[deal]
     return fold
+
+
+def possible_folds(count: int, folds: int) -> int:
+    """Folds that photographs can be dealt into: as many as there are photographs, at most.
+
+    Args:
+        count: how many photographs there are.
+        folds: folds wanted.
+
+    Returns:
+        The number of folds.
+
+    Raises:
+        UserError: fewer than 1 fold is wanted, or several of a single photograph, so that none
+            could be held out.
+    """
+    if folds < 1:
+        raise UserError(f"{folds} folds asked for: expected 1 or more.")
+    if count < min(folds, 2):
+        raise UserError(
+            f"{count} photographs cannot be divided: at least 2 photographs are needed, to hold "
+            "whole ones out. Choose a folder with more, or add a source: 'photos', 'scenes:64'."
+        )
+    return min(count, folds)
 
 
 def sample_points(

@@ -94,6 +94,30 @@ def draw(
         UserError: an unknown kind, parameter or measure, or a contrast that black and white
             cannot give.
     """
+    look = {"polarity": polarity, "hue": hue, "mirror": mirror}
+    deviation = contrast * _deviation(kind, size, orientation, measure, **look, **parameters)
+    most = float(deviation.abs().max())
+    if most > GREY + 1e-6:
+        raise UserError(
+            f"contrast {contrast} of {kind!r} needs deviations of {most:.2f} from the grey "
+            f"{GREY}; the most that it can have is {contrast * GREY / most:.3f}"
+        )
+    images = (GREY + deviation).float()
+    return images[0] if np.ndim(orientation) == 0 else images
+
+
+def _deviation(
+    kind: str,
+    size: int,
+    orientation: float | Sequence[float],
+    measure: str,
+    *,
+    polarity: int = 1,
+    hue: float | None = None,
+    mirror: bool = False,
+    **parameters,
+) -> torch.Tensor:
+    """By how much a drawing of contrast 1 deviates from grey, float64 `(K, 3, size, size)`."""
     pattern = KINDS[choose(kind, KINDS, "stimulus")]
     choose(measure, ("range", "rms"), "measure of contrast")
     known = list(inspect.signature(pattern).parameters)[2:]
@@ -110,15 +134,23 @@ def draw(
     deviation = field[:, None] * colour[:, None, None]
     if measure == "rms":
         deviation = deviation / _rms(deviation).reshape(-1, 1, 1, 1)
-    deviation = contrast * deviation
-    most = float(deviation.abs().max())
-    if most > GREY + 1e-6:
-        raise UserError(
-            f"contrast {contrast} of {kind!r} needs deviations of {most:.2f} from the grey "
-            f"{GREY}; the most that it can have is {contrast * GREY / most:.3f}"
-        )
-    images = (GREY + deviation).float()
-    return images[0] if np.ndim(orientation) == 0 else images
+    return deviation
+
+
+def highest_contrast(size: int, measure: str = "range", seed: int = 0) -> float:
+    """The highest contrast that all drawings of a bank can have as they are, unrotated.
+
+    Args:
+        size: side of the images: the smaller, the less can be drawn of a pattern.
+        measure: of contrast, as in `draw`.
+        seed: of the textures.
+    """
+    deviations = (
+        _deviation(kind, size, 0.0, measure, **parameters).abs().max()
+        for kind in KINDS
+        for _, parameters in _shapes(kind, size / 95, seed)
+    )
+    return GREY / float(max(deviations))
 
 
 def stimulus_bank(

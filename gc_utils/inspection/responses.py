@@ -14,12 +14,12 @@ import pandas as pd
 import torch
 
 from gc_utils.activations.store import PLANTED, ActivationStore
-from gc_utils.crosscoder.training import views_for
 from gc_utils.crosscoder.untied import GroupCrosscoder
+from gc_utils.crosscoder.views import views_for
 from gc_utils.families.labels import label_features
 from gc_utils.groups import Group, translate
 from gc_utils.images.orbits import BLUR, image_orbit
-from gc_utils.images.stimuli import stimulus_bank
+from gc_utils.images.stimuli import highest_contrast, stimulus_bank
 from gc_utils.models.base import Model
 
 
@@ -68,8 +68,10 @@ def stimulus_orbits(
         measure: how contrast is made equal, see `stimuli.draw`.
         batch: crops a forward pass.
     """
-    contrast = 0.5 if measure == "range" else 0.035  # the most that every kind can have
-    bank = stimulus_bank(model.crop_size(layer), orientations=1, contrast=contrast, measure=measure)
+    size = model.crop_size(layer)
+    # Of root mean square contrast, little can be had of a small drawing of a few thin lines.
+    contrast = 0.5 if measure == "range" else min(0.035, highest_contrast(size, measure))
+    bank = stimulus_bank(size, orientations=1, contrast=contrast, measure=measure)
     found = []
     for drawings in bank.images.split(max(1, batch // g.order)):
         crops = image_orbit(drawings, g, blur=blur).flatten(0, 1)

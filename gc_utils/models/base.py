@@ -17,9 +17,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import UserError, brief, choose
 from gc_utils.models.architecture import INCEPTION5H
 from gc_utils.models.receptive_field import ReceptiveField
+from gc_utils.ranks import own_gpu
 
 
 class Model(ABC):
@@ -181,13 +182,21 @@ def choose_layers(model: Model, named: str, usual: Sequence[str], last: str) -> 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
     """The device of that name; `"auto"` is a CUDA GPU if there is one, else the CPU.
 
+    Under `torchrun` each process has a GPU of its own, if there are enough.
+
     Raises:
         UserError: no such device here.
     """
+    if device in ("auto", "cuda") and (own := own_gpu()):
+        return torch.device(own)
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=device)
+        torch.empty(1, device=device).cpu()  # "meta" has no numbers to bring back
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"there is no device {str(device)!r} here ({error}).") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(
+            f"there is no device {brief(repr(str(device)))} here ({brief(reason)}): "
+            "name 'auto' or 'cpu'."
+        ) from error
     return torch.device(device)

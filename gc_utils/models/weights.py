@@ -116,9 +116,13 @@ def from_file(file: str | os.PathLike[str], asked: str | None = None) -> Weights
     """
     path = Path(file).expanduser()
     if not path.exists():
-        raise UserError(f"there is no weights file {str(path)!r}.")
+        raise UserError(
+            f"there is no weights file {str(path)!r}: name a copy of inception5h.pth, a "
+            ".safetensors or the folder of bvlc_googlenet's files, or leave weights_file out."
+        )
     if not path.is_file():
-        raise UserError(f"{str(path)!r} is a folder, not a weights file.")
+        what = "a folder" if path.is_dir() else "a device"
+        raise UserError(f"{str(path)!r} is {what}, not a weights file: name a file.")
     data = path.read_bytes()
     if path.suffix == ".safetensors":
         return _safetensors(path.name, data)
@@ -146,7 +150,9 @@ def _safetensors(name: str, data: bytes) -> Weights:
     try:
         state = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
-        raise UserError(f"the weights {name!r} cannot be read ({error}).") from error
+        raise UserError(
+            f"the weights {name!r} cannot be read ({error}): name a whole .safetensors."
+        ) from error
     architecture, norm = declared(_metadata(data), name)
     published = bvlc_googlenet()
     theirs = state.keys() & BVLC_GOOGLENET.parameters("logits").keys()

@@ -15,12 +15,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from gc_utils.errors import UserError
+from gc_utils.files import NO_ROOM, out_of_room, write_whole
 
 KERNEL = "gc_utils"
 WEIGH_EVERY = 2.0  # seconds at most between looks at memory: to find the processes takes time
 MODULES = "GC_UTILS_MODULES"  # as `gc_utils.models.own` reads it, not imported: it brings torch
+# A line of `progress_bar`, as tqdm writes it: "orbits:  45%|###  | 90/200 [00:10<00:12, 9orbit/s]".
+BAR = re.compile(
+    r"^ *(?:(?P<what>[^|]*): +)?\d+%\|.*\| *(?P<n>\S+)/(?P<of>\S+) \[[\d:]+<(?P<left>[\d:?]+)"
+)
 # glibc gives the memory of every large tensor back at once, and Linux fills it with zeros when the
 # next one asks: without these a step of the orbit encoder takes half as long again.
 ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
@@ -31,13 +39,15 @@ class Execution:
     """How one notebook went.
 
     `error` is None or the failing cell, its source and the message, ready to print;
-    `peak_memory_mb` is the largest resident size seen of its kernel and the kernel's own processes.
+    `peak_memory_mb` is the largest resident size seen of its kernel and the kernel's own processes;
+    `out_of_room` says that the error is a full disk.
     """
 
     seconds: float
     cells: int
     peak_memory_mb: int
     error: str | None
+    out_of_room: bool = False
 
 
 @contextlib.contextmanager
@@ -49,6 +59,8 @@ def own_kernel() -> Iterator[str]:
     """
     package_root = str(Path(__file__).resolve().parents[2])
     with tempfile.TemporaryDirectory(prefix="gc_utils-kernel-") as folder:
+        settings = Path(folder, "matplotlibrc")
+        settings.write_text("# matplotlib's own settings\n", encoding="utf-8")
         spec = {
             "argv": [
                 *[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -62,8 +74,12 @@ def own_kernel() -> Iterator[str]:
                 "PYTHONPATH": _prepend(package_root, os.environ.get("PYTHONPATH")),
                 # A kernel starts in the notebook's folder, and a network of one's own lies here.
                 MODULES: os.environ.get(MODULES) or os.getcwd(),
-                # No start-up files or settings of the user's own IPython.
+                # No start-up files or settings of the user's own IPython or matplotlib: clusters
+                # set MPLBACKEND=Agg, with which a notebook keeps no picture, and a matplotlibrc
+                # with text.usetex asks for LaTeX.
                 "IPYTHONDIR": folder,
+                "MATPLOTLIBRC": str(settings),
+                "MPLBACKEND": "module://matplotlib_inline.backend_inline",
                 **{name: os.environ.get(name, value) for name, value in ALLOCATION.items()},
             },
         }
@@ -85,7 +101,7 @@ def execute(
     notebook: Path,
     output: Path,
     parameters: dict,
-    on_progress: Callable[[int, int, float], None] = lambda done, cells, seconds: None,
+    on_progress: Callable[[int, int, float, str], None] = lambda done, cells, seconds, doing: None,
 ) -> Execution:
     """Execute `notebook` into `output`.
 
@@ -93,12 +109,13 @@ def execute(
         notebook: the notebook to run; it is not changed.
         output: where the executed copy goes, written after every cell.
         parameters: values for its `parameters` cell.
-        on_progress: called about four times a second with (cells done, cells, seconds).
+        on_progress: called about four times a second with cells done, cells, seconds, and how far
+            the running cell's own progress bar is (see `doing`).
 
     Raises:
         KeyboardInterrupt: after the kernel was stopped.
     """
-    state: dict = {"done": 0, "cells": 0, "error": None}
+    state: dict = {"done": 0, "cells": 0, "error": None, "notebook": None}
 
     def work() -> None:
         try:
@@ -118,11 +135,13 @@ def execute(
     try:
         while worker.is_alive():
             worker.join(0.25)
-            now = time.monotonic()
-            if now - weighed > min(WEIGH_EVERY, (now - started) / 10):
+            seconds = time.monotonic() - started
+            if seconds - weighed > min(WEIGH_EVERY, seconds / 10):
                 peak = max(peak, sum(map(_resident, set(this.children()) - strangers)))
-                weighed = now
-            on_progress(state["done"], state["cells"], now - started)
+                weighed = seconds
+            on_progress(
+                state["done"], state["cells"], seconds, doing(state["notebook"], state["done"])
+            )
     except KeyboardInterrupt:
         _stop(set(this.children()) - strangers, worker)
         raise
@@ -131,7 +150,28 @@ def execute(
         cells=state["cells"],
         peak_memory_mb=peak >> 20,
         error=None if state["error"] is None else _explain(state),
+        out_of_room=_is_full(state["error"]),
     )
+
+
+def doing(notebook: Any, cell: int) -> str:
+    """How far the running cell's progress bar is, such as "orbits 90/200, 00:12 left".
+
+    Args:
+        notebook: as it is being executed; None before that.
+        cell: the running cell's place.
+
+    Returns:
+        Of the last bar that has not come to its end; empty without one.
+    """
+    if notebook is None or cell >= len(notebook.cells):
+        return ""
+    for output in reversed(list(notebook.cells[cell].get("outputs", []))):
+        found = BAR.match(str(output.get("data", {}).get("text/plain", "")))
+        if found and found["n"] != found["of"]:
+            left = "" if "?" in found["left"] else f", {found['left']} left"
+            return f"{found['what'] or ''} {found['n']}/{found['of']}{left}".strip()
+    return ""
 
 
 def _papermill(notebook: Path, output: Path, parameters: dict, kernel: str, state: dict) -> None:
@@ -139,12 +179,20 @@ def _papermill(notebook: Path, output: Path, parameters: dict, kernel: str, stat
 
     import papermill
     from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.iorw import LocalHandler, papermill_io
+
+    class Whole(LocalHandler):
+        """Writes the notebook after every cell; whoever is killed meanwhile leaves the last."""
+
+        def write(self, buf, path):
+            with write_whole(path) as draft:
+                draft.write_text(buf, encoding="utf-8")
 
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(cls, manager, kernel_name, **options):
             cell_complete = manager.cell_complete
-            state["cells"] = len(manager.nb.cells)
+            state["cells"], state["notebook"] = len(manager.nb.cells), manager.nb
 
             def count(cell, cell_index=None, **more):
                 cell_complete(cell, cell_index=cell_index, **more)
@@ -154,11 +202,12 @@ def _papermill(notebook: Path, output: Path, parameters: dict, kernel: str, stat
             return super().execute_managed_notebook(manager, kernel_name, **options)
 
     papermill_engines.register(KERNEL, Engine)
+    papermill_io.register(str(output), Whole())
     # What went wrong is reported once, by us.
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     papermill.execute_notebook(
-        notebook,
-        output,
+        _as_it_is(notebook),
+        _as_it_is(output),
         parameters=parameters,
         engine_name=KERNEL,
         kernel_name=kernel,
@@ -168,12 +217,19 @@ def _papermill(notebook: Path, output: Path, parameters: dict, kernel: str, stat
     )
 
 
+def _as_it_is(path: Path) -> str:
+    """A path in which papermill, which takes it for a format string, finds nothing to fill in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _explain(state: dict) -> str:
     """The failing cell's number, the lines around the failing one, and the error."""
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError
 
     error = state["error"]
+    if isinstance(error, UserError):
+        return f"cell {min(state['done'] + 1, state['cells'])} of {state['cells']}: {error}"
     if isinstance(error, DeadKernelError):
         cell = min(state["done"] + 1, state["cells"])
         return f"cell {cell} of {state['cells']}: the kernel died (was there enough memory?)"
@@ -194,21 +250,47 @@ def _explain(state: dict) -> str:
             f"cell {error.cell_index + 1} of {state['cells']}:",
             *excerpt,
             f"{error.ename}: {colours.sub('', error.evalue)}",
+            *["The disk is full: make room, and give the same command again."] * _is_full(error),
         ]
+    )
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a notebook, or what writes it, ran out of room on the disk."""
+    if error is None or out_of_room(error):
+        return error is not None
+    said = f"{getattr(error, 'ename', '')}: {getattr(error, 'evalue', '')}"
+    numbers = "|".join(map(str, NO_ROOM))
+    return bool(
+        re.match(rf"DiskFull: |\w*Error: .*(\[Errno ({numbers})\]|os error ({numbers})\))", said)
     )
 
 
 def _stop(kernels: set[psutil.Process], worker: threading.Thread) -> None:
     """Interrupt kernels, so that their cells can tidy up, and end those that do not listen."""
+    heard = [_interrupt(kernel) for kernel in kernels]
+    if any(heard):
+        worker.join(5)
+    killed = []
     for kernel in kernels:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            kernel.send_signal(signal.SIGINT)
-    worker.join(5)
-    for kernel in kernels:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in [*kernel.children(recursive=True), kernel]:
+        family = [kernel]
+        with contextlib.suppress(psutil.Error):
+            family = [*kernel.children(recursive=True), kernel]
+        for process in family:
+            with contextlib.suppress(psutil.Error, OSError):
                 process.kill()
+                killed.append(process)
+    psutil.wait_procs(killed, timeout=5)
     worker.join(5)
+
+
+def _interrupt(kernel: psutil.Process) -> bool:
+    """Send a process what Ctrl-C sends; False where there is no such thing, as on Windows."""
+    try:
+        kernel.send_signal(signal.SIGINT)
+    except (ValueError, OSError, psutil.Error):
+        return False
+    return True
 
 
 def _resident(process: psutil.Process) -> int:

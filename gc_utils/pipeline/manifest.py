@@ -6,8 +6,6 @@ import contextlib
 import hashlib
 import os
 import platform
-import shutil
-import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,16 +15,22 @@ from typing import Any
 import gc_utils
 from gc_utils.closure import cells_digest, changed_parts, code_digests
 from gc_utils.errors import UserError
-from gc_utils.files import is_hidden, write_json
+from gc_utils.files import is_inside, is_stray, write_json
 from gc_utils.pipeline.execution import MODULES, Execution
+from gc_utils.pipeline.fingerprints import Checksums, checksum, size_of
 from gc_utils.pipeline.notebooks import Notebook
-from gc_utils.pipeline.record import ALWAYS, Record, number_of, record_of
+from gc_utils.pipeline.record import ALWAYS, Record, is_named, number_of, record_of
 from gc_utils.pipeline.records import RECORDS
+from gc_utils.pipeline.runfile import FORMAT, OtherVersion, read_run
+from gc_utils.removal import delete, leads_inside
 
 PACKAGES = (
     "captum gc_utils jupyterlab matplotlib numpy pandas papermill pillow safetensors scikit-image "
     "scikit-learn scipy torch torchvision umap-learn zarr"
 ).split()
+
+
+TABLES = (".csv", ".parquet", ".npz")
 
 
 class Manifest:
@@ -38,27 +42,68 @@ class Manifest:
     """
 
     def __init__(self, run_dir: Path, chapters: Iterable[Record] = RECORDS):
-        import json
-
         self.run_dir = run_dir
         self.chapters = list(chapters)
         self.path = run_dir / "run.json"
         self.content: dict[str, Any] = {"notebooks": {}}
+        self._sums = Checksums()
         if self.path.exists():
-            try:
-                self.content = json.loads(self.path.read_text(encoding="utf-8"))
-                self.records = self.content["notebooks"]
-                for record in self.records.values():
-                    record["status"]  # noqa: B018
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise UserError(
-                    f"{short_path(self.path)} cannot be read; delete it or name a new --output"
-                ) from error
+            self.content = self._read()
         self.records: dict[str, dict] = self.content["notebooks"]
+        self._check_paths()
         for name, record in self.records.items():
             if record["status"] == "running":  # it was killed and could not say what it had made
                 record["status"] = "interrupted"
-                record["outputs"] = self._made_since(name, record["started_ns"], {})
+                record["outputs"] = self._made(name, record)
+                record.pop("there", None)
+
+    def _read(self) -> dict[str, Any]:
+        """The file's content.
+
+        Raises:
+            UserError: it is damaged, or another version wrote it.
+        """
+        where = short_path(self.path)
+        instead = "name a new --output, or delete the whole folder to begin again"
+        try:
+            return read_run(self.path, ("notebooks",), whole=True)
+        except OtherVersion as error:
+            raise UserError(
+                f"{where} was written by another version of this package ({error}): use that "
+                f"version, or {instead}"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{where} cannot be read: it is damaged, or was written by another version "
+                f"({error}); {instead}"
+            ) from error
+
+    def _check_paths(self) -> None:
+        """Refuse a manifest that names anything outside of its folder: products are deleted."""
+        for name, record in self.records.items():
+            outputs = record.get("outputs") or {}
+            for path in (f"{name}.ipynb", *outputs):
+                if path in outputs and path == self.path.name:
+                    raise self._no_product(path)
+                self._check_path(path)
+
+    def _check_path(self, path: str) -> None:
+        """Refuse what is elsewhere, whether its name says so or a link on its way leads there."""
+        if not is_inside(path) or not leads_inside(self.run_dir, path):
+            raise self._no_product(path)
+
+    def _no_product(self, path: str) -> UserError:
+        linked = is_inside(path) and not leads_inside(self.run_dir, path)
+        return UserError(
+            f"{short_path(self.path)} names {path!r}, which is no product in its run folder: "
+            + (
+                f"{path.rpartition('/')[0]} leads out of it. Put a folder in the place of the "
+                "link, "
+                if linked
+                else "it is damaged, or somebody else's. Delete it "
+            )
+            + "or name a new --output."
+        )
 
     def begin(self, preset: str, parameters: dict[str, Any]) -> None:
         """Note what was asked and on what machine.
@@ -66,6 +111,7 @@ class Manifest:
         What notebooks that are not asked for ran with stands in their records.
         """
         self.content = {
+            "format": FORMAT,
             "preset": preset,
             "parameters": parameters,
             "seed": parameters.get("seed"),
@@ -87,9 +133,12 @@ class Manifest:
         self.records[name] = {
             "status": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "started_ns": time.time_ns(),
             "inputs": inputs,
             "outputs": outputs,
+            # Which of several notebooks wrote a product last is told by their turns, as what it
+            # wrote is by content: a clock may be set back, and a file server has one of its own.
+            "turn": 1 + max((r.get("turn", 0) for r in self.records.values()), default=0),
+            "there": {p: self._sums(path) for p, path in self._products(name)},
         }
         self._write()
 
@@ -97,7 +146,6 @@ class Manifest:
         """Note how a notebook ended, and what it made."""
         record = self.records[name]
         record["status"] = status
-        record["finished_ns"] = time.time_ns()
         if done:
             record |= {
                 "seconds": done.seconds,
@@ -106,7 +154,8 @@ class Manifest:
             }
             if done.error:
                 record["error"] = done.error
-        record["outputs"] = self._made_since(name, record["started_ns"], record["outputs"])
+        record["outputs"] = self._made(name, record)
+        del record["there"]
         self._write()
 
     def why_stale(self, name: str, inputs: dict) -> str | None:
@@ -135,8 +184,8 @@ class Manifest:
         files = inputs.get("files", "")
         if then.get("files", files) != files:
             return "the file of its weights changed"
-        for other, checksum in inputs["upstream"].items():
-            if then["upstream"].get(other) != checksum:
+        for other, made in inputs["upstream"].items():
+            if then["upstream"].get(other) != made:
                 return f"{other} made something else"
         return self._damage(name)
 
@@ -153,14 +202,52 @@ class Manifest:
         record = self.records.get(name)
         return record is not None and record["status"] != "done" and record["inputs"] == inputs
 
-    def clear(self, name: str) -> None:
-        """Delete what an earlier run of a notebook made."""
-        for product in self.records.get(name, {}).pop("outputs", {}):
-            path = self.run_dir / product
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+    def repairable(self, name: str, inputs: dict) -> bool:
+        """Whether a notebook is done with the same inputs, so that it can make again what is lost.
+
+        What is whole of its products can stay: it finds its checkpoints there.
+        """
+        record = self.records.get(name)
+        return record is not None and record["status"] == "done" and record["inputs"] == inputs
+
+    def drop_tables(self, name: str) -> None:
+        """Delete the tables that a running notebook has written, when the last may be cut short.
+
+        They are small and made again; checkpoints, stores and findings are written whole.
+        """
+        record = self.records[name]
+        for product in self._made(name, record):
+            if Path(product).suffix in TABLES:
+                self._delete(name, product)
+
+    def clear(self, name: str, *, damaged: bool = False) -> None:
+        """Delete what an earlier run of a notebook made.
+
+        Args:
+            name: the notebook's.
+            damaged: delete only what is not as it was made.
+        """
+        if name not in self.records:
+            return
+        outputs = self.records[name]["outputs"]
+        unwanted = [p for p in outputs if not damaged or self._is_damaged(name, p)]
+        # First: whoever is stopped while files are deleted has a notebook that is not done.
+        self.records[name]["status"] = "interrupted"
+        self._write()
+        for product in unwanted:
+            self._delete(name, product)
+            del outputs[product]
+
+    def _delete(self, name: str, product: str) -> None:
+        """Delete a product; what no notebook of that name makes is a person's, and stays.
+
+        Raises:
+            UserError: it lies elsewhere, whatever was there when the record was read.
+        """
+        makes = record_of(number_of(name), self.chapters).makes
+        if is_named(product, (*makes, *ALWAYS)) and not is_stray(product):
+            self._check_path(product)
+            delete(self.run_dir / product)
 
     def complete(self, name: str) -> bool:
         """Whether a notebook is done and its products are there."""
@@ -171,17 +258,14 @@ class Manifest:
         """The products of a notebook that never ran here, if a person has put all of them here.
 
         Returns:
-            Size and time of change by path; empty if the notebook ran or a product is missing.
+            Checksums by path; empty if the notebook ran or a product is missing.
         """
         makes = record_of(number_of(name), self.chapters).makes
         found = [sorted(self.run_dir.glob(pattern)) for pattern in makes]
         if name in self.records or not makes or not all(found):
             return {}
         paths = [path for group in found for path in group]
-        return {
-            path.relative_to(self.run_dir).as_posix(): f"{_size(path)} {_modified(path)}"
-            for path in paths
-        }
+        return {path.relative_to(self.run_dir).as_posix(): self._sums(path) for path in paths}
 
     def outputs_checksum(self, name: str) -> str:
         """One checksum of what a notebook made; figures are for the eye and do not count."""
@@ -197,43 +281,43 @@ class Manifest:
 
     def _damage(self, name: str) -> str | None:
         """What is wrong with a notebook's products; a later notebook may have added to them."""
-        record = self.records[name]
-        for product, made in record["outputs"].items():
-            path = self.run_dir / product
-            if not path.exists():
+        for product in self.records[name]["outputs"]:
+            if not (self.run_dir / product).exists():
                 return f"{product} is gone"
-            writers = [n for n, r in self.records.items() if product in r.get("outputs", {})]
-            last = max(writers, key=lambda n: self.records[n].get("finished_ns", 0))
-            if last < name or (last == name and _size(path) != made["bytes"]):
+            if self._is_damaged(name, product):
                 return f"{product} was changed since"
         return None
 
-    def _made_since(self, name: str, started_ns: int, before: dict) -> dict:
-        """A notebook's products written since then, and those of `before` that are still there."""
-        made = {}
+    def _is_damaged(self, name: str, product: str) -> bool:
+        """Whether a product is gone, or is not what the notebook that wrote it last left there."""
+        path = self.run_dir / product
+        if not path.exists():
+            return True
+        writers = [n for n, r in self.records.items() if product in r.get("outputs", {})]
+        last = max(writers, key=lambda n: (self.records[n].get("turn", 0), n))
+        if last != name:
+            return last < name
+        return self._sums(path) != self.records[name]["outputs"][product]["sha256"]
+
+    def _products(self, name: str) -> list[tuple[str, Path]]:
+        """What is there of all that a notebook may make: names in the run folder, and paths."""
         makes = record_of(number_of(name), self.chapters).makes
-        for pattern in dict.fromkeys((*makes, *ALWAYS)):
-            for path in sorted(self.run_dir.glob(pattern)):
-                product = path.relative_to(self.run_dir).as_posix()
-                if is_hidden(product):
-                    continue
-                if _modified(path) >= started_ns or product in before:
-                    made[product] = {"bytes": _size(path), "sha256": checksum(path)}
+        found = {p for pattern in (*makes, *ALWAYS) for p in self.run_dir.glob(pattern)}
+        named = ((path.relative_to(self.run_dir).as_posix(), path) for path in sorted(found))
+        return [(product, path) for product, path in named if not is_stray(product)]
+
+    def _made(self, name: str, record: dict) -> dict:
+        """A notebook's products: what it has changed, and what it had made before."""
+        made, there = {}, record.get("there")
+        for product, path in self._products(name):
+            found = self._sums(path)
+            new = there is not None and there.get(product) != found
+            if new or product in record["outputs"]:
+                made[product] = {"bytes": size_of(path), "sha256": found}
         return made
 
     def _write(self) -> None:
         write_json(self.path, self.content)
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's relative paths and contents."""
-    total = hashlib.sha256()
-    for file in _files(path):
-        if path.is_dir():
-            total.update(f"{file.relative_to(path).as_posix()}\n".encode())
-        with file.open("rb") as handle:
-            total.update(hashlib.file_digest(handle, "sha256").digest())
-    return total.hexdigest()
 
 
 def notebook_checksum(path: Path) -> str:
@@ -269,46 +353,12 @@ def upstream(notebook: Notebook, found: list[Notebook], manifest: Manifest) -> l
     return [*needed_numbers(notebook, found), *used]
 
 
-def folder_checksum(spec: str) -> str:
-    """The images in the folders of a spec as they are now, as a checksum; empty without folders."""
-    if "folder:" not in spec and "imagenet:" not in spec:
-        return ""  # and nothing is imported
-    from gc_utils.images.photographs import image_files
-
-    facts = "\n".join(f"{f} {_size(f)} {_modified(f)}" for f in image_files(spec))
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
-
-
-def file_checksum(path: str) -> str:
-    """A file, or the files of a folder, as they are now, as a checksum; empty without one."""
-    if not path or not Path(path).exists():
-        return ""
-    facts = "\n".join(f"{f} {_size(f)} {_modified(f)}" for f in _files(Path(path)))
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
-
-
 def _versions() -> dict[str, str]:
     versions = {}
     for name in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions | {"gc_utils": gc_utils.__version__}
-
-
-def _files(path: Path) -> list[Path]:
-    """A file itself, or the files of a folder, less those that a file browser left there."""
-    if not path.is_dir():
-        return [path]
-    inside = (p for p in path.rglob("*") if p.is_file())
-    return sorted(p for p in inside if not is_hidden(p.relative_to(path)))
-
-
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in _files(path))
-
-
-def _modified(path: Path) -> int:
-    return max((file.stat().st_mtime_ns for file in _files(path)), default=0)
 
 
 def short_path(path: Path) -> str:

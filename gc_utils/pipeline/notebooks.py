@@ -5,15 +5,20 @@ from __future__ import annotations
 import ast
 import os
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gc_utils
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import UserError, brief, choose
+from gc_utils.files import typed_path
 from gc_utils.pipeline.record import Record, number_of, record_of
 from gc_utils.pipeline.records import RECORDS
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 PACKAGED = Path(gc_utils.__file__).resolve().parent / "_notebooks"  # see setup.py
 # The line that opens a notebook in Colab, below its heading: no part of what it says.
@@ -63,7 +68,9 @@ def find_notebooks(
     """
     records = list(records)
     beside = Path(gc_utils.__file__).resolve().parents[1] / "notebooks"
-    places = [Path(folder)] if folder else [beside, Path("notebooks"), PACKAGED]
+    places = [beside, Path("notebooks"), PACKAGED]
+    if folder:
+        places = [typed_path(folder, "--notebooks")]
     for place in places:
         found = sorted(place.glob("[0-9][0-9]*_*.ipynb"))
         if found:
@@ -111,12 +118,51 @@ def with_needed(chosen: Iterable[Notebook], found: Sequence[Notebook]) -> list[N
     return [n for n in found if n.number in wanted]
 
 
-def read_notebook(path: Path, records: Iterable[Record] = RECORDS) -> Notebook:
-    """A notebook's heading, introduction (the rest of the first cell), parameters and record."""
+def read_content(path: Path) -> NotebookNode:
+    """The content of a notebook's file.
+
+    Raises:
+        UserError: the file cannot be read as a notebook.
+    """
     import nbformat
+
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")  # whoever opens a pipe waits for a writer
+        content = nbformat.read(path, as_version=4)
+        cells = content.get("cells")
+        if not isinstance(cells, list) or not all(map(_is_cell, cells)):
+            raise ValueError("it has no list of cells")
+        return content
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except nbformat.ValidationError as error:
+        reason = str(error).splitlines()[0]
+    raise UserError(
+        f"{str(path)!r} cannot be read as a notebook ({brief(reason)}): save it again in "
+        "Jupyter, or move it out of this folder."
+    )
+
+
+def _is_cell(found: Any) -> bool:
+    """Whether this is a cell as far as anybody here looks at it."""
+    return (
+        isinstance(found, dict)
+        and all(isinstance(found.get(name), str) for name in ("cell_type", "source"))
+        and isinstance(found.get("metadata"), dict)
+        and isinstance(found.get("outputs", []), list)
+    )
+
+
+def read_notebook(path: Path, records: Iterable[Record] = RECORDS) -> Notebook:
+    """A notebook's heading, introduction (the rest of the first cell), parameters and record.
+
+    Raises:
+        UserError: the file cannot be read as a notebook.
+    """
     import papermill
 
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read_content(path).cells
     words = next((cell.source for cell in cells if cell.cell_type == "markdown"), "")
     heading, _, rest = words.strip().partition("\n")
     parameters = {
@@ -139,7 +185,10 @@ def default_output(preset: str) -> Path:
 
 
 def literal(text: str) -> Any:
+    """What a text is as a Python literal; the text itself where it is none, however odd."""
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's remarks on its style
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TextIO
 
+EVERY = 60.0  # seconds between two lines of a long notebook where nothing can be repainted
+
 # Said instead of what an old terminal's encoding lacks; anything else becomes a question mark.
-_PLAIN = str.maketrans({"→": "->", "–": "-", "’": "'", "“": '"', "”": '"', "×": "x"})
+_PLAIN = str.maketrans({"→": "->", "–": "-", "’": "'", "“": '"', "”": '"', "×": "x", "…": "..."})
 
 
 def say(stream: TextIO, text: str, end: str = "\n") -> None:
@@ -59,6 +62,8 @@ def clock(seconds: float) -> str:
 class Line:
     """A notebook's progress: one line rewritten on a terminal, one dot a cell anywhere else.
 
+    Where it is no terminal, a line is said of a notebook that takes long, once a minute.
+
     Args:
         stream: where it is written.
         head: how the line begins.
@@ -69,6 +74,8 @@ class Line:
         isatty = getattr(stream, "isatty", None)
         self.terminal = bool(isatty and isatty())
         self.dots = 0
+        self.said = 0.0  # when a line was said last, in seconds of the notebook
+        self.open = True  # whether dots can follow where the writing ended
         self._say(head)
 
     def note(self, text: str) -> None:
@@ -76,17 +83,33 @@ class Line:
         self.head += f" ({text})"
         self._say(f" ({text})")
 
-    def update(self, done: int, cells: int, seconds: float) -> None:
-        """Say that `done` of `cells` cells are done after `seconds`."""
+    def update(self, done: int, cells: int, seconds: float, doing: str = "") -> None:
+        """Say how far the notebook is.
+
+        Args:
+            done: cells that are done.
+            cells: all of them.
+            seconds: since it began.
+            doing: how far the running cell is, such as "orbits 90/200, 00:12 left".
+        """
+        now = "  ".join(filter(None, [f"cell {done}/{cells}", clock(seconds), doing]))
         if self.terminal:
-            self._say(f"\r\x1b[2K{self.head}  cell {done}/{cells}  {clock(seconds)}")
-        elif done > self.dots:
-            self._say((" " if not self.dots else "") + "." * (done - self.dots))
-            self.dots = done
+            # A line that is wider than the terminal could not be painted over.
+            width = shutil.get_terminal_size().columns - 1
+            self._say(f"\r\x1b[2K{f'{self.head}  {now}'[:width]}")
+            return
+        if done > self.dots:
+            start = "    " if not self.open else " " if not self.dots else ""
+            self._say(start + "." * (done - self.dots))
+            self.dots, self.open = done, True
+        if seconds - self.said >= EVERY:
+            self._say(("\n" if self.open else "") + f"    {now}\n")
+            self.said, self.open = seconds, False
 
     def finish(self, text: str) -> None:
         """End the line with `text`."""
-        self._say(f"\r\x1b[2K{self.head}  {text}\n" if self.terminal else f"  {text}\n")
+        start = "    " if not self.open else "  "
+        self._say(f"\r\x1b[2K{self.head}  {text}\n" if self.terminal else f"{start}{text}\n")
 
     def _say(self, text: str) -> None:
         say(self.stream, text, end="")

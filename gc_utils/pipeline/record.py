@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from gc_utils.pipeline.rules import Rule
@@ -89,6 +90,15 @@ def number_of(name: str) -> str:
 def record_of(number: str, records: Iterable[Record]) -> Record:
     """The record of a notebook's number; without one it is somebody's own, and needs nothing."""
     return next((record for record in records if record.number == number), Record(number))
+
+
+def is_named(product: str, patterns: Iterable[str]) -> bool:
+    """Whether one of some patterns, as in `Record.makes`, names a product of a run folder."""
+    parts = product.split("/")
+    return any(
+        len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+        for wanted in (pattern.split("/") for pattern in patterns)
+    )
 
 
 def papers(records: Iterable[Record]) -> dict[Paper, list[Record]]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from gc_utils.errors import UserError, choose, whole_numbers
+from gc_utils.errors import UserError, brief, choose, whole_numbers
 
 if TYPE_CHECKING:
     from gc_utils.models import Model
@@ -42,13 +42,21 @@ class Asked:
         """
         from gc_utils.models.load import load_model
 
-        return load_model(
-            self.values.get("model", "inceptionv1"),
-            self.values.get("weights") or None,
-            self.values.get("weights_file") or None,
-            device="cpu",
-            group=self.values.get("group"),
-        )
+        file = self.values.get("weights_file") or None
+        try:
+            return load_model(
+                self.values.get("model", "inceptionv1"),
+                self.values.get("weights") or None,
+                file,
+                device="cpu",
+                group=self.values.get("group"),
+            )
+        except OSError as error:  # a name too long, a file that may not be read
+            if file is None:
+                raise
+            raise UserError(
+                f"parameter 'weights_file' is {brief(repr(file))}: {error.strerror or error}."
+            ) from error
 
     @property
     def seed(self) -> int:
@@ -84,14 +92,16 @@ class Rule:
     @property
     def bounds(self) -> str:
         """The bounds in words, empty without any."""
-        if self.over is not None:
-            also = "" if self.most is None else f" and at most {self.most}"
-            return f"more than {self.over}{also}"
-        if self.least is not None and self.most is not None:
-            return f"{self.least} to {self.most}"
-        if self.least is not None:
-            return f"{self.least} or more"
-        return "" if self.most is None else f"{self.most} or less"
+        over, least, most = (
+            "" if bound is None else f"{bound:,}" for bound in (self.over, self.least, self.most)
+        )
+        if over:
+            return f"more than {over}" + (f" and at most {most}" if most else "")
+        if least and most:
+            return f"{least} to {most}"
+        if least:
+            return f"{least} or more"
+        return f"{most} or less" if most else ""
 
     def check_bounds(self, name: str, value: Any) -> None:
         """Refuse a value that is out of bounds, not finite, or none of the choices.
@@ -109,11 +119,11 @@ class Rule:
             if isinstance(item, str) or self._within(item):
                 continue
             expected = self.bounds or "a finite number"
-            raise UserError(f"parameter {name!r} is {value}: expected {expected}.")
+            raise UserError(f"parameter {name!r} is {brief(value)}: expected {expected}.")
 
     def _within(self, number: float) -> bool:
         return (
-            math.isfinite(number)
+            (isinstance(number, int) or math.isfinite(number))  # ints may be too large for a float
             and (self.least is None or number >= self.least)
             and (self.most is None or number <= self.most)
             and (self.over is None or number > self.over)
@@ -157,7 +167,13 @@ def _are_images(name: str, value: str, asked: Asked) -> None:
     from gc_utils.images.photographs import load_images
 
     smallest = asked.model.crop_size(asked.values["layer"]) if "layer" in asked.values else 0
-    load_images(value, seed=asked.seed, limit=8, min_size=smallest)
+    limit = min(8, asked.values.get("limit") or 8)
+    found = load_images(value, seed=asked.seed, limit=limit, min_size=smallest)
+    if len(found) < 2:
+        raise UserError(
+            f"parameter {name!r} is {value!r}: {found.summary().removesuffix('.')}; expected at "
+            "least 2 photographs, so that whole ones can be held out."
+        )
 
 
 def _no_more_than_features(name: str, value: int, asked: Asked) -> None:
@@ -169,9 +185,39 @@ def _no_more_than_features(name: str, value: int, asked: Asked) -> None:
 
 def _are_families(name: str, value: str, asked: Asked) -> None:
     from gc_utils.crosscoder.tied import parse_families
+    from gc_utils.groups import group
 
-    if value:
-        parse_families(value)
+    if not value:
+        return
+    stabilisers = parse_families(value)
+    if "group" in asked.values:
+        known = {s.name: s for s in group(asked.values["group"]).subgroups()}
+        order = group(asked.values["group"]).order
+        features = sum(
+            order // known[choose(one, known, f"stabiliser in {asked.values['group']}")].order
+            for one in stabilisers
+        )
+        FEATURES.check_bounds(f"{name} (features of all templates)", features)
+        if asked.values.get("k", 1) > features:
+            raise UserError(
+                f"k = {asked.values['k']} active features of {features}, which {name} "
+                f"{brief(repr(value))} stands for under {asked.values['group']}: lower k."
+            )
+
+
+def _are_sizes(name: str, value: list[float], asked: Asked) -> None:
+    if len(value) > 16:
+        raise UserError(f"parameter {name!r} holds {len(value)} numbers: expected 16 or fewer.")
+
+
+def _is_a_feature(name: str, value: int, asked: Asked) -> None:
+    if asked.values.get("tied"):
+        return  # how many there are depends on what training merges
+    features = asked.values.get("features")
+    if features and value >= features:
+        raise UserError(
+            f"parameter {name!r} is {value}: this crosscoder has features 0 to {features - 1}."
+        )
 
 
 def _is_a_device(name: str, value: str, asked: Asked) -> None:
@@ -187,7 +233,7 @@ def _is_a_task(name: str, value: str, asked: Asked) -> None:
 
 
 def _are_widths(name: str, value: str, asked: Asked) -> None:
-    whole_numbers(value, name, least=4, example="16 32 64")
+    whole_numbers(value, name, least=4, most=4096, example="16 32 64")
 
 
 def _is_a_power_of_two(name: str, value: int, asked: Asked) -> None:
@@ -246,9 +292,15 @@ def _is_a_logit(name: str, value: int, asked: Asked) -> None:
 
 # --- rules that records share --------------------------------------------------------------------
 
-COUNT = Rule(least=1)
-COUNT_OR_NONE = Rule(least=0)
-POSITIVE = Rule(over=0)
+# The largest values are beyond what any machine would finish: what is larger is a slip of the hand.
+MILLIONS = 10_000_000
+COUNT = Rule(least=1, most=MILLIONS)
+COUNT_OR_NONE = Rule(least=0, most=MILLIONS)
+FEATURES = Rule(least=1, most=1_000_000)
+FEW = Rule(least=1, most=1000)
+FEW_OR_NONE = Rule(least=0, most=1000)
+LEARNING_RATE = Rule(over=0, most=1)
+RATE = Rule(over=0, most=0.5)
 # Notebooks derive 32-bit seeds from it, such as 1000 · seed + 1.
 SEED = Rule(least=0, most=1_000_000)
 
@@ -262,10 +314,11 @@ LOGITS_LAYER = Rule(check=_is_below_logits)
 GROUP = Rule(check=_has_symmetry)
 IMAGES = Rule(check=_are_images, holds="images")
 OWN_PICTURES = Rule(check=_belong_together, holds="images")
-CLASS_NUMBER = Rule(least=0, check=_is_a_logit)
+CLASS_NUMBER = Rule(least=0, most=999_999, check=_is_a_logit)
+DTYPE = Rule(choices="gc_utils.activations.numbers:DTYPES")
 WINDOW = Rule(choices="gc_utils.images.orbits:WINDOWS")
 
-ACTIVE = Rule(least=1, check=_no_more_than_features)
+ACTIVE = Rule(least=1, most=MILLIONS, check=_no_more_than_features)
 TIED = Rule(check=_are_families)
 SPARSITY = Rule(choices="gc_utils.crosscoder.untied:SPARSITY")
 DEVICE = Rule(check=_is_a_device)
@@ -275,4 +328,6 @@ SIZE = Rule(choices=("small", "full"))
 METHOD = Rule(choices="gc_utils.inspection.decompositions:METHODS")
 TASK = Rule(check=_is_a_task, holds="data")
 WIDTHS = Rule(check=_are_widths)
-ENTRIES = Rule(least=512, check=_is_a_power_of_two)
+FEATURE = Rule(least=-1, most=FEATURES.most - 1, check=_is_a_feature)
+SIZES = Rule(over=0, most=64, check=_are_sizes)
+ENTRIES = Rule(least=512, most=65_536, check=_is_a_power_of_two)

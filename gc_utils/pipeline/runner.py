@@ -12,18 +12,21 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from gc_utils.errors import UserError, choose
+from gc_utils.errors import UserError, brief, choose
+from gc_utils.files import is_stray, typed_path
 from gc_utils.pipeline.execution import execute
+from gc_utils.pipeline.fingerprints import outside
+from gc_utils.pipeline.lock import alone
 from gc_utils.pipeline.manifest import (
     Manifest,
     code_of,
-    file_checksum,
-    folder_checksum,
     needed_numbers,
     notebook_checksum,
     short_path,
@@ -39,7 +42,7 @@ from gc_utils.pipeline.notebooks import (
 from gc_utils.pipeline.parameters import check_values, defaults_of, parameter_values
 from gc_utils.pipeline.presets import DEFAULT_PRESET, PRESETS
 from gc_utils.pipeline.progress import Line, clock, say
-from gc_utils.pipeline.record import Record, parameters_that_hold
+from gc_utils.pipeline.record import Record
 from gc_utils.pipeline.records import RECORDS
 from gc_utils.pipeline.staleness import advice, find_stale
 
@@ -85,56 +88,195 @@ def run(
         KeyboardInterrupt: the run folder is in order, and the same call goes on from there.
     """
     stream = stream or sys.stdout
+    plan = make_plan(
+        preset, output, only, parameters, needed=needed, notebooks=notebooks, records=records
+    )
+    return carry_out(plan, force, stream, finish)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that was asked for and in which no mistake is left that can be found beforehand.
+
+    Attributes:
+        preset: its name.
+        given: parameters as they were given.
+        found: all notebooks.
+        chosen: those to run, in order.
+        values: for each of these, parameters by name.
+        used: values of all of them together, defaults included.
+        manifest: of the run folder, which may not exist yet.
+    """
+
+    preset: str
+    given: dict[str, Any]
+    found: list[Notebook]
+    chosen: list[Notebook]
+    values: dict[str, dict[str, Any]]
+    used: dict[str, Any]
+    manifest: Manifest
+
+
+def make_plan(
+    preset: str = DEFAULT_PRESET,
+    output: str | os.PathLike | None = None,
+    only: Iterable[str] = (),
+    parameters: dict[str, Any] | None = None,
+    *,
+    needed: bool = False,
+    notebooks: str | os.PathLike | None = None,
+    records: Iterable[Record] = RECORDS,
+) -> Plan:
+    """Find out what a run would do and whether it can; nothing is written or deleted.
+
+    Weights that are downloaded are fetched into their cache: they may not be there to be had.
+
+    Args:
+        preset, output, only, parameters, needed, notebooks, records: as for `run`.
+
+    Raises:
+        UserError: a mistake in what was asked.
+    """
     choose(preset, PRESETS, "preset")
     if output == "":
         raise UserError(
             f"--output is empty: name a folder, or leave --output out for runs/{preset}."
         )
-    records = list(records)
+    records, parameters = list(records), dict(parameters or {})
     found = find_notebooks(notebooks, records)
     chosen = select(found, only)
     if needed:
         chosen = with_needed(chosen, found)
-    values = parameter_values(found, preset, parameters or {}, [n.name for n in chosen], records)
+    values = parameter_values(found, preset, parameters, [n.name for n in chosen], records)
     used = {
         name: value
         for notebook in chosen
         for name, value in (defaults_of(notebook) | values[notebook.name]).items()
     }
-    check_values(used, records)
-    run_dir = Path(output).resolve() if output else default_output(preset)
+    try:
+        run_dir = typed_path(output, "--output").resolve() if output else default_output(preset)
+        manifest = _look_into(run_dir, found, records)
+    except (OSError, RuntimeError) as error:  # a name too long, links in a circle, no permission
+        raise UserError(f"--output {brief(repr(str(output)))} cannot be used: {error}") from error
+    check_values(used, records, _earlier(manifest, found, chosen))
+    _check_given(manifest, chosen, run_dir)
+    _check_upstream(manifest, found, chosen, run_dir)
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise UserError(
+            "there is no folder for temporary files that can be written, which Jupyter's kernels "
+            "need: set TMPDIR to one."
+        ) from error
+    return Plan(preset, parameters, found, chosen, values, used, manifest)
+
+
+def carry_out(
+    plan: Plan,
+    force: bool,
+    stream: TextIO,
+    finish: Callable[[Path, list[Notebook]], Path] | None = None,
+) -> Path:
+    """Do what was planned; what is going to be done is said before anything is written.
+
+    Args:
+        plan: from `make_plan`.
+        force, stream, finish: as for `run`.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: the run folder cannot be made or written, or another run is at work in it.
+        NotebookFailed, KeyboardInterrupt: as for `run`.
+    """
+    manifest, run_dir = plan.manifest, plan.manifest.run_dir
+    say(stream, f"Run folder: {short_path(run_dir)}")
+    _make_writable(run_dir)
+    with alone(run_dir, stream), _terminate_as_interrupt():
+        manifest = Manifest(run_dir, manifest.chapters)  # another run may have ended meanwhile
+        _check_given(manifest, plan.chosen, run_dir)
+        _check_upstream(manifest, plan.found, plan.chosen, run_dir)
+        manifest.begin(plan.preset, plan.used)
+        settled: set[str] = set()
+        try:
+            _run_all(manifest, plan.found, plan.chosen, plan.values, force, stream, settled)
+        finally:
+            stale = find_stale(manifest, plan.found, settled)
+            manifest.mark_stale(stale)
+            report = finish(run_dir, plan.found) if finish else None
+            if stale:
+                say(stream, advice(manifest, plan.found, stale, plan.given))
+    if report:
+        say(stream, f"Report: {short_path(report)}")
+    if PRESETS[plan.preset].afterwards:
+        say(stream, PRESETS[plan.preset].afterwards)
+    return run_dir
+
+
+def _look_into(run_dir: Path, found: list[Notebook], records: list[Record]) -> Manifest:
+    """The manifest of a folder that is a run's, or may become one."""
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"output {str(run_dir)!r} is a file, not a folder")
     manifest = Manifest(run_dir, records)
     if run_dir.is_dir() and not (run_dir / "run.json").exists():
         given = {product for notebook in found for product in manifest.given(notebook.name)}
-        if {path.name for path in run_dir.iterdir()} - given:
+        # A run that was killed before its first word has left a lock, and half a run.json.
+        if {path.name for path in run_dir.iterdir() if not is_stray(path.name)} - given:
             raise UserError(
                 f"folder {str(run_dir)!r} holds other things than a run; name a new one with "
                 "--output"
             )
-    _check_given(manifest, chosen, run_dir)
-    _check_upstream(manifest, found, chosen, run_dir)
+    return manifest
+
+
+def _earlier(manifest: Manifest, found: list[Notebook], chosen: list[Notebook]) -> dict[str, Any]:
+    """What the notebooks ran with that those chosen need and that do not run again."""
+    needed = [n for n in with_needed(chosen, found) if n not in chosen]
+    earlier: dict[str, Any] = {}
+    for notebook in needed:
+        if manifest.known(notebook.name):
+            ran_with = manifest.records[notebook.name].get("inputs", {}).get("parameters", {})
+            earlier |= defaults_of(notebook) | ran_with
+    return earlier
+
+
+LOCK = ".lock"
+_WRITTEN = (".", "figures", "results", "checkpoints")  # what all notebooks write into
+_FILES = ("run.json", "report.html", LOCK)  # what every run writes
+
+
+def _make_writable(run_dir: Path) -> None:
+    """Make the run folder, and find out now whether files can be written and replaced there.
+
+    Raises:
+        UserError: it cannot be made, or it or a folder in it cannot be written.
+    """
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run folder {str(run_dir)!r}: {error}") from error
-    with _alone(run_dir), _terminate_as_interrupt():
-        manifest.begin(preset, used)
-        settled: set[str] = set()
-        try:
-            _run_all(manifest, found, chosen, values, force, stream, settled)
-        finally:
-            stale = find_stale(manifest, found, settled)
-            manifest.mark_stale(stale)
-            report = finish(run_dir, found) if finish else None
-            if stale:
-                say(stream, advice(manifest, found, stale, parameters or {}))
-    if report:
-        say(stream, f"Report: {short_path(report)}")
-    if PRESETS[preset].afterwards:
-        say(stream, PRESETS[preset].afterwards)
-    return run_dir
+    place = run_dir
+    try:
+        for name in (*_WRITTEN, *_FILES):
+            place, kind = run_dir / name, "file" if name in _FILES else "folder"
+            right = place.is_file() if kind == "file" else place.is_dir()
+            if place.exists() and not right:  # and whoever opens a pipe waits for its other end
+                raise UserError(
+                    f"{str(place)!r} is no {kind}, and a run writes a {kind} of that name: delete "
+                    "or rename it, or name another folder with --output."
+                )
+        for place in filter(Path.is_dir, (run_dir / name for name in _WRITTEN)):
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        place = run_dir / LOCK
+        with place.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write in the run folder, at {str(place)!r} ({error.strerror}): name another "
+            "with --output, or have its permissions changed."
+        ) from error
 
 
 def _run_all(
@@ -147,19 +289,12 @@ def _run_all(
     settled: set[str],
 ) -> None:
     """Execute what has to be; `settled` is given the names of what ran or was up to date."""
-    say(stream, f"Run folder: {short_path(manifest.run_dir)}")
-    images, files = (parameters_that_hold(kind, manifest.chapters) for kind in ("images", "path"))
     for place, notebook in enumerate(chosen, start=1):
         line = Line(stream, f"[{place}/{len(chosen)}] {notebook.name}")
         inputs = {
             "notebook": notebook_checksum(notebook.path),
             "parameters": values[notebook.name],
-            "pictures": "".join(
-                folder_checksum(values[notebook.name].get(name) or "") for name in images
-            ),
-            "files": "".join(
-                file_checksum(values[notebook.name].get(name) or "") for name in files
-            ),
+            **outside(values[notebook.name], manifest.chapters),
             "code": code_of(notebook.path, values[notebook.name]),
             "upstream": {
                 other.name: manifest.outputs_checksum(other.name)
@@ -172,10 +307,11 @@ def _run_all(
             line.finish("up to date")
             continue
         # Said first: nothing is deleted before a person can read why.
-        if stale and manifest.known(notebook.name):
-            line.note(stale)
+        if manifest.known(notebook.name):
+            line.note(stale or "again, as --force asks")
         if force or not manifest.resumable(notebook.name, inputs):
-            manifest.clear(notebook.name)
+            repair = not force and manifest.repairable(notebook.name, inputs)
+            manifest.clear(notebook.name, damaged=repair)
         manifest.start(notebook.name, inputs)
         output = manifest.run_dir / f"{notebook.name}.ipynb"
         try:
@@ -187,6 +323,8 @@ def _run_all(
             manifest.stop(notebook.name, "interrupted")
             line.finish("interrupted; the same command goes on from here")
             raise
+        if done.out_of_room:
+            manifest.drop_tables(notebook.name)
         manifest.stop(notebook.name, "failed" if done.error else "done", done)
         line.finish(
             f"{'failed after ' if done.error else ''}{clock(done.seconds)}, "
@@ -234,22 +372,6 @@ def _check_upstream(
                 f"{'makes' if len(missing) == 1 else 'make'}, and "
                 f"{short_path(run_dir)} does not have it; use --only {numbers}"
             )
-
-
-@contextlib.contextmanager
-def _alone(run_dir: Path) -> Iterator[None]:
-    """Hold the run folder; a second run in it would spoil both."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (run_dir / ".lock").open("w", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another run is at work in {short_path(run_dir)}") from error
-        yield
 
 
 @contextlib.contextmanager

@@ -11,17 +11,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from gc_utils.closure import changed_parts
+from gc_utils.errors import UserError
+from gc_utils.pipeline.fingerprints import outside
 from gc_utils.pipeline.manifest import (
     Manifest,
     code_of,
-    folder_checksum,
     notebook_checksum,
     short_path,
     upstream,
 )
 from gc_utils.pipeline.notebooks import Notebook, default_output
 from gc_utils.pipeline.presets import DEFAULT_PRESET, preset_values
-from gc_utils.pipeline.record import image_parameters
+from gc_utils.pipeline.record import Record
 
 CODE = "code changed"
 
@@ -42,7 +43,6 @@ def find_stale(
     """
     notebooks, settled = list(notebooks), set(settled)
     reasons: dict[str, str] = {}
-    folders: dict[str, str] = {}
     for notebook in notebooks:
         record = manifest.records.get(notebook.name)
         if record is None:
@@ -50,7 +50,7 @@ def find_stale(
         reads = upstream(notebook, notebooks, manifest)
         found = _disagreements(notebook, reads, manifest, notebook.name in settled)
         if notebook.name not in settled:
-            found += _images_changed(record["inputs"], image_parameters(manifest.chapters), folders)
+            found += _changed_outside(record["inputs"], manifest.chapters)
         found = found or _inherited(reads, reasons, code=False)
         # Whoever runs one notebook while working on the code knows that what it reads is older.
         if notebook.name not in settled:
@@ -144,14 +144,16 @@ def _inherited(reads: list[Notebook], reasons: dict[str, str], code: bool) -> li
     return [f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} stale"]
 
 
-def _images_changed(inputs: dict, names: Iterable[str], folders: dict[str, str]) -> list[str]:
-    """Whether the folders that a notebook's images came from hold something else now."""
-    specs = [inputs["parameters"].get(name) or "" for name in names]
-    for spec in specs:
-        if spec not in folders:
-            folders[spec] = folder_checksum(spec)
-    now = "".join(folders[spec] for spec in specs)
-    return [] if inputs.get("pictures", now) == now else ["the folder of its images changed since"]
+def _changed_outside(inputs: dict, records: Iterable[Record]) -> list[str]:
+    """Whether the images or files that a notebook was given are others now."""
+    try:
+        now = outside(inputs["parameters"], records)
+    except (UserError, OSError):
+        return ["the folder of its images cannot be read now"]
+    said = {"pictures": "the folder of its images", "files": "a file that it was given"}
+    return [
+        f"{what} changed since" for kind, what in said.items() if inputs.get(kind, "") != now[kind]
+    ]
 
 
 def _code(notebook: Notebook, inputs: dict) -> list[str]:

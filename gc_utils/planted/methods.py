@@ -16,8 +16,9 @@ from gc_utils.crosscoder.block_sparse import BlockCrosscoder
 from gc_utils.crosscoder.metrics import evaluate, fvu
 from gc_utils.crosscoder.refinement import RefineConfig, refine
 from gc_utils.crosscoder.tied import TiedCrosscoder, parse_families
-from gc_utils.crosscoder.training import TrainConfig, train, views_for
+from gc_utils.crosscoder.training import TrainConfig, train
 from gc_utils.crosscoder.untied import GroupCrosscoder
+from gc_utils.crosscoder.views import views_for
 from gc_utils.errors import choose
 from gc_utils.families.regression import blocks_by_regression
 from gc_utils.groups import group, translate

@@ -465,7 +465,13 @@ def write_store(path: str | Path, planted: PlantedOrbits, *, folds: int = 4) -> 
     """
     made = {"model": PLANTED, "weights": PLANTED, "layer": PLANTED, "dtype": "float16", "seed": 0}
     names = [f"planted {i}" for i in range(folds)]
-    store = store_array(planted.A, planted.group, path, made, folds=folds, names=names)
-    store.root.create_array("template", data=planted.templates.numpy())
-    store.root.attrs["kinds"] = list(planted.kinds)
-    return store
+    return store_array(
+        planted.A,
+        planted.group,
+        path,
+        made,
+        folds=folds,
+        names=names,
+        further={"template": planted.templates.numpy()},
+        notes={"kinds": list(planted.kinds)},
+    )

@@ -18,7 +18,7 @@ import torch
 
 from gc_utils.closure import code_digest
 from gc_utils.errors import choose
-from gc_utils.files import Ledger
+from gc_utils.ledger import Ledger
 from gc_utils.parallel import side_by_side
 from gc_utils.planted.methods import METHODS, Found, Problem
 from gc_utils.planted.names import compare_names, name_shares

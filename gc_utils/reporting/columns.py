@@ -23,6 +23,7 @@ from gc_utils.images.photographs import ours_to_show, without_paths
 from gc_utils.pipeline import PRESETS, preset_values
 from gc_utils.pipeline.notebooks import with_needed
 from gc_utils.pipeline.record import image_parameters, rules_of
+from gc_utils.pipeline.runfile import read_run
 from gc_utils.pipeline.staleness import ran_with
 
 if TYPE_CHECKING:
@@ -205,12 +206,9 @@ def read_manifest(run_dir: str | os.PathLike) -> dict[str, Any]:
     """
     path = Path(run_dir) / "run.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        return read_run(path, ("preset", "parameters"), whole=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path.resolve()} is no run's record: {error}") from error
-    if not isinstance(manifest, dict) or not {"preset", "parameters"} <= manifest.keys():
-        raise UserError(f"{path.resolve()} is no run's record: it names no preset or parameters.")
-    return manifest
 
 
 def evidence_of(parameters: Mapping[str, Any]) -> Evidence | None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from gc_utils.evidence.findings import load_readable
 from gc_utils.evidence.verdicts import Evidence
 from gc_utils.figures.parts import radial_floor
 from gc_utils.files import write_json
+from gc_utils.pipeline.fingerprints import files_of
 from gc_utils.progress import progress_bar
+from gc_utils.removal import delete, draft_beside
 from gc_utils.reporting.columns import evidence_of, parameters_of, read_manifest, subject
 from gc_utils.reporting.gallery_entries import (
     TELLING,
@@ -80,51 +83,63 @@ def write_gallery(
         raise UserError(f"features {features}: expected 1 or more, or nothing for all features.")
     if folder.exists() and not is_gallery(folder):
         raise UserError(f"{folder.resolve()} holds other things than a gallery: name a new folder.")
-    draft = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    first = telling_features(report, TELLING)
-    chosen = None if features is None else _best(report, first, features)
-    V = coder.V.detach()
-    related = related_from(V, store.group)
-    entries = feature_entries(store, coder, report, chosen, related=related, progress=progress)
-    _write_features(draft, store, coder, entries, first, progress)
-    there = subject(parameters_of(manifest))
-    data = {
-        "group": group_entry(store.group),
-        "encoder": coder.config.encode_from,
-        "dictionary": len(report),
-        "side": SIDE,
-        "related": related,
-        "symmetric": SYMMETRIC,
-        "partly": PARTLY,
-        "centre": radial_floor([entry["turn"]["profile"] for entry in entries] or [[0.0]]),
-        "telling": [i for i in first if i in {e["feature"] for e in entries}],
-        "dictionaries": _dictionaries(run_dir),
-        "kinds": kind_entries(report, V, store.group, [e["feature"] for e in entries]),
-        "features": entries,
-    }
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    (draft / "features.js").write_text(f"const GALLERY = {text};\n", encoding="utf-8")
-    for name in ("gallery.css", "gallery.js"):
-        source = files("gc_utils.reporting") / "templates" / name
-        (draft / name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    shown = report.loc[[entry["feature"] for entry in entries]]
-    shown.to_csv(draft / "features.csv", index=False)
-    page = render(
-        "gallery.html",
-        network=there["network"],
-        images=there["images"],
-        data=data,
-        taught=evidence_of(parameters_of(manifest)) is Evidence.DEFAULT,
-        claim=next((c for c in load_readable(run_dir)[0] if c["id"] == CLAIM), None),
-        back=back,
-    )
-    (draft / "index.html").write_text(page, encoding="utf-8")
-    write_json(draft / MADE_FROM, _state(manifest))
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)
+    with _replacing(folder) as draft:
+        first = telling_features(report, TELLING)
+        chosen = None if features is None else _best(report, first, features)
+        V = coder.V.detach()
+        related = related_from(V, store.group)
+        entries = feature_entries(store, coder, report, chosen, related=related, progress=progress)
+        _write_features(draft, store, coder, entries, first, progress)
+        there = subject(parameters_of(manifest))
+        data = {
+            "group": group_entry(store.group),
+            "encoder": coder.config.encode_from,
+            "dictionary": len(report),
+            "side": SIDE,
+            "related": related,
+            "symmetric": SYMMETRIC,
+            "partly": PARTLY,
+            "centre": radial_floor([entry["turn"]["profile"] for entry in entries] or [[0.0]]),
+            "telling": [i for i in first if i in {e["feature"] for e in entries}],
+            "dictionaries": _dictionaries(run_dir),
+            "kinds": kind_entries(report, V, store.group, [e["feature"] for e in entries]),
+            "features": entries,
+        }
+        text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+        (draft / "features.js").write_text(f"const GALLERY = {text};\n", encoding="utf-8")
+        for name in ("gallery.css", "gallery.js"):
+            source = files("gc_utils.reporting") / "templates" / name
+            (draft / name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+        shown = report.loc[[entry["feature"] for entry in entries]]
+        shown.to_csv(draft / "features.csv", index=False)
+        page = render(
+            "gallery.html",
+            network=there["network"],
+            images=there["images"],
+            data=data,
+            taught=evidence_of(parameters_of(manifest)) is Evidence.DEFAULT,
+            claim=next((c for c in load_readable(run_dir)[0] if c["id"] == CLAIM), None),
+            back=back,
+        )
+        (draft / "index.html").write_text(page, encoding="utf-8")
+        write_json(draft / MADE_FROM, _state(manifest))
     return folder / "index.html"
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which takes another's place when the block ends without an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = draft_beside(folder)
+    delete(draft)
+    try:
+        draft.mkdir()
+        yield draft
+        delete(folder)
+        draft.replace(folder)
+    except BaseException:
+        delete(draft)
+        raise
 
 
 def is_gallery(folder: Path) -> bool:
@@ -141,7 +156,11 @@ def gallery_of(run_dir: str | os.PathLike) -> tuple[bool, bool]:
         return False, False
     if not made.is_file():
         return True, False
-    return True, json.loads(made.read_text("utf-8")) == _state(read_manifest(run_dir))
+    try:
+        then = json.loads(made.read_text("utf-8"))
+    except ValueError:  # it is damaged, and the gallery is made again
+        return True, False
+    return True, then == _state(read_manifest(run_dir))
 
 
 def refresh_gallery(run_dir: str | os.PathLike) -> Path | None:
@@ -192,6 +211,7 @@ def _read(run_dir: Path) -> tuple[ActivationStore, GroupCrosscoder, pd.DataFrame
             raise UserError(
                 f"{run_dir.resolve()} has no {name}: run the notebook {notebook} first."
             )
+        files_of(run_dir / name)  # and nobody waits for a pipe
     store = ActivationStore.open(run_dir / "activations.zarr")
     coder = GroupCrosscoder.load(run_dir / "crosscoder.safetensors")
     report = pd.read_csv(run_dir / "features.csv")

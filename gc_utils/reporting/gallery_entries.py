@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from gc_utils.activations import ActivationStore
-from gc_utils.crosscoder import GroupCrosscoder
+from gc_utils.crosscoder import GroupCrosscoder, codes_of
 from gc_utils.families.distance import orbit_similarity
 from gc_utils.groups import Group
 from gc_utils.inspection import samples_at_quantiles, top_samples
@@ -77,8 +77,7 @@ def feature_entries(
     """
     g, V = store.group, coder.V.detach()
     wanted = list(range(len(V))) if features is None else sorted(features)
-    A = store.read()
-    codes = torch.cat([coder.encode(part.float()) for part in A.split(AT_ONCE)])
+    codes = codes_of(coder, store)
     rho, profile = (x.float().numpy() for x in (autocorrelation(V, g), block_profile(V)))
     similarity, element = (x.numpy() for x in orbit_similarity(V, g, return_element=True))
     np.fill_diagonal(similarity, 0)
@@ -91,7 +90,7 @@ def feature_entries(
         if not len(strongest):
             continue
         strip = [*strongest, *samples_at_quantiles(values)]
-        turned = _turned(coder, A[torch.from_numpy(strongest)].float(), g, i).numpy()
+        turned = _turned(coder, store[strongest], g, i).numpy()
         shares = turned / turned[:, :1].clip(1e-12)
         low, middle, high = np.quantile(shares, (0.25, 0.5, 0.75), axis=0)
         members = families.get(report.family.iloc[i], [i]) if families else [i]

@@ -25,7 +25,7 @@ from gc_utils._imports import read_cells
 from gc_utils.errors import UserError
 from gc_utils.figures.saving import caption
 from gc_utils.files import write_whole
-from gc_utils.pipeline.notebooks import select
+from gc_utils.pipeline.notebooks import read_content, select
 from gc_utils.pipeline.parameters import defaults_of
 from gc_utils.pipeline.staleness import ran_with
 from gc_utils.reporting.columns import looked_at, read_manifest, shows_only_ours
@@ -129,7 +129,7 @@ def clear(notebooks: Sequence[Notebook], only: Iterable[str] = ()) -> list[Path]
     """
     only, written = list(only), []
     for notebook in select(notebooks, only):
-        content = nbformat.read(notebook.path, as_version=4)
+        content = read_content(notebook.path)
         state = published_state(content)
         if state == OUTDATED or (only and state != NONE):
             with write_whole(notebook.path) as draft:
@@ -171,8 +171,8 @@ def _published(
     if record["status"] != "done" or record.get("stale"):
         state = record.get("stale") or record["status"]
         raise UserError(f"it is not up to date in {run_dir} ({state}); run it again.")
-    executed = nbformat.read(source, as_version=4)
-    result = _without_outputs(nbformat.read(notebook.path, as_version=4))
+    executed = read_content(source)
+    result = _without_outputs(read_content(notebook.path))
     cells, ran = code_cells(result), code_cells(executed)
     _check_same(cells, ran)
     notes, cleaned = [], _Words(run_dir, executed, manifest["preset"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from gc_utils.errors import UserError
 from gc_utils.evidence.findings import load_readable
 from gc_utils.evidence.verdicts import Evidence
 from gc_utils.files import write_whole
+from gc_utils.removal import delete, draft_beside
 from gc_utils.reporting.columns import (
     evidence_of,
     parameters_of,
@@ -63,8 +63,8 @@ def write_site(
     folder = site / FOLDER
     if folder.exists() and not is_gallery(folder):
         raise UserError(f"{folder.resolve()} holds other things than a gallery: name a new folder.")
-    draft = site / f"{FOLDER}.new"
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = draft_beside(folder)
+    delete(draft)
     try:
         back = ("../index.html", "the page that this gallery belongs to")
         write_gallery(run_dir, draft, features=features, back=back, progress=progress)
@@ -74,10 +74,10 @@ def write_site(
                 f"the gallery takes {size / 1e6:.1f} MB, and a site may take {limit / 1e6:.0f}: "
                 "show fewer features with --features N."
             )
-        shutil.rmtree(folder, ignore_errors=True)
+        delete(folder)
         draft.replace(folder)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        delete(draft)
     manifest = read_manifest(run_dir)
     with write_whole(site / "index.html") as draft_page:
         page = render(

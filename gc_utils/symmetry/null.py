@@ -46,7 +46,7 @@ def null_features(
         seed: of the draw.
 
     Raises:
-        UserError: if the shapes do not fit, or fewer than two features have a norm.
+        UserError: if the shapes do not fit, or no feature has a norm.
     """
     return draw_null(V, group, count, seed)[0]
 
@@ -70,8 +70,11 @@ def draw_null(
     V, group = check_blocks(V, group)
     V = unit_features(V)
     V = V[V.flatten(1).norm(dim=1) > 0.5]
-    if len(V) < 2:
-        raise UserError(f"{len(V)} features with a norm: two are needed to mix their parts.")
+    if not len(V):
+        raise UserError(
+            "no feature has a norm: this dictionary holds nothing. Train it for more steps, or on "
+            "activations that vary."
+        )
     draw = torch.Generator().manual_seed(seed)
     if group.order == 1:
         return _null_vectors(V[:, 0], count, draw)
@@ -126,10 +129,13 @@ def unrelated_cut(
         cosine: the same for the cosine distance, without the maximum over the group.
 
     Returns:
-        The distance; 0 for a dictionary so small that null features have a part of every feature.
+        The distance; 0 for a dictionary so small that null features have a part of every feature,
+        and for one without any feature that has a norm.
     """
     V, group = check_blocks(V, group)
     V = V[V.flatten(1).norm(dim=1) > 0]
+    if not len(V):
+        return 0.0
     null, donors = draw_null(V, group, count, seed)
     if cosine:
         V, null, group = V.flatten(1)[:, None], null.flatten(1)[:, None], as_group("C1")

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from gc_utils import pipeline
 from gc_utils.activations import CHUNK, ActivationStore, extract, plan_samples
+from gc_utils.activations.extraction import drawn_photographs
 from gc_utils.crosscoder import ShuffledBatches
 from gc_utils.errors import UserError
 from gc_utils.groups import group
@@ -117,8 +119,28 @@ def test_every_photograph_is_sampled(images):
     assert all(np.array_equal(plan[k], again[k]) for k in plan)
     other = plan_samples(images, 23, size=63, seed=1)
     assert not np.array_equal(plan["x"], other["x"])
-    with pytest.raises(UserError, match="3 samples cannot cover 5 photographs"):
-        plan_samples(images, 3, size=63)
+
+
+def test_of_more_photographs_than_samples_some_are_drawn(images, model, tmp_path, capsys):
+    plan = plan_samples(images, 3, size=63)
+    assert len(set(plan["photograph"])) == 3 and set(plan["fold"]) == {0, 1, 2}
+    assert (np.diff(plan["photograph"]) > 0).all()
+    assert len({tuple(drawn_photographs(5, 3, seed)) for seed in range(6)}) > 1
+    store = extract(tmp_path / "a.zarr", model, LAYER, G, images, samples=3, progress=False)
+    said = capsys.readouterr().out
+    assert "3 orbits of 5 images: 3 images are drawn" in said and "3 folds in place of 4" in said
+    assert len(store.images()) == 5  # of which two are not looked at
+    n, of = 1, int(store.samples["photograph"][1])
+    at = torch.tensor([[store.samples[name][n] for name in "xy"]])
+    size, scale = model.crop_size(LAYER), float(store.samples["scale"][n])
+    crops = orbit(images[of].load(), at, scale, G, size)[0]
+    assert torch.allclose(store.crops([n], images)[0], crops)
+
+
+def test_few_photographs_make_few_folds_and_one_is_refused(images):
+    assert set(plan_samples(images[:3], 20, size=63)["fold"]) == {0, 1, 2}
+    with pytest.raises(UserError, match="at least 2 photographs"):
+        plan_samples(images[:1], 20, size=63)
 
 
 @pytest.mark.parametrize("buffer", [7, 16, 1000])
@@ -146,11 +168,47 @@ def test_batches_can_be_asked_for_from_any_step(store):
     assert torch.equal(second.batch(2), walked[2])
 
 
-def test_activations_too_large_for_float16_are_refused(model, images, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "factor, said",
+    [
+        (
+            1e6,
+            r"filters': activations up to .* \(sample \d+ \(image 'scene.*do not fit float16; "
+            r"extract with dtype='float32' \(the parameter dtype of 01_extract",
+        ),
+        (
+            float("nan"),
+            r"layer 'filters': .* sample 0 \(image '.*is NaN, expected a finite number "
+            r"\(8 of 8 .* hold NaN, 0 infinity",
+        ),
+        (float("inf"), r"is (infinite|NaN), expected a finite number"),
+    ],
+)
+def test_what_cannot_be_stored_is_named(model, images, tmp_path, monkeypatch, factor, said):
     unit = model.unit
-    monkeypatch.setattr(model, "unit", lambda x, layer: unit(x, layer) * 1e6)
-    with pytest.raises(UserError, match="do not fit float16; extract with dtype='float32'"):
+    monkeypatch.setattr(model, "unit", lambda x, layer: unit(x, layer) * factor)
+    with pytest.raises(UserError, match=said):
         extract(tmp_path / "a.zarr", model, LAYER, G, images, samples=8, progress=False)
+    if factor == 1e6:
+        made = {"samples": 8, "progress": False, "dtype": "float32"}
+        assert extract(tmp_path / "b.zarr", model, LAYER, G, images, **made).dtype == torch.float32
+
+
+def test_small_activations_are_stored_as_well_as_others(model, images, tmp_path, monkeypatch):
+    unit = model.unit
+    made = []
+    for number, factor in enumerate((1.0, 1e-7, 1e-12)):
+        monkeypatch.setattr(model, "unit", lambda x, layer, by=factor: unit(x, layer) * by)
+        path = tmp_path / f"{number}.zarr"
+        store = extract(path, model, LAYER, G, images, samples=5, progress=False)
+        made.append(store.read().double() / factor)
+    for small in made[1:]:
+        assert (small - made[0]).norm() / made[0].norm() < 1e-3
+
+
+def test_01_offers_the_storage_type_that_its_advice_names():
+    record = next(n for n in pipeline.find_notebooks() if n.number == "01")
+    assert record.parameters["dtype"].default == "float16"
 
 
 def test_a_missing_store_names_its_absolute_path(tmp_path, monkeypatch):

@@ -20,8 +20,9 @@ from gc_utils.crosscoder import (
     train,
     views_for,
 )
-from gc_utils.crosscoder.training import as_seen
+from gc_utils.crosscoder.views import as_seen
 from gc_utils.errors import UserError
+from gc_utils.files import read_notes
 from gc_utils.groups import group, translate
 
 G = "D4"
@@ -297,5 +298,55 @@ def test_mistakes_are_named(orbits):
         trainer(orbits, TrainConfig(**{**vars(FAST), "precision": "bf16"}))
     broken = orbits.clone()
     broken[0] = math.nan
-    with pytest.raises(UserError, match="nothing to learn|loss is nan"):
+    with pytest.raises(UserError, match="at element 0, channel 0 is NaN, expected a finite"):
         train(GroupCrosscoder(G, 12, 40, k=4), broken, np.arange(400), orbits[400:], FAST)
+
+
+def test_a_cut_checkpoint_is_said_and_training_begins_again(orbits, tmp_path, capsys):
+    path, data = tmp_path / "c.safetensors", (orbits, np.arange(400), orbits[400:])
+    config = TrainConfig(**{**vars(FAST), "steps": 8, "evaluate_every": 4})
+    coders = [GroupCrosscoder(G, 12, 40, k=4) for _ in range(2)]
+    expected = train(coders[0], *data, config, checkpoint=path, progress=False)
+    path.write_bytes(path.read_bytes()[:-100])
+    found = train(coders[1], *data, config, checkpoint=path, progress=False)
+    assert "c.safetensors is damaged" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(found, expected)
+    assert torch.equal(coders[0].W_enc, coders[1].W_enc)
+
+
+def test_a_damaged_fit_is_made_again_and_a_lost_history_is_not(orbits, tmp_path, capsys):
+    path, data = tmp_path / "c.safetensors", (orbits, np.arange(400), orbits[400:])
+    config = TrainConfig(**{**vars(FAST), "steps": 8, "evaluate_every": 4})
+
+    def again():
+        coder = GroupCrosscoder(G, 12, 40, k=4)
+        return fit(path, coder, *data, config, data_checksum="x", label="one")
+
+    _, history = again()
+    whole = path.read_bytes()
+    capsys.readouterr()
+    for damage in (lambda p: p.unlink(), lambda p: p.write_bytes(p.read_bytes()[:50])):
+        damage(path.with_suffix(".history.csv"))
+        left = path.with_name(f"c.{read_notes(path)['training']}.checkpoint.safetensors")
+        left.write_bytes(b"of a process that was killed before it could delete it")
+        pd.testing.assert_frame_equal(again()[1], history)
+        assert not left.exists() and "one:" not in capsys.readouterr().err
+    path.write_bytes(whole[:-5])
+    again()
+    said = capsys.readouterr()
+    assert "It is made again" in said.out and "one:" in said.err
+    assert path.read_bytes() == whole, "equal weights and notes are equal bytes"
+
+
+def test_every_evaluation_is_kept_whatever_is_logged(orbits, tmp_path):
+    """Or a training that is killed begins again from a checkpoint of long ago, or from nothing."""
+    config = TrainConfig(**{**vars(FAST), "steps": 8, "evaluate_every": 3, "log_every": 10})
+    path, kept = tmp_path / "c.safetensors", []
+    train(
+        GroupCrosscoder(G, 12, 40, k=4),
+        *(orbits, np.arange(400), orbits[400:], config),
+        checkpoint=path,
+        progress=False,
+        callback=lambda _: kept.append(int(read_notes(path)["step"])),
+    )
+    assert kept == [3, 6, 8]

@@ -19,18 +19,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RUN = "--preset smoke --only 01 02 03 04 -p samples 300 -p features 64 -p steps 40 -p passes 2"
-RUN += " -p visualise_steps 4 -p bank_samples 120 -p bank_steps 20"
 
 
 @pytest.fixture(scope="session")
-def repository(tmp_path_factory, command) -> Path:
+def repository(tmp_path_factory, command, small_run) -> Path:
     """A copy of the repository, with a small run where the README's command makes one."""
     root = tmp_path_factory.mktemp("lab") / "companion"
     for name in ("gc_utils", "notebooks"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "README.md", root)
-    done = command("run", *RUN.split(), "--output", "runs/demo", cwd=root)
+    done = command("run", *small_run, "--output", "runs/demo", cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
     return root
 

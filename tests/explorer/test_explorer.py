@@ -209,6 +209,7 @@ def test_a_store_brings_its_patches_and_photographs(model, coder, patches, tmp_p
     root["patch"] = patches
     for name in ("photograph", "x", "y", "scale", "fold"):
         root[name] = np.arange(len(patches)) // 2
+    root.attrs["photographs"] = [f"{i}.png" for i in range(len(patches))]
     store = ActivationStore(tmp_path, root)
     widget = explore(model, model.layers[-1], store, coder, interactive=True, least=4)
     np.testing.assert_array_equal(widget.exhibit.patches, patches)

@@ -1,10 +1,13 @@
 """Orbits: the group really acts, about the right point, and blurs every element alike."""
 
+import math
+
 import pytest
 import torch
 from scipy import ndimage
 from skimage import data
 
+from gc_utils._torchvision import torchvision
 from gc_utils.errors import UserError
 from gc_utils.groups import group
 from gc_utils.images import disc, image_orbit, low_pass, orbit, sample
@@ -125,3 +128,14 @@ def test_mistakes_are_named(photograph):
         orbit(photograph, point, 1.0, "C4", SIZE, window="disk")
     with pytest.raises(UserError, match=r"\(3, H, W\), got shape \(1, 512, 512\)"):
         orbit(photograph[:1], point, 1.0, "C4", SIZE)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 3.0, 60.0])
+@pytest.mark.parametrize("shape", [(3, 40, 64), (3, 9, 5)])
+def test_the_low_pass_is_torchvision_s(sigma, shape):
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    side = 2 * min(math.ceil(4 * sigma), min(shape[1:]) - 1) + 1
+    blur = torchvision.transforms.v2.functional.gaussian_blur
+    expected = blur(image, [side, side], [sigma, sigma])
+    torch.testing.assert_close(low_pass(image, sigma), expected, atol=5e-6, rtol=0)
+    assert torch.equal(low_pass(image, 0.0), image)

@@ -4,6 +4,7 @@ import torch
 
 from gc_utils.errors import UserError
 from gc_utils.images import GREY, KINDS, LUMA, draw, stimulus_bank
+from gc_utils.images.stimuli import highest_contrast
 
 ORIENTED = [k for k in KINDS if k not in ("circle", "centre_surround")]
 VARIANTS = [
@@ -134,6 +135,16 @@ def test_the_bank_holds_every_kind_at_equal_contrast_and_says_what_it_is():
         polarity=row.polarity,
     )
     torch.testing.assert_close(bank.images[i], again)
+
+
+@pytest.mark.parametrize("measure", ["range", "rms"])
+@pytest.mark.parametrize("size", [7, 15])
+def test_the_highest_contrast_is_what_all_drawings_can_have(size, measure):
+    most = highest_contrast(size, measure)
+    images = stimulus_bank(size, orientations=1, contrast=most, measure=measure).images
+    assert float((images - 0.5).abs().max()) == pytest.approx(0.5, abs=1e-5)
+    with pytest.raises(UserError, match="the most that it can have"):
+        stimulus_bank(size, orientations=1, contrast=most * 1.01, measure=measure)
 
 
 def test_the_bank_can_equalise_root_mean_square_contrast():

@@ -1,7 +1,9 @@
 """Models by name: what they compute, where their units look, and what mistakes are told."""
 
 import hashlib
+import os
 import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,9 @@ from gc_utils.models import (
     pick_device,
     probe_receptive_field,
 )
+from gc_utils.models import torchvision as _torchvision_models
 from gc_utils.models import weights as _weights
+from gc_utils.models.torchvision import published_hash
 
 
 @pytest.fixture(scope="module")
@@ -249,27 +253,78 @@ def test_torchvision_mistakes(googlenet):
     assert squeezing.activations(noise(1, 3, 64, 64), "features.1").ndim == 4
 
 
-def test_torchvision_weights_come_from_the_cache(hub):
-    entry = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
+@pytest.fixture
+def squeezenet(hub, monkeypatch):
+    """A network in the cache, as torchvision would have published it."""
     made = torchvision.models.squeezenet1_1(weights=None)
+    path = hub / Path(torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1.url).name
     hub.mkdir(parents=True)
-    path = hub / Path(entry.url).name
     torch.save(made.state_dict(), path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(_torchvision_models, "published_hash", lambda url: sha256[:8])
+    return made, path, sha256
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def fail(*args, **kwargs):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(downloads, "PAUSE", 0.0)
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
+
+
+def test_torchvision_weights_come_from_the_cache(squeezenet, offline):
+    made, path, sha256 = squeezenet
     model = load_model("squeezenet1_1", device="cpu")
-    assert model.weights == "IMAGENET1K_V1"
-    assert model.checksum == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert model.weights == "IMAGENET1K_V1" and model.checksum == sha256
     assert torch.equal(model.network.features[0].weight, made.features[0].weight)
     row = next(r for r in available_weights() if r.model == "squeezenet1_1")
     assert row.status == "cached" and row.path == str(path) and model.checksum in row.checksum
 
 
-def test_torchvision_offline(hub, monkeypatch):
-    def offline(*args, **kwargs):
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+def test_torchvision_offline(hub, offline):
     with pytest.raises(UserError, match="cannot download .*no network.*put it at .*squeezenet1_1"):
         load_model("squeezenet1_1", weights="DEFAULT", device="cpu")
+    assert not hub.exists() or not list(hub.iterdir())
+
+
+def test_a_file_in_torchvisions_cache_that_is_another_one_is_not_opened(squeezenet, offline):
+    path = squeezenet[1]
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(UserError, match="cannot download .*no network"):
+        load_model("squeezenet1_1", device="cpu")
+
+
+def test_a_pickle_in_torchvisions_cache_is_not_executed(squeezenet, offline, monkeypatch, tmp_path):
+    """Even if its first digits were those published: they are few enough to be found again."""
+    path = squeezenet[1]
+    torch.save({"features.0.weight": Trap(tmp_path / "sprung")}, path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(_torchvision_models, "published_hash", lambda url: sha256[:8])
+    with pytest.raises(UserError, match="squeezenet1_1.* cannot be read"):
+        load_model("squeezenet1_1", device="cpu")
+    assert not (tmp_path / "sprung").exists() and "TORCH_FORCE" not in "".join(os.environ)
+
+
+class Trap:
+    """What makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_every_file_of_torchvision_says_what_it_must_be():
+    hashed = [
+        published_hash(entry.url)
+        for name in ("resnet18", "googlenet", "vit_b_16", "convnext_tiny", "alexnet", "swin_t")
+        for entry in torchvision.models.get_model_weights(name)
+    ]
+    assert all(len(digits) >= 8 for digits in hashed)
+    assert published_hash("https://elsewhere/resnet.pth") == ""
 
 
 # ------------------------------------------------------------------------ downloads and files

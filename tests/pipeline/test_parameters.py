@@ -101,14 +101,14 @@ OWN_PICTURES = EXPLAINED | {"concept_pictures": "photos", "class_pictures": "sce
         ({"widths": "16 x"}, "widths '16 x': expected whole numbers"),
         ({"size": "big"}, "unknown size 'big'. Choices: small, full"),
         ({"entries": 600}, "'entries' is 600: expected a power of two"),
-        ({"entries": 256}, "'entries' is 256: expected 512 or more"),
-        ({"net_pairs": 0}, "'net_pairs' is 0: expected 1 or more"),
-        ({"examples": 1}, "'examples' is 1: expected 5 or more"),
+        ({"entries": 256}, "'entries' is 256: expected 512 to 65,536"),
+        ({"net_pairs": 0}, "'net_pairs' is 0: expected 1 to 1,000"),
+        ({"examples": 1}, "'examples' is 1: expected 5 to 10,000"),
         (EXPLAINED | {"explained_layer": "mixed5b"}, "fewer than 3x3 units"),
         (EXPLAINED | {"explained_layer": "mixed3a mixed3b"}, "mixed3a mixed3b"),
         (EXPLAINED | {"class_pictures": "photos"}, "'class_pictures' is given alone"),
         (OWN_PICTURES | {"weights": "demo"}, "needs the logits"),
-        (OWN_PICTURES | {"class_number": 5000}, "'class_number' is 5000: expected 0 to 1007"),
+        (OWN_PICTURES | {"class_number": 5000}, "'class_number' is 5000: expected 0 to 1,007"),
         (OWN_PICTURES | {"logits_layer": "mixed3a_3x3"}, "and no branch"),
         (OWN_PICTURES | {"concept_pictures": "folder:nowhere"}, "does not exist"),
     ],
@@ -146,6 +146,20 @@ def test_images_smaller_than_a_receptive_field_are_found_before_anything_runs(tm
     Image.new("RGB", (40, 300)).save(tmp_path / "small.png")
     with pytest.raises(UserError, match="40x300"):
         check_values({"images": f"folder:{tmp_path}", "weights": "random", "layer": "mixed3b"})
+
+
+def test_too_few_photographs_are_found_before_anything_runs(tmp_path):
+    from PIL import Image
+
+    spec = f"folder:{tmp_path}"
+    Image.new("RGB", (99, 99), "red").save(tmp_path / "a.png")
+    Image.new("RGB", (99, 99), "red").save(tmp_path / "b.jpg", "png")  # the same picture
+    with pytest.raises(UserError, match="'images'.*1 images.*at least 2 photographs"):
+        check_values({"images": spec})
+    Image.new("RGB", (99, 99), "blue").save(tmp_path / "c.png")
+    check_values({"images": spec, "turned_crops": 1, "limit": 0})  # some are drawn
+    with pytest.raises(UserError, match="at least 2 photographs"):
+        check_values({"images": spec, "limit": 1})
 
 
 def test_the_folder_of_a_data_set_is_where_the_command_was_typed(make_notebook, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -13,15 +14,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gc_utils.__main__ import main
-from gc_utils.errors import UserError
+from gc_utils.errors import DiskFull, UserError
 from gc_utils.pipeline import PRESETS
-from gc_utils.pipeline.manifest import checksum
+from gc_utils.pipeline.fingerprints import checksum
+from gc_utils.pipeline.lock import alone
 from gc_utils.pipeline.record import Record
 from gc_utils.pipeline.rules import Rule
-from gc_utils.pipeline.runner import NotebookFailed, _alone, run
+from gc_utils.pipeline.runner import NotebookFailed, run
 
 slow = pytest.mark.slow
 
@@ -144,10 +147,101 @@ def test_an_interrupted_run_goes_on_from_there(story, make_notebook, tmp_path, h
     assert made.read_text() == "part and rest", "what was there was built upon"
 
 
+@slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
+def test_a_killed_run_goes_on_and_its_kernel_does_not(story, make_notebook, tmp_path):
+    wait = (
+        story.make + 'import os\ndone = pathlib.Path(run_dir, "made.csv")\n'
+        "if not done.exists():\n    done.write_text(str(os.getpid()))\n"
+        "    import time; time.sleep(600)\n"
+        'pathlib.Path(run_dir, "last.csv").write_text("and rest")'
+    )
+    make_notebook("02_second", story.parameters, wait)
+    command = [sys.executable, "-m", "gc_utils", "run", "--preset", "smoke"]
+    command += ["--notebooks", "notebooks", "--output", "out"]
+    settings = {"cwd": tmp_path, "text": True}
+    settings["env"] = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, **settings)
+    made = tmp_path / "out" / "made.csv"
+    while not (made.exists() and made.read_text()):
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    kernel = int(made.read_text())
+    again = subprocess.run(command, capture_output=True, **settings)
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"01_first  up to date", again.stdout)
+    assert "02_second (interrupted last time)" in again.stdout
+    assert (tmp_path / "out" / "last.csv").read_text() == "and rest"
+    assert not psutil.pid_exists(kernel) or psutil.Process(kernel).status() == "zombie"
+
+
+@slow
+def test_a_full_disk_is_said_and_leaves_no_half_table(story, make_notebook, tmp_path, capsys):
+    full = 'import errno\nraise OSError(errno.ENOSPC, "No space left on device")'
+    half = 'pathlib.Path(run_dir, "made.csv").write_text("a,b\\n1")'
+    make_notebook("02_second", story.parameters, story.make + half, full)
+    assert main(["run", "--notebooks", "notebooks", "--output", "out"]) == 1
+    said = capsys.readouterr().err
+    assert "No space left on device" in said and "The disk is full: make room" in said
+    assert not (tmp_path / "out" / "made.csv").exists()
+    assert (tmp_path / "out" / "features.csv").exists()
+    content = json.loads((tmp_path / "out" / "run.json").read_text())["notebooks"]
+    assert [content[name]["status"] for name in content] == ["done", "failed"]
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_a_full_disk_of_the_command_line_itself_is_no_traceback(monkeypatch, capsys):
+    def full(*_):
+        raise DiskFull("no room on the disk for run.json")
+
+    monkeypatch.setattr("gc_utils.__main__._list", full)
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err == "error: no room on the disk for run.json\n"
+
+
+@slow
+def test_a_run_that_was_killed_before_its_first_word_can_be_begun_again(story, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".lock", "run.json.part", ".DS_Store"):
+        (out / name).touch()
+    story(only=["01"])
+    assert (out / "features.csv").read_text() == "0 3"
+
+
 def test_two_runs_do_not_share_a_folder(tmp_path):
-    with _alone(tmp_path), pytest.raises(UserError, match="another run is at work"):
-        with _alone(tmp_path):
+    with alone(tmp_path), pytest.raises(UserError, match="another run is at work"):
+        with alone(tmp_path):
             pass
+
+
+@pytest.mark.parametrize("name", ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EIO"])
+def test_a_file_system_without_locks_is_no_other_run(tmp_path, name):
+    def refuse(handle):
+        raise OSError(getattr(errno, name), "no such thing here")
+
+    stream, went_on = io.StringIO(), False
+    with alone(tmp_path, stream, refuse):
+        went_on = True
+    assert went_on and "cannot be locked (no such thing here)" in stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["EAGAIN", "EACCES", "EDEADLK"])
+def test_a_lock_that_is_held_is_another_run(tmp_path, name):
+    def refuse(handle):  # the last two are what Windows and some network drives say
+        raise OSError(getattr(errno, name), "held")
+
+    with pytest.raises(UserError, match="another run is at work"), alone(tmp_path, lock=refuse):
+        pass
+
+
+def test_a_lock_file_that_cannot_be_opened_is_no_other_run(tmp_path):
+    (tmp_path / ".lock").mkdir()
+    stream = io.StringIO()
+    with alone(tmp_path, stream):
+        assert "cannot be locked (Is a directory)" in stream.getvalue()
 
 
 @slow

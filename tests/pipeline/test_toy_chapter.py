@@ -99,7 +99,7 @@ def test_it_is_listed_with_its_values(go):
         ("-p numbers 0", "parameter 'numbers' is 0: expected 1 to 9."),
         ("-p numbers few", "parameter 'numbers' takes a whole number (default 3), not 'few'"),
         ("-p mood livly", "unknown mood 'livly'; did you mean 'lively'? Choices: calm, lively."),
-        ("-p seed -1", "parameter 'seed' is -1: expected 0 to 1000000."),
+        ("-p seed -1", "parameter 'seed' is -1: expected 0 to 1,000,000."),
         ("--only 11", "11_toy needs what 00_base makes"),
     ],
 )

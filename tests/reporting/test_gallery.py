@@ -206,7 +206,9 @@ def copy(run_dir, tmp_path):
 
 
 def write_records(folder, *names, **more):
-    records = {name: {"status": "done", "outputs": {"a": 1}, **more} for name in names}
+    records = {
+        name: {"status": "done", "outputs": {"a": {"sha256": "1"}}, **more} for name in names
+    }
     content = {"preset": "demo", "parameters": {"group": "D4", "images": "photos"}}
     write_json(folder / "run.json", content | {"notebooks": records})
 
@@ -220,7 +222,7 @@ def test_a_run_that_has_made_05_gets_its_gallery_once(copy):
     page.write_text("kept")
     refresh_gallery(copy)
     assert page.read_text() == "kept", "it was up to date"
-    write_records(copy, *READS, "05_explore", outputs={"a": 2})
+    write_records(copy, *READS, "05_explore", outputs={"a": {"sha256": "2"}})
     assert gallery_of(copy) == (True, False)
     refresh_gallery(copy)
     assert page.read_text() != "kept" and gallery_of(copy) == (True, True)

@@ -29,7 +29,7 @@ def report(tmp_path, make_notebook, record, figure) -> Path:
     manifest = Manifest(run_dir)
     manifest.begin("demo", {"group": "D16", "images": "photos+scenes:64", "seed": 0})
     for name, status in {"01_first": "done", "02_second": "failed"}.items():
-        manifest.start(name, {"parameters": {}})
+        manifest.start(name, {"parameters": {}, "upstream": {}})
         manifest.stop(name, status)
     manifest.records["02_second"]["error"] = "cell 3 of 9:\n  > x = <b>\nValueError: no"
     manifest._write()
@@ -39,6 +39,16 @@ def report(tmp_path, make_notebook, record, figure) -> Path:
     record(Findings(run_dir, "01_first"), "GC2", verdict="only on the embedded default")
     record(Findings(run_dir, "02_second"), "GC3", verdict="not reproduced")
     return write_report(run_dir, find_notebooks(tmp_path / "notebooks"))
+
+
+def test_the_name_of_a_folder_is_no_markup(report, tmp_path):
+    from gc_utils.reporting import write_report
+
+    run_dir, name = report.parent, "folder:/a/<img src=x onerror=alert(1)>&$x^2$"
+    manifest = Manifest(run_dir)
+    manifest.begin("demo", {"group": "D16", "images": name, "seed": 0})
+    page = write_report(run_dir, find_notebooks(tmp_path / "notebooks")).read_text("utf-8")
+    assert "<img src=x" not in page and "&lt;img src=x onerror=alert(1)&gt;&amp;$x^2$" in page
 
 
 def test_the_report_tells_the_story_and_needs_nothing_else(report):

@@ -215,5 +215,14 @@ def test_the_cut_of_the_plain_cosine_is_nearer_to_unrelated_than_that_of_the_max
 def test_mistakes_are_named(chiral):
     with pytest.raises(UserError, match="rate 0: expected"):
         SymmetryNull(chiral, "D8", count=100).thresholds(0)
-    with pytest.raises(UserError, match="1 features with a norm"):
-        null_features(chiral[:1], "D8")
+    with pytest.raises(UserError, match="no feature has a norm"):
+        null_features(0 * chiral, "D8")
+
+
+def test_a_dictionary_of_one_feature_has_a_null_of_its_own_parts():
+    V = torch.randn(1, 8, 6, generator=torch.Generator().manual_seed(0))
+    null = null_features(V, "D4", count=50)
+    assert null.isfinite().all() and float(null.flatten(1).std(0).mean()) > 0
+    assert unrelated_cut(V, "D4") == 0.0, "it has no pairs"
+    with pytest.raises(UserError, match="no feature has a norm"):
+        null_features(torch.zeros(2, 8, 6), "D4")

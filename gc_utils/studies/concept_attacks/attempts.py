@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gc_utils.closure import code_digest
 from gc_utils.errors import choose
-from gc_utils.files import Ledger
+from gc_utils.ledger import Ledger
 from gc_utils.models.base import Model
 from gc_utils.models.load import load_model
 from gc_utils.progress import progress_bar

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gc_utils.activations import ActivationStore
+from gc_utils.activations.orbits import Orbits, orbits_of
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.families import blocks_by_regression, cosine_distance, orbit_distance, separation
@@ -38,14 +41,43 @@ def plain(encoder: str) -> str:
     return f"{encoder} encoder, cosine"
 
 
+@dataclass(frozen=True)
+class _Translated:
+    """Orbits that each start at another element, a slice at a time."""
+
+    orbits: Orbits
+    group: Group
+    start: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.orbits)
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        return translate(self.orbits[rows].float(), self.group, self.start[rows])
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """An autoencoder's codes of the first view of each orbit, a slice at a time."""
+
+    autoencoder: GroupCrosscoder
+    orbits: _Translated
+
+    def __len__(self) -> int:
+        return len(self.orbits)
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        return self.autoencoder.encode(self.orbits[rows][:, :1])
+
+
 def regressed_blocks(
-    autoencoder: GroupCrosscoder, orbits: torch.Tensor, group: Group, seed: int
+    autoencoder: GroupCrosscoder, orbits: Orbits, group: Group, seed: int
 ) -> torch.Tensor:
     """Transform blocks for an autoencoder, from orbits that each start at a random element.
 
     Args:
         autoencoder: with `k` features, of single views.
-        orbits: `(N, |G|, C)`.
+        orbits: `(N, |G|, C)`, in memory or on disk.
         group: their group.
         seed: of the elements.
 
@@ -53,17 +85,16 @@ def regressed_blocks(
         Blocks `(k, |G|, C)`.
     """
     draw = torch.Generator().manual_seed(seed)
-    moved = translate(orbits, group, torch.randint(group.order, (len(orbits),), generator=draw))
+    start = torch.randint(group.order, (len(orbits),), generator=draw)
+    moved = _Translated(orbits, group, start)
     with torch.no_grad():
-        return blocks_by_regression(autoencoder.encode(moved[:, :1]), moved)
+        return blocks_by_regression(_Codes(autoencoder, moved), moved)
 
 
 def competitor_scores(
     folder: Path,
     labels: Labels,
-    A: torch.Tensor,
-    fold: np.ndarray,
-    group: Group,
+    store: ActivationStore,
     *,
     rate: float,
     seed: int,
@@ -79,9 +110,7 @@ def competitor_scores(
     Args:
         folder: where the dictionaries lie, `checkpoints` of the run folder.
         labels: from `families.label_dictionaries`.
-        A: orbit activations `(N, |G|, C)`.
-        fold: of every sample, int `(N,)`; blocks are regressed without the fold left out.
-        group: of the orbits.
+        store: the orbits; blocks are regressed without the fold left out.
         rate: see above.
         seed: of null features.
 
@@ -93,6 +122,7 @@ def competitor_scores(
         UserError: no fold has both crosscoders and an autoencoder.
     """
     rows: list[dict] = []
+    group = store.group
     for state in dict.fromkeys(state for *_, state in labels):
         trained = {n: {k for m, k, s in labels if (m, s) == (n, state)} for n in (*ENCODERS, "sae")}
         both = sorted(set.intersection(*trained.values()))
@@ -105,7 +135,8 @@ def competitor_scores(
             found = dictionaries(folder, name, refined=state == REFINED)
             for number in both:
                 if name == "sae":
-                    orbits = A[merged(fold, max(found) + 1) != number].float()
+                    inside = merged(store.fold, max(found) + 1) != number
+                    orbits = orbits_of(store, np.flatnonzero(inside))
                     compared = _of_autoencoder(found[number], orbits, group, number)
                 else:
                     compared = _of_crosscoder(found[number], name, group)

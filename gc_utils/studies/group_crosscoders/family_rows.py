@@ -220,7 +220,7 @@ def mean_edges(
         `(2, S, S)`, zero outside the disc that all rotations share.
     """
     rows, elements = map(list, zip(*strongest, strict=True))
-    images = torch.from_numpy(np.stack([patches[n] for n in rows])).float().mean(-1)[:, None]
+    images = torch.from_numpy(patches[rows]).float().mean(-1)[:, None]
     size = images.shape[-1]
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     disc = x**2 + y**2 < (size / 2 - 1) ** 2

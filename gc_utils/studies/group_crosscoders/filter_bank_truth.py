@@ -96,7 +96,7 @@ def learn_bank(
         run_dir: The run folder; responses and the trained crosscoder are kept there and reused.
         bank: The filter bank as a model.
         images: The images whose orbits are sampled.
-        samples: The number of orbits; at least one an image is taken.
+        samples: The number of orbits.
         steps: The training steps.
         seed: The seed of samples, initial weights and batches.
 
@@ -110,7 +110,7 @@ def learn_bank(
         bank.layers[-1],
         truth.group,
         images,
-        samples=max(samples, len(images)),
+        samples=samples,
         seed=seed,
     )
     responses, inside, outside = store.read(), store.fold != 0, store.fold == 0

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from gc_utils.activations import ActivationStore
+from gc_utils.activations import (
+    ActivationStore,
+    StoredOrbits,
+    mean_response,
+    orbits_of,
+    some_of,
+)
 from gc_utils.crosscoder import (
     GroupCrosscoder,
     Metrics,
@@ -26,6 +32,7 @@ from gc_utils.crosscoder import (
 )
 from gc_utils.errors import UserError
 from gc_utils.groups import Group
+from gc_utils.images import is_scene
 
 ENCODERS = ("identity", "orbit")
 ENCODER_STEPS, TOGETHER_STEPS = 20, 12  # of refining, in percent of the steps of training
@@ -48,16 +55,17 @@ class Folds:
     """Orbit activations, divided by whole images.
 
     Attributes:
-        A: orbit activations, `(N, |G|, C)`.
+        A: orbit activations, `(N, |G|, C)`: a tensor, or what stays on disk if that is large.
         of: the fold of every sample, int `(N,)`.
         group: the group of the orbits.
         count: how many folds there are.
     """
 
-    A: torch.Tensor
+    A: torch.Tensor | StoredOrbits
     of: np.ndarray
     group: Group
     count: int
+    _means: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of_store(cls, store: ActivationStore, folds: int) -> Folds:
@@ -73,19 +81,21 @@ class Folds:
                 "images out. Set folds to 2 or more, or extract from more images in 01_extract."
             )
         count = min(folds, there)
-        return cls(store.read(), merged(store.fold, count), store.group, count)
+        return cls(orbits_of(store), merged(store.fold, count), store.group, count)
 
-    def training(self, number: int) -> torch.Tensor:
-        """Float32 orbits of all folds but one, `(n, |G|, C)`."""
-        return self.A[self.of != number].float()
+    def training(self, number: int) -> torch.Tensor | StoredOrbits:
+        """Orbits of all folds but one, `(n, |G|, C)`, of the type that holds them."""
+        return some_of(self.A, self.of != number)
 
-    def held_out(self, number: int) -> torch.Tensor:
-        """Float32 orbits of one fold, `(n, |G|, C)`."""
-        return self.A[self.of == number].float()
+    def held_out(self, number: int) -> torch.Tensor | StoredOrbits:
+        """Orbits of one fold, `(n, |G|, C)`, of the type that holds them."""
+        return some_of(self.A, self.of == number)
 
     def mean(self, number: int) -> torch.Tensor:
         """Mean of the training data, `(C,)`, which the fraction of variance counts from."""
-        return self.training(number).mean((0, 1))
+        if number not in self._means:
+            self._means[number] = mean_response(self.training(number))
+        return self._means[number]
 
 
 def forget_further_folds(folder: Path, count: int) -> None:
@@ -194,7 +204,7 @@ class FoldTrainer:
             plain,
             data.A,
             np.flatnonzero(data.of != number),
-            data.A[data.of == number],
+            data.held_out(number),
             RefineConfig(
                 passes=self.passes,
                 encoder=training,
@@ -232,7 +242,7 @@ class FoldTrainer:
             coder.to(self.device),
             data.A,
             np.flatnonzero(data.of != number),
-            data.A[data.of == number],
+            data.held_out(number),
             replace(self.config, steps=steps or self.config.steps, seed=seed),
             data_checksum=self.checksum,
             label=f"{name} without fold {number}",
@@ -367,9 +377,10 @@ def fvu_by_image(
     for number in range(data.count):
         mean = data.mean(number)
         for i in np.unique(image[data.of == number]):
-            own = data.A[image == i].float()
+            own = some_of(data.A, image == i)
             found = {e: evaluate(coders[e, number], own, mean).fvu for e in encoders}
             rows.append({"picture": names[i]} | found)
+    pd.set_option("display.html.use_mathjax", False)  # where it is shown: a name is no formula
     return pd.DataFrame(rows).set_index("picture").sort_values(encoders[-1])
 
 
@@ -377,9 +388,9 @@ def image_means(by_image: pd.DataFrame) -> str:
     """Mean FVU of photographs and of drawn scenes, as a sentence.
 
     Args:
-        by_image: from `fvu_by_image`; names of scenes begin with "scene".
+        by_image: from `fvu_by_image`.
     """
-    scene = by_image.index.str.startswith("scene")
+    scene = by_image.index.map(is_scene).astype(bool)
     parts = []
     for name, here in (("photograph", by_image[~scene]), ("drawn scene", by_image[scene])):
         if len(here):

@@ -14,6 +14,7 @@ from gc_utils.models.base import Model
 from gc_utils.symmetry import Equivariance, equivariance
 
 STEM = ("conv2d0", "conv2d1", "conv2d2", "mixed3a")  # measured by default, up to the run's layer
+MOST = 20_000  # orbits that fit into memory, whatever the layer
 
 
 def layers_to_measure(network: Model | None, layer: str, named: str = "") -> list[str]:
@@ -73,12 +74,13 @@ def measure_layers(
                 samples=samples,
                 weights_file=store.weights_file,
                 limit=limit,
-                **{key: made[key] for key in ("window", "blur", "seed")},
+                **{key: made[key] for key in ("window", "blur", "seed", "dtype")},
             )
-        x = orbits.read()
-        chosen = np.random.default_rng(seed).permutation(len(x))[:samples]
+        chosen = np.random.default_rng(seed).permutation(len(orbits))[:samples]
         test = orbits.fold[chosen] == 0
-        found[name] = equivariance(x[chosen[~test]], x[chosen[test]], store.group)
+        found[name] = equivariance(
+            orbits.rows(chosen[~test]), orbits.rows(chosen[test]), store.group
+        )
     return found
 
 
@@ -96,15 +98,18 @@ def _images(store: ActivationStore, samples: int) -> tuple[ImageSet, int | None]
 def measure_all_orbits(store: ActivationStore) -> dict[str, Equivariance]:
     """Measure the run's layer on all its orbits: were the few orbits of each layer too few?
 
+    Of a store that is larger than `MOST`, on as many as that.
+
     Args:
         store: The orbits of the run's layer.
 
     Returns:
         One entry, named after the layer and the number of orbits.
     """
-    A, fold = store.read(), store.fold
-    name = f"{store.settings['layer']}, all {len(store)} orbits"
-    return {name: equivariance(A[fold != 0], A[fold == 0], store.group)}
+    chosen = np.random.default_rng(0).permutation(len(store))[:MOST]
+    rows, test = np.sort(chosen), store.fold[np.sort(chosen)] == 0
+    name = f"{store.settings['layer']}, {'all ' * (len(store) <= MOST)}{len(rows)} orbits"
+    return {name: equivariance(store.rows(rows[~test]), store.rows(rows[test]), store.group)}
 
 
 def equivariance_table(found: Mapping[str, Equivariance]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import torch
 from sklearn.metrics import adjusted_mutual_info_score
 
 from gc_utils.activations import ActivationStore
+from gc_utils.activations.orbits import AT_ONCE, Orbits, mean_response, orbits_of, some_of
 from gc_utils.crosscoder import (
     GroupCrosscoder,
     ShuffledBatches,
@@ -66,24 +67,24 @@ class Comparison:
             )
 
     @cached_property
-    def A(self) -> torch.Tensor:
-        """All orbits, float16 `(N, |G|, C)`."""
-        return self.store.read()
+    def A(self) -> Orbits:
+        """All orbits `(N, |G|, C)`, in memory or on disk."""
+        return orbits_of(self.store)
 
     @cached_property
-    def inside(self) -> torch.Tensor:
-        """The training orbits, float32."""
-        return self.A[self.store.fold != 0].float()
+    def inside(self) -> Orbits:
+        """The training orbits."""
+        return some_of(self.A, self.store.fold != 0)
 
     @cached_property
-    def outside(self) -> torch.Tensor:
-        """The held-out orbits, float32."""
-        return self.A[self.store.fold == 0].float()
+    def outside(self) -> Orbits:
+        """The held-out orbits."""
+        return some_of(self.A, self.store.fold == 0)
 
     @cached_property
     def mean(self) -> torch.Tensor:
         """The mean of the training orbits over samples and group, `(C,)`."""
-        return self.inside.mean((0, 1))
+        return mean_response(self.inside)
 
     @cached_property
     def _checksum(self) -> str:
@@ -135,14 +136,14 @@ class Comparison:
             seed=seed,
         )
         path = self.run_dir / "checkpoints" / f"{name}.safetensors"
-        rows, fold = np.flatnonzero(self.store.fold != 0), self.store.fold
+        rows = np.flatnonzero(self.store.fold != 0)
         coder = coder.to(pick_device(self.device))
         return fit(
             path,
             coder,
             self.A,
             rows,
-            self.A[fold == 0],
+            self.outside,
             config,
             data_checksum=self._checksum,
             label=name,
@@ -177,8 +178,11 @@ class Comparison:
 
     def live(self, coder: GroupCrosscoder) -> torch.Tensor:
         """Which features fire on held-out orbits, bool `(m,)`."""
+        fires = torch.zeros(coder.config.features, dtype=torch.bool)
         with torch.no_grad():
-            return (coder.encode(self.outside) > 0).any(0)
+            for part in self.outside.split(AT_ONCE):
+                fires |= (coder.encode(part.float()) > 0).any(0)
+        return fires
 
     def seconds_per_step(self, coder: Coder, count: int = 4) -> float:
         """The mean time of a training step, in seconds, after two steps to warm up.

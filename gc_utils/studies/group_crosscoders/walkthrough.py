@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from gc_utils.activations import ActivationStore
+from gc_utils.activations.orbits import AT_ONCE
 from gc_utils.activations.store import WITHOUT_NETWORK
 from gc_utils.figures import OrbitExample
-from gc_utils.images import ImageSet
+from gc_utils.images import ImageSet, is_scene
 
 
 def contrasting(store: ActivationStore, among: np.ndarray | None = None) -> int:
@@ -22,12 +23,17 @@ def contrasting(store: ActivationStore, among: np.ndarray | None = None) -> int:
         Its row number. A sample of a photograph, if there is one, and not of a drawn scene.
     """
     inside = np.arange(len(store)) if among is None else np.flatnonzero(among)
-    drawn = np.array([name.startswith("scene") for name in store.photograph_names])
+    drawn = np.array([is_scene(name) for name in store.photograph_names])
     real = inside[~drawn[store.samples["photograph"][inside]]]
     inside = real if len(real) else inside
     # Over pixels: a patch of one saturated colour has none.
-    contrast = store.patches[inside].astype(float).std((1, 2)).mean(1)
-    return int(inside[contrast.argmax()])
+    best, found = -1.0, int(inside[0])
+    for start in range(0, len(inside), AT_ONCE):
+        rows = inside[start : start + AT_ONCE]
+        contrast = store.patches[rows].astype(float).std((1, 2)).mean(1)
+        if contrast.max() > best:
+            best, found = float(contrast.max()), int(rows[contrast.argmax()])
+    return found
 
 
 def example_orbit(

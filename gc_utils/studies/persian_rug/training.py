@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from gc_utils.closure import code_digest
-from gc_utils.errors import UserError
+from gc_utils.errors import Damaged, UserError
 from gc_utils.files import load_checkpoint, read_notes, save_checkpoint
 from gc_utils.progress import progress_bar
 from gc_utils.studies.persian_rug import steps as training_steps
@@ -114,7 +114,11 @@ def _furthest(path: Path, steps: int, every: int) -> Path | None:
     """
     reached = {}
     for file in path.parent.glob(f"{path.stem.rpartition('_')[0]}_*.safetensors"):
-        done = int(read_notes(file).get("step", 0))
+        try:
+            done = int(read_notes(file).get("step", 0))
+        except Damaged as error:
+            print(f"{error} It is not gone on from.")
+            continue
         asked = int(file.stem.rpartition("_")[2])
         if file == path or (done <= steps and every and (done < asked or done % every == 0)):
             reached[done] = file

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gc_utils.activations.orbits import spread_over
 from gc_utils.activations.store import ActivationStore
 from gc_utils.groups import Group
 from gc_utils.images.orbits import image_orbit
@@ -110,18 +111,19 @@ def study_layer(
     Returns:
         A `LayerStudy`.
     """
-    A, g = store.read().float(), store.group
+    g = store.group
     rng = np.random.default_rng(seed)
-    drawn = rng.permutation(len(A) * g.order)[:most]
+    drawn = rng.permutation(len(store) * g.order)[:most]
     rows = np.stack(np.divmod(drawn, g.order), 1)
-    x = A.flatten(0, 1)[drawn]
+    samples, of = np.unique(rows[:, 0], return_inverse=True)
+    x = store[samples][of, rows[:, 1]]
     methods = [m for m in methods if m != "NMF" or float(x.min()) >= 0]
     found = {m: decompose(x, m, count, seed=seed) for m in methods}
-    patches = torch.from_numpy(store.patches).permute(0, 3, 1, 2).float() / 255
-    crops = torch.empty(len(rows), *patches.shape[1:])
-    for sample in np.unique(rows[:, 0]):
-        here = np.flatnonzero(rows[:, 0] == sample)
-        crops[here] = image_orbit(patches[sample], g, blur=0.0)[rows[here, 1]]
+    size = store.patches.shape[1]
+    crops = torch.empty(len(rows), 3, size, size)
+    for i, patch in enumerate(store.patches[samples]):
+        image = torch.from_numpy(patch).permute(2, 0, 1).float() / 255
+        crops[of == i] = image_orbit(image, g, blur=0.0)[rows[of == i, 1]]
     measured = measure(crops)
     photographs = store.samples["photograph"][rows[:, 0]]
     shuffled = measured.iloc[rng.permutation(len(measured))].reset_index(drop=True)
@@ -142,7 +144,7 @@ def study_layer(
         coordinates,
         each(explained_by(every, measured, photographs, seed=seed)),
         each(explained_by(every, shuffled, photographs, seed=seed)),
-        {m: group_directions(A, g, f) for m, f in found.items()},
+        {m: group_directions(spread_over(store, 1), g, f) for m, f in found.items()},
     )
 
 

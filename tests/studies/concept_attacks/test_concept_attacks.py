@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from gc_utils.crosscoder import GroupCrosscoder
 from gc_utils.errors import UserError
 from gc_utils.figures.style import SMALL, WIDTH
-from gc_utils.files import Ledger
+from gc_utils.ledger import Ledger
 from gc_utils.models import load_model
 from gc_utils.statistics import rate, welch
 from gc_utils.studies import concept_attacks as ca

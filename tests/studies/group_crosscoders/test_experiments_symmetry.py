@@ -306,6 +306,11 @@ def test_the_runs_own_layer_is_measured_on_its_orbits(store):
     assert table["free"].iloc[0] <= 1 and 0 <= table["channels over 0.5, free"].iloc[0] <= 1
 
 
+def test_of_a_large_store_only_some_orbits_are_measured(store, monkeypatch):
+    monkeypatch.setattr("gc_utils.studies.group_crosscoders.layer_equivariance.MOST", 200)
+    assert list(study.measure_all_orbits(store)) == ["planted, 200 orbits"]
+
+
 @pytest.mark.slow
 def test_a_further_layer_gets_orbits_of_its_own(tmp_path):
     bank, g = load_model("filter_bank", group="C4"), group("C4")

@@ -60,9 +60,7 @@ def labels(store, checkpoints):
 
 @pytest.fixture(scope="module")
 def scores(store, checkpoints, labels):
-    return competitors.competitor_scores(
-        checkpoints, labels, store.read(), store.fold, store.group, rate=0.05, seed=0
-    )
+    return competitors.competitor_scores(checkpoints, labels, store, rate=0.05, seed=0)
 
 
 # ---------------------------------------------------------------------------------------- families
@@ -239,9 +237,7 @@ def test_every_competitor_has_a_cut_of_its_own(scores, checkpoints):
 def test_no_fold_with_both_is_an_error_that_names_the_notebook(store, checkpoints, labels):
     alone = {key: value for key, value in labels.items() if key[0] != "sae"}
     with pytest.raises(UserError, match="02_train"):
-        competitors.competitor_scores(
-            checkpoints, alone, store.read(), store.fold, store.group, rate=0.05, seed=0
-        )
+        competitors.competitor_scores(checkpoints, alone, store, rate=0.05, seed=0)
 
 
 def test_blocks_are_regressed_from_orbits_that_start_anywhere(store, checkpoints):
@@ -250,6 +246,14 @@ def test_blocks_are_regressed_from_orbits_that_start_anywhere(store, checkpoints
     blocks = competitors.regressed_blocks(autoencoder, orbits, g, seed=0)
     assert blocks.shape == (16, 4, 6)
     assert torch.equal(blocks, competitors.regressed_blocks(autoencoder, orbits, g, seed=0))
+
+
+def test_blocks_of_orbits_on_disk_are_those_of_orbits_in_memory(store, checkpoints, monkeypatch):
+    autoencoder = folds.dictionaries(checkpoints, "sae")[0]
+    expected = competitors.regressed_blocks(autoencoder, store.read(), store.group, seed=0)
+    monkeypatch.setattr(type(store), "read", lambda *_: pytest.fail("all of it was read"))
+    found = competitors.regressed_blocks(autoencoder, store, store.group, seed=0)
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_fold_is_won_on_all_scores_or_not():

@@ -109,7 +109,7 @@ def test_folds_hold_whole_images_out(store):
     data = folds.Folds.of_store(store, 2)
     assert data.count == 2  # of the store's four, put together in pairs
     assert len(data.held_out(1)) == 80 and len(data.training(1)) == 80
-    torch.testing.assert_close(data.mean(1), data.training(1).mean((0, 1)))
+    torch.testing.assert_close(data.mean(1), data.training(1).float().mean((0, 1)))
     with pytest.raises(UserError, match="1 folds asked for"):
         folds.Folds.of_store(store, 1)
 
@@ -178,7 +178,7 @@ def test_every_image_is_judged_by_a_crosscoder_that_never_saw_it(trainer, coders
 
 
 def test_scenes_and_photographs_have_means_of_their_own():
-    table = pd.DataFrame({"orbit": [0.1, 0.2, 0.6]}, index=["cat", "scene 0", "scene 1"])
+    table = pd.DataFrame({"orbit": [0.1, 0.2, 0.6]}, index=["cat", "scene-0-0", "scene-0-1"])
     assert folds.image_means(table) == (
         "Mean FVU of unseen images. 1 photograph: orbit encoder 0.100; "
         "2 drawn scenes: orbit encoder 0.400."

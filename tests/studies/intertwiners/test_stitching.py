@@ -153,5 +153,5 @@ def test_mistakes_are_named(task, nets):
     assert read_widths("32 16") == [16, 32] and read_widths(8) == [8]
     with pytest.raises(UserError, match="unknown task 'mnist'"):
         load_task("mnist")
-    with pytest.raises(UserError, match="cifar-10-batches-py"):
+    with pytest.raises(UserError, match="cifar-10-batches-bin"):
         load_task("cifar10:nowhere")

@@ -126,7 +126,7 @@ def test_training_lowers_the_loss_below_the_linear_one():
     assert loss < pr.linear_loss(0.1, 0.5)
 
 
-def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch):
+def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch, capsys):
     options = {"steps": 60, "every": 25, "keep_every": 20}
     whole, history = pr.train_rug(16, 8, 0.2, **options)
 
@@ -158,9 +158,9 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, monkeyp
     assert len(calls) == 187 and len(list(tmp_path.iterdir())) == 3
     for path in tmp_path.iterdir():
         path.write_bytes(b"not one")
-    with pytest.raises(UserError, match="delete it"):
-        for p in (0.2, 0.3):
-            pr.train_rug(16, 8, p, keep=tmp_path, **options)
+    mended, _ = pr.train_rug(16, 8, 0.2, keep=tmp_path, **options)  # trained again, with a word
+    assert torch.equal(mended.w_in, whole.w_in) and len(calls) == 247
+    assert "not gone on from" in capsys.readouterr().out
 
 
 def test_a_training_goes_on_from_a_shorter_one(tmp_path, monkeypatch):
