@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, bootstrap, ttest_ind
+import scipy  # its parts are imported when they are used
 
 
 def interval(values: Sequence[float], level: float = 0.95, seed: int = 0) -> tuple[float, float]:
@@ -19,7 +19,7 @@ def interval(values: Sequence[float], level: float = 0.95, seed: int = 0) -> tup
     if len(values) == 1 or np.ptp(values) == 0:
         return float(values.min()), float(values.max())
     rng = np.random.default_rng(seed)
-    found = bootstrap(
+    found = scipy.stats.bootstrap(
         (values,), np.mean, confidence_level=level, method="percentile", rng=rng
     ).confidence_interval
     return float(found.low), float(found.high)
@@ -44,7 +44,7 @@ def welch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     constant = (np.ptp(a, axis=-1) == 0) & (np.ptp(b, axis=-1) == 0)
     with warnings.catch_warnings():  # scores that are all 1 are no accident of rounding
         warnings.simplefilter("ignore", RuntimeWarning)
-        p = ttest_ind(a, b, axis=-1, equal_var=False).pvalue
+        p = scipy.stats.ttest_ind(a, b, axis=-1, equal_var=False).pvalue
     return np.where(constant, (a[..., 0] == b[..., 0]).astype(float), p)
 
 
@@ -53,7 +53,7 @@ def rate(successes: Iterable[bool]) -> tuple[float, float, float]:
     tried = [bool(s) for s in successes]
     if not tried:
         return float("nan"), 0.0, 1.0
-    interval = binomtest(sum(tried), len(tried)).proportion_ci()
+    interval = scipy.stats.binomtest(sum(tried), len(tried)).proportion_ci()
     return sum(tried) / len(tried), float(interval.low), float(interval.high)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.first
 KILLS = os.environ.get("GC_UTILS_KILLS", "6")
 SCRIPT = Path(__file__).with_name("kills.py")
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from sklearn.decomposition import PCA
 
 from gc_utils.activations.orbits import AT_ONCE, Orbits, mean_response
 from gc_utils.crosscoder.metrics import Metrics, fvu
@@ -38,6 +37,8 @@ def pca_baseline(
         rows: the most translates to fit in all.
         seed: of the translates.
     """
+    from sklearn.decomposition import PCA  # takes a second, which many processes can save
+
     draw = torch.Generator().manual_seed(seed)
     count = min(rows, translates * len(A))
     pick = torch.cat([torch.randperm(len(A), generator=draw) for _ in range(translates)])[:count]

@@ -13,17 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy  # its parts are imported when they are used; those of sklearn, in functions
 import torch
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
-from sklearn.cluster import HDBSCAN
-from sklearn.manifold import ClassicalMDS
-from sklearn.metrics import (
-    adjusted_mutual_info_score,
-    adjusted_rand_score,
-    normalized_mutual_info_score,
-    silhouette_score,
-)
 
 from gc_utils.errors import UserError
 from gc_utils.families.labels import OTHER
@@ -89,6 +80,8 @@ def cluster(
     Raises:
         UserError: if `D` is no distance matrix or a setting makes no sense.
     """
+    from sklearn.cluster import HDBSCAN
+
     D = as_distances(D)
     for name, value, least in [
         ("min_cluster_size", min_cluster_size, 2),
@@ -131,7 +124,9 @@ def linked(D: torch.Tensor | np.ndarray, cut: float) -> Clusters:
     D = as_distances(D)
     if len(D) < 2:
         return _numbered(np.full(len(D), -1))
-    found = fcluster(linkage(squareform(D, checks=False), "average"), cut, "distance")
+    hierarchy = scipy.cluster.hierarchy
+    tree = hierarchy.linkage(scipy.spatial.distance.squareform(D, checks=False), "average")
+    found = hierarchy.fcluster(tree, cut, "distance")
     sizes = np.bincount(found)
     return _numbered(np.where(sizes[found] > 1, found, -1))
 
@@ -236,6 +231,8 @@ def _umap() -> type:
 
 def _classical_scaling(D: np.ndarray) -> np.ndarray:
     """Coordinates `(m, 2)` whose distances come nearest to `D` in strain."""
+    from sklearn.manifold import ClassicalMDS
+
     if len(D) < 2:
         return np.zeros((len(D), 2))
     with np.errstate(invalid="ignore"):  # D need not be Euclidean: an axis may have no extent
@@ -281,6 +278,13 @@ def separation(
     Raises:
         UserError: if the lengths differ.
     """
+    from sklearn.metrics import (
+        adjusted_mutual_info_score,
+        adjusted_rand_score,
+        normalized_mutual_info_score,
+        silhouette_score,
+    )
+
     D = as_distances(D)
     for name, values in [("labels", labels), ("embedding", embedding), ("clusters", clusters)]:
         if values is not None and len(values) != len(D):

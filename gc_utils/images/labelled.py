@@ -12,8 +12,6 @@ from typing import IO
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from gc_utils.downloads import fetch
@@ -64,6 +62,9 @@ def load_task(name: str = "digits", *, samples: int = 5000, seed: int = 0) -> Ta
     """
     check_task(name)
     if name == "digits":
+        from sklearn.datasets import load_digits  # takes a second, which all others save
+        from sklearn.model_selection import train_test_split
+
         data = load_digits()
         x = torch.from_numpy(data.images[:, None] / 16).float()
         y = torch.from_numpy(data.target).long()

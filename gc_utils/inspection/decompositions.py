@@ -6,10 +6,8 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 import torch
-from scipy.stats import skew
-from sklearn.decomposition import NMF, PCA, FastICA, MiniBatchDictionaryLearning
-from sklearn.exceptions import ConvergenceWarning
 
 from gc_utils.errors import UserError, choose
 
@@ -62,6 +60,9 @@ def decompose(A: torch.Tensor, method: str, count: int, *, seed: int = 0) -> Dec
     Raises:
         UserError: an unknown method, too many directions, or NMF of negative activations.
     """
+    from sklearn.decomposition import NMF, PCA, FastICA, MiniBatchDictionaryLearning
+    from sklearn.exceptions import ConvergenceWarning
+
     choose(method, (*METHODS, BASELINE), "method")
     x = A.double().numpy()
     if not 1 <= count <= min(x.shape):
@@ -107,7 +108,7 @@ def decompose(A: torch.Tensor, method: str, count: int, *, seed: int = 0) -> Dec
     length = np.linalg.norm(basis, axis=1)
     basis, codes = basis / np.maximum(length, 1e-12)[:, None], codes * length
     if method in ("PCA", "ICA", BASELINE):
-        sign = np.where(skew(codes) < 0, -1.0, 1.0)
+        sign = np.where(scipy.stats.skew(codes) < 0, -1.0, 1.0)
         basis, codes = basis * sign[:, None], codes * sign
     order = np.argsort(-codes.var(0), kind="stable")
     return Decomposition(method, basis[order], codes[:, order], mean, explained)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA, MiniBatchNMF
 
 from gc_utils.crosscoder.block_sparse import BlockCrosscoder
 from gc_utils.crosscoder.metrics import evaluate, fvu
@@ -297,6 +296,8 @@ def _blocks(width: int) -> Callable[..., Found]:
 
 
 def _pca(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
+    from sklearn.decomposition import PCA
+
     mean = seen.A.mean((0, 1))
     h = torch.randint(
         seen.group.order, (len(seen.A),), generator=torch.Generator().manual_seed(problem.seed)
@@ -312,6 +313,7 @@ def _pca(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Foun
 
 def _nmf(problem: Problem, seen: PlantedOrbits, held_out: PlantedOrbits) -> Found:
     """Non-negative factors of the positive and the negative parts, put together again."""
+    from sklearn.decomposition import MiniBatchNMF
 
     def parts(A: torch.Tensor) -> np.ndarray:
         x = (A - mean).flatten(1)

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+import scipy  # its parts are imported when they are used
 import torch
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import binomtest
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from gc_utils.crosscoder.tied import MERGED
 from gc_utils.errors import UserError
@@ -124,6 +122,8 @@ def recovery(
         replicates: blocks of dictionaries trained on other samples of the same planted dictionary,
             for `calibrated_report`.
     """
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
     g = planted.group
     live = learned.flatten(1).norm(dim=1) > 0
     live = live if used is None else live & used.to(live)
@@ -133,7 +133,7 @@ def recovery(
     V = learned[kept].detach().float()
     near = cosines(planted.V, V)
     best, index = near.max(1)
-    rows, columns = linear_sum_assignment(near.numpy(), maximize=True)
+    rows, columns = scipy.optimize.linear_sum_assignment(near.numpy(), maximize=True)
     one_to_one = float(near[rows, columns].clamp_min(0).sum() / len(near))
 
     if families is None:
@@ -211,7 +211,7 @@ def _templates(planted: PlantedOrbits, V: torch.Tensor, families: np.ndarray) ->
     labels = np.unique(families)
     # A family stands for the planted one that most of its features resemble: mean over members.
     by_family = np.stack([near[:, families == f].mean(1).numpy() for f in labels], 1)
-    rows, columns = linear_sum_assignment(by_family, maximize=True)
+    rows, columns = scipy.optimize.linear_sum_assignment(by_family, maximize=True)
     best = [
         float(near[r, torch.from_numpy(families == labels[c])].max())
         for r, c in zip(rows, columns, strict=True)
@@ -285,7 +285,7 @@ def reliability(
     rows = []
     for b in np.unique(bins):
         inside = bins == b
-        share = binomtest(int(right[inside].sum()), int(inside.sum())).proportion_ci(
+        share = scipy.stats.binomtest(int(right[inside].sum()), int(inside.sum())).proportion_ci(
             method="wilson"
         )
         rows.append(

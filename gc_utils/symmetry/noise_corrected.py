@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 import torch
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from gc_utils.families.distance import check_blocks, orbit_similarity, unit_features
 from gc_utils.groups import Group
@@ -152,7 +152,7 @@ def noise_corrected(
         torch.where(has & too, (x - y) / (2 * likeness[:, None]), torch.nan)
         for (x, has), (y, too) in combinations(raw, 2)
     ]
-    half = norm.ppf((1 + LEVEL) / 2) * _deviation(rho, likeness, pairs, errors, group)
+    half = ndtri((1 + LEVEL) / 2) * _deviation(rho, likeness, pairs, errors, group)
     fits = rho >= 1 - (TIES * half).clamp(max=MOST)
     fits[:, 0] = True
     rho = rho * fits.sum(1, keepdim=True) / torch.where(fits, rho, 0).sum(1, keepdim=True)

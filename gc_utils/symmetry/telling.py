@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from gc_utils.symmetry.calibration import SYMMETRIC
 
@@ -182,6 +182,6 @@ def _surely(table: pd.DataFrame, value: str, low: str, high: str) -> pd.Series:
     """How likely a value is 0.9 or more, by its 95 % interval; NaN where it is not known."""
     values = _column(table, value, np.nan)
     width = _column(table, high, np.nan) - _column(table, low, np.nan)
-    error = (width / (2 * norm.ppf(0.975))).clip(lower=1e-6)
-    sure = pd.Series(norm.cdf((values - SYMMETRIC) / error), index=table.index)
+    error = (width / (2 * ndtri(0.975))).clip(lower=1e-6)
+    sure = pd.Series(ndtr((values - SYMMETRIC) / error), index=table.index)
     return sure.where(values.notna() & error.notna())

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.first]
 
 PATIENCE = 240_000  # milliseconds; a kernel imports torch and runs a network
 WIDTHS = (1366, 1200, 1000)

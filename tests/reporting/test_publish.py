@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import re
+import sys
 
 import nbformat
 import numpy as np
@@ -180,8 +181,9 @@ def test_pictures_shrink_until_the_notebook_is_light_and_keep_their_words(reposi
     assert len(drawing.data["image/png"]) < 20_000
 
 
-def test_a_notebook_that_stays_heavy_is_refused_with_its_sizes(repository):
-    heavy = [display({"image/png": png(1200, 900, noise=True, seed=i)}) for i in range(8)]
+def test_a_notebook_that_stays_heavy_is_refused_with_its_sizes(repository, monkeypatch):
+    monkeypatch.setattr(sys.modules["gc_utils.reporting.publish"], "LIMIT", LIMIT // 10)
+    heavy = [display({"image/png": png(400, 300, noise=True, seed=i)}) for i in range(8)]
     repository.add("01_first", ("a", heavy))
     repository.add("02_second", ("a", [stream("light")]))
     with pytest.raises(UserError, match=r"01_first: it has \d+ kB .* code cell 3 \d+ kB") as told:

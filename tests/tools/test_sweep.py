@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.first
 ROOT = Path(__file__).parents[2]
 SMALL = "--preset smoke --only 01 02 03 04 -p layer conv2d1 -p images scenes:6 -p samples 96"
 SMALL = f"{SMALL} -p features 32 -p steps 30 -p visualise_steps 0 -p bank_samples 0".split()
