@@ -38,7 +38,7 @@ def low_pass(image: torch.Tensor, sigma: float) -> torch.Tensor:
         return image
     radius = min(math.ceil(4 * sigma), min(image.shape[-2:]) - 1)
     reach = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    kernel = torch.softmax(-(reach**2) / (2 * sigma**2), 0)
+    kernel = torch.softmax(-((reach / sigma) ** 2) / 2, 0)
     padded = F.pad(image[None], [radius] * 4, mode="reflect")
     along = F.conv2d(
         padded.contiguous(memory_format=torch.channels_last),
