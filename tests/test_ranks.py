@@ -161,23 +161,19 @@ def test_two_processes_fill_the_same_store(made):
 @pytest.mark.parametrize("name", ["batchtopk", "orbit", "topk", "l1", "sae", "tied", "refined"])
 def test_two_processes_train_the_same_crosscoder(made, name):
     one, two = (pd.read_csv(made[count] / f"{name}.history.csv") for count in (1, 2))
-    # Of a refined one the start lies a long way back: where rounding has made another feature one
-    # of the k strongest of a batch, losses differ in the third digit.
-    near = 1e-5 if name != "refined" else 3e-2
+    near = 1e-5 if name != "refined" else 1e-4  # a long way from the start, rounding has grown
     assert len(one) >= 5 and (one.dead.max() > 0 or name == "l1"), "revival has been at work"
     assert one.columns.equals(two.columns)
-    counts = ("dead", "held_out_l0", "held_out_dead") if name != "refined" else ()
-    for column in ("step", "samples", *counts):
+    for column in ("step", "samples", "dead", "held_out_l0", "held_out_dead"):
         assert np.array_equal(one[column], two[column], equal_nan=True), column
-    revival = ("revival",) if name != "refined" else ()
-    for column in ("loss", "l0", *revival, "fvu_batch", "held_out_fvu"):
+    for column in ("loss", "l0", "revival", "fvu_batch", "held_out_fvu"):
         assert one[column].to_numpy() == pytest.approx(
             two[column].to_numpy(), rel=near, abs=1e-7, nan_ok=True
         ), column
     coders = [GroupCrosscoder.load(made[count] / f"{name}.safetensors") for count in (1, 2)]
     assert coders[0].config == coders[1].config
     apart = (coders[0].V - coders[1].V).norm() / coders[0].V.norm()
-    assert apart < (10 * near if name != "refined" else 0.05)
+    assert apart < 10 * near
     if name == "tied":
         assert coders[0].config.features < 60, "families have been given symmetry"
 
