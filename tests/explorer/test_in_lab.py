@@ -186,9 +186,12 @@ def test_a_patch_of_a_quantile_is_taken(lab):
     open_question(page, explorer, "What does it see?")
     settled(page, explorer)
     faint = explorer.locator("button.gc-picture:visible").last
-    value = faint.inner_text().split("\n")[-1]
+    value, before = float(faint.inner_text().split("\n")[-1]), said(explorer)
     faint.click()
-    explorer.locator(f"text=/rotated 0°: code {value}/").wait_for()
+    settled(page, explorer, before)
+    # The code is that of the patch's pixels, kept in 8 bits; the store's is of the photograph's.
+    code = float(re.search(r"rotated 0°: code ([\d.]+)", said(explorer))[1])
+    assert code == pytest.approx(value, abs=0.015)
     # What is said and the frame come in messages of their own, one after the other.
     page.wait_for_function(
         "e => e.classList.contains('gc-on')", arg=faint.element_handle(), timeout=PATIENCE
