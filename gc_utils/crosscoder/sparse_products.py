@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 DENSEST = 1 / 5  # share of entries that are not 0, above which a dense product is faster
 LEAST = 2**21  # multiplications of a dense product below which it is faster
+NARROWEST = 160  # columns of the product below which it is not worth looking for the zeros
 COLUMNS = 512  # computed together, so that what is read again and again stays in the cache
 
 _SUM = 0  # aten's number for embedding_bag's mode
@@ -129,7 +130,9 @@ def _columns(X: torch.Tensor) -> list[slice]:
 
 def _pays(S: torch.Tensor, X: torch.Tensor) -> bool:
     """Whether the sparse product is the faster one."""
-    if not _here(X) or S.dtype != X.dtype or S.numel() * X.shape[1] < LEAST:
+    if not _here(X) or S.dtype != X.dtype or X.shape[1] < NARROWEST:
+        return False
+    if S.numel() * X.shape[1] < LEAST:
         return False
     return int(torch.count_nonzero(S)) <= DENSEST * S.numel()
 
