@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -156,6 +156,29 @@ class Crosscoder(nn.Module, ABC):
         """`‖V_i‖` over all blocks, `(m,)`."""
         return self.V.flatten(1).norm(dim=1)
 
+    # What training has of each orbit
+
+    def read(self, A: torch.Tensor) -> torch.Tensor:
+        """The part of training's orbits that the encoder reads, `(N, E, C)`."""
+        return A[:, : self.views]
+
+    def wanted(self, A: torch.Tensor) -> torch.Tensor:
+        """The part of training's orbits that the decoder has to make, `(N, |G|, C)`."""
+        return A
+
+    def bias_read(self) -> torch.Tensor:
+        """The part of the decoder bias that the encoder reads, `(E, C)`."""
+        return self.decoder_bias[: self.views]
+
+    @property
+    def outside(self) -> float:
+        """Mean square of what the decoder cannot make whatever it learns, which no loss counts."""
+        return 0.0
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters for an optimiser, with `faster`: relative to the step size of the others."""
+        return [{"params": list(self.parameters()), "faster": 1.0}]
+
     def extra_repr(self) -> str:
         """The configuration, for `print`."""
         return ", ".join(f"{name}={value!r}" for name, value in asdict(self.config).items())
@@ -236,7 +259,7 @@ class Crosscoder(nn.Module, ABC):
             made = sparse_products.decode(f, V)
         else:
             made = f @ V if torch.is_grad_enabled() else sparse_products.times(f, V)
-        A = made.unflatten(1, (self.group.order, self.config.channels))
+        A = made.unflatten(1, self.V.shape[1:])
         return A + self.decoder_bias if bias else A
 
     def strongest(
@@ -278,14 +301,14 @@ class Crosscoder(nn.Module, ABC):
         """Codes as training makes them, and their pre-activations.
 
         Args:
-            A: normalised orbits `(N, |G|, C)`.
+            A: orbits as training has them, `(N, |G|, C)`.
             k: active features a sample; as configured if None.
             together, samples: as for `strongest`, if `A` is a part of the batch.
 
         Returns:
             Codes and pre-activations, `(N, m)` each.
         """
-        pre = self.pre_activations(A[:, : self.views])
+        pre = self.pre_activations(self.read(A))
         if self.config.sparsity == "l1":
             return pre.relu(), pre
         over = {"per_batch": self.config.sparsity == "batchtopk", "together": together}

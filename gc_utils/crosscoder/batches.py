@@ -61,16 +61,26 @@ class ShuffledBatches:
 
     def batch(self, step: int) -> torch.Tensor:
         """The batch of a step, float32 `(batch_size, |G|, C)`."""
+        parts = [self._read(*where) for where in self._parts(step)]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def numbers(self, step: int) -> torch.Tensor:
+        """Which rows of the data are in the batch of a step, int `(batch_size,)`."""
+        found = [self.order(epoch)[start:stop] for epoch, _, start, stop in self._parts(step)]
+        return torch.from_numpy(np.concatenate(found))
+
+    def _parts(self, step: int) -> list[tuple[int, int, int, int]]:
+        """Epoch, block, start and stop of every part of a step's batch."""
         n, parts, position = len(self.rows), [], step * self.batch_size
         missing = self.batch_size
         while missing:
             epoch, start = divmod(position, n)
             block = start // self.buffer
             stop = min(start + missing, (block + 1) * self.buffer, n)
-            parts.append(self._read(epoch, block, start, stop))
+            parts.append((epoch, block, start, stop))
             position += stop - start
             missing -= stop - start
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+        return parts
 
     def _read(self, epoch: int, block: int, start: int, stop: int) -> torch.Tensor:
         order = self.order(epoch)

@@ -19,12 +19,14 @@ import torch
 from safetensors.torch import load_file
 
 from gc_utils.activations.orbits import Orbits
+from gc_utils.crosscoder.basis import OrbitBasis
 from gc_utils.crosscoder.batches import ShuffledBatches
+from gc_utils.crosscoder.compressed import CompressedCrosscoder, in_basis, orbits_seen
+from gc_utils.crosscoder.fitting import digest_of, fitted
 from gc_utils.crosscoder.sparse_codes import sparse_codes
 from gc_utils.crosscoder.sparse_products import times
-from gc_utils.crosscoder.training import TrainConfig, digest_of, fitted, train
+from gc_utils.crosscoder.training import TrainConfig, train
 from gc_utils.crosscoder.untied import GroupCrosscoder
-from gc_utils.crosscoder.views import as_seen
 from gc_utils.errors import Damaged, UserError
 from gc_utils.files import read_notes, save_tensors
 from gc_utils.linear import ridge_fit
@@ -180,6 +182,7 @@ def refine(
     config: RefineConfig,
     *,
     checkpoint: str | Path | None = None,
+    basis: Callable[[], OrbitBasis] | None = None,
     progress: bool = True,
     label: str = "refining",
 ) -> pd.DataFrame:
@@ -198,6 +201,7 @@ def refine(
         config: how.
         checkpoint: file to continue from if it is there. The dictionary is written after every
             pass, the encoder as `train` does, beside it.
+        basis: as for `train`.
         progress: show bars.
         label: in front of them.
 
@@ -213,21 +217,24 @@ def refine(
         raise UserError("this crosscoder has learned nothing yet: train it first.")
     training = config.encoder
     batches = ShuffledBatches(data, rows, training.batch_size, training.seed)
-    bias = coder.b_dec.detach().clone()
+    small = in_basis(coder, batches, training.keep, basis)
+    learned = small or coder
+    orbits = orbits_seen(learned, batches, training.translate)
+    bias = learned.b_dec.detach().clone()
 
     def batch(step: int) -> torch.Tensor:
-        """Orbits as the dictionary has to explain them, `(N, |G|, C)`."""
+        """Orbits as training has them."""
         draw = torch.Generator().manual_seed(hash((training.seed, 1, step)) % 2**63)
-        return as_seen(coder, batches.batch(step), training.translate, draw) - bias
+        return orbits.batch(step, draw)
 
-    norms = coder.norms.detach()
+    norms = learned.norms.detach()
     learner = DictionaryLearner(
-        coder.V.detach().flatten(1) / norms.clamp_min(1e-12)[:, None],
+        learned.V.detach().flatten(1) / norms.clamp_min(1e-12)[:, None],
         config.active or coder.config.k,
     )
     each = max(1, len(rows) // training.batch_size)
     settings = {"coder": json.dumps(asdict(coder.config)), "config": json.dumps(asdict(config))}
-    notes = settings | {"rows": str(len(rows))}
+    notes = settings | {"rows": str(len(rows)), "basis": small.basis.digest() if small else ""}
     together = ranks()  # each learns the same dictionary; the encoder is trained together
     if checkpoint is not None and together.of_first(Path(checkpoint).exists()):
         learner.restore(Path(checkpoint), notes)
@@ -239,13 +246,16 @@ def refine(
     )
     while learner.steps < count:
         step = learner.steps
-        learner.learn(batch(step).flatten(1), torch.Generator().manual_seed(step))
+        wanted = learned.wanted(batch(step)) - bias
+        learner.learn(wanted.flatten(1), torch.Generator().manual_seed(step))
         bar.update()
         bar.set_postfix(penalty=f"{learner.penalty:.3g}")
         if checkpoint is not None and learner.steps % each == 0 and together.first:
             learner.save(Path(checkpoint), notes)
     bar.close()
-    _adopt(coder, learner, norms, bias, [count + i for i in range(each)], batch)
+    _adopt(learned, learner, norms, [count + i for i in range(each)], batch)
+    if small:
+        small.lift(coder)
     parts = [("encoder", training, False)]
     if config.together:
         finish = {"steps": config.together, "lr": config.together_lr, "first_k": 1.0, "warmup": 10}
@@ -260,6 +270,7 @@ def refine(
             held_out,
             how,
             checkpoint=checkpoint and _checkpoint_of(checkpoint, name),
+            basis=(lambda: small.basis) if small else None,
             progress=progress,
             label=f"{label}, {name}",
         )
@@ -274,10 +285,9 @@ def _checkpoint_of(checkpoint: str | Path, part: str) -> Path:
 
 @torch.no_grad()
 def _adopt(
-    coder: GroupCrosscoder,
+    coder: GroupCrosscoder | CompressedCrosscoder,
     learner: DictionaryLearner,
     norms: torch.Tensor,
-    bias: torch.Tensor,
     steps: list[int],
     batch: Callable[[int], torch.Tensor],
 ) -> None:
@@ -286,15 +296,16 @@ def _adopt(
     seen, codes, samples = [], [], 0
     for step in steps:
         A = batch(step)
-        codes.append(learner.codes(A.flatten(1)))
-        seen.append(torch.cat([A[:, : coder.views].flatten(1), A.new_ones(len(A), 1)], 1))
+        codes.append(learner.codes((coder.wanted(A) - coder.b_dec).flatten(1)))
+        read = (coder.read(A) - coder.bias_read()).flatten(1)
+        seen.append(torch.cat([read, read.new_ones(len(A), 1)], 1))
         samples += len(A)
         if samples >= ENCODER_SAMPLES:
             break
     read = ridge_fit(torch.cat(seen), torch.cat(codes), RIDGE).T / norms.clamp_min(1e-12)[:, None]
     coder.V.copy_((learner.atoms * norms[:, None]).view_as(coder.V))
     coder.W_enc.copy_(read[:, :-1].reshape(coder.W_enc.shape))
-    coder.b_enc.copy_(read[:, -1] - coder.W_enc.flatten(1) @ bias[: coder.views].flatten())
+    coder.b_enc.copy_(read[:, -1] - coder.W_enc.flatten(1) @ coder.bias_read().flatten())
 
 
 def fit_refined(
@@ -305,6 +316,7 @@ def fit_refined(
     held_out: Orbits,
     config: RefineConfig,
     *,
+    basis: Callable[[], OrbitBasis] | None = None,
     device: torch.device | str = "cpu",
     progress: bool = True,
     label: str = "refining",
@@ -315,8 +327,8 @@ def fit_refined(
         path: the refined crosscoder's file; checkpoints lie beside it until it is done, the history
             after.
         trained: the file that `fit` wrote.
-        data, rows, held_out, config, progress, label: as for `refine`; the same data and rows as
-            those that it was trained on.
+        data, rows, held_out, config, basis, progress, label: as for `refine`; the same data and
+            rows as those that it was trained on.
         device: where to compute.
 
     Returns:
@@ -327,8 +339,8 @@ def fit_refined(
 
     def make(checkpoint: Path) -> tuple[GroupCrosscoder, pd.DataFrame]:
         coder = GroupCrosscoder.load(trained, str(device), normalised=True)
-        settings = {"checkpoint": checkpoint, "progress": progress, "label": label}
-        history = refine(coder, data, rows, held_out, config, **settings)
+        how = {"checkpoint": checkpoint, "basis": basis, "progress": progress, "label": label}
+        history = refine(coder, data, rows, held_out, config, **how)
         for part in ("encoder", "together"):
             _checkpoint_of(checkpoint, part).unlink(missing_ok=True)
         return coder, history

@@ -6,8 +6,6 @@ seed and the number of the step only.
 
 from __future__ import annotations
 
-import glob
-import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -21,13 +19,14 @@ import torch
 from gc_utils.activations.numbers import check_finite
 from gc_utils.activations.orbits import Orbits
 from gc_utils.crosscoder.base import Crosscoder
+from gc_utils.crosscoder.basis import OrbitBasis
 from gc_utils.crosscoder.batches import ShuffledBatches
+from gc_utils.crosscoder.compressed import CompressedCrosscoder, in_basis, orbits_seen
 from gc_utils.crosscoder.metrics import evaluate
 from gc_utils.crosscoder.tied import TiedCrosscoder
-from gc_utils.crosscoder.untied import GroupCrosscoder
-from gc_utils.crosscoder.views import as_seen, views_for
+from gc_utils.crosscoder.views import views_for
 from gc_utils.errors import Damaged, UserError, choose
-from gc_utils.files import load_checkpoint, read_notes, save_checkpoint, write_whole
+from gc_utils.files import load_checkpoint, read_notes, save_checkpoint
 from gc_utils.progress import progress_bar
 from gc_utils.ranks import ranks
 
@@ -56,6 +55,9 @@ class TrainConfig:
         merge_every: steps between attempts to give a tied crosscoder's families more symmetry (see
             `TiedCrosscoder.merge`) once it is warm; 0 leaves them as they are.
         precision: of the matrix products; "auto" is bfloat16 where the hardware has it.
+        keep: share of the variance of the orbits that training looks at, in (0, 1]. Less than 1
+            trains in a basis of few numbers, closed under the group, several times as fast (see
+            `OrbitBasis`), where that is possible (see `compressible`); 1 trains all numbers.
         log_every, evaluate_every: in steps.
         seed: of batches and translations.
     """
@@ -74,6 +76,7 @@ class TrainConfig:
     revive: float = 1 / 8
     merge_every: int = 50
     precision: str = "auto"
+    keep: float = 1.0
     log_every: int = 10
     evaluate_every: int = 100
     seed: int = 0
@@ -109,11 +112,10 @@ class Trainer:
         self.gradient_norm = torch.zeros((), device=device)
         self.history: list[dict] = []
         fused = device.type in ("cpu", "cuda")
-        self.optimiser = torch.optim.Adam(coder.parameters(), lr=config.lr, fused=fused)
+        self.optimiser = torch.optim.Adam(coder.parameter_groups(), lr=config.lr, fused=fused)
+        self.orbits = orbits_seen(coder, batches, config.translate)
         if coder.fresh:
-            first = [batches.batch(i) for i in range(max(1, 2048 // batches.batch_size))]
-            coder.normalise(torch.cat(first))
-            self._start_from_data(first[0])
+            self._start_from_data()
             coder.fresh = False
         if not self.ranks.alone:  # on unlike machines, a start may differ by rounding
             coder.load_state_dict(self.ranks.of_first(coder.state_dict()))
@@ -122,21 +124,22 @@ class Trainer:
         )
 
     @torch.no_grad()
-    def _start_from_data(self, A: torch.Tensor) -> None:
+    def _start_from_data(self) -> None:
         """Decoder: random mixtures of training orbits; encoder: the decoder, as it stands.
 
         Noise of unit norm in |G|·C dimensions is nearly orthogonal to the data, and most features
         would die before they meet a sample that they explain.
         """
         coder, draw = self.coder, torch.Generator().manual_seed(self.config.seed)
-        A = as_seen(coder, A, self.config.translate, draw)
+        A = self.orbits.batch(0, draw)
         mix = torch.randn(coder.starts, len(A), generator=draw).to(A)
         V = (mix @ A.flatten(1)).view(-1, *A.shape[1:])
-        coder.start(V / V.flatten(1).norm(dim=1)[:, None, None])
+        coder.start(V / coder.wanted(V).flatten(1).norm(dim=1)[:, None, None])
         # Features that share a direction add up: start with the length that explains most.
         with coder.fixed():
             made = coder.decode_normalised(coder.training_codes(A)[0])
-        coder.stretch_encoder((A * made).sum() / made.square().sum().clamp_min(1e-12))
+        explained = (coder.wanted(A) * made).sum()
+        coder.stretch_encoder(explained / made.square().sum().clamp_min(1e-12))
 
     def loss(
         self, A: torch.Tensor, samples: int | None = None
@@ -144,7 +147,7 @@ class Trainer:
         """The loss of a normalised batch, and its parts; counts which features fire.
 
         Args:
-            A: the batch, or this process's part of it, `(N, |G|, C)`.
+            A: the batch as training has it, or this process's part of it, `(N, |G|, C)`.
             samples: of the whole batch; those of `A` if None.
 
         Returns:
@@ -162,6 +165,7 @@ class Trainer:
 
         with torch.autocast(A.device.type, torch.bfloat16, enabled=self._low):
             f, pre = coder.training_codes(A, self.active(), self.ranks, samples)
+            A = coder.wanted(A)
             residual = A - coder.decode_normalised(f, on_only=True)
         error = mean(residual.square().sum((1, 2)))
         parts = {"loss": error, "l0": mean((f > 0).float().sum(1))}
@@ -179,7 +183,8 @@ class Trainer:
         if not self.ranks.alone:
             summed = self.ranks.sum(torch.stack([p.detach().to(A) for p in parts.values()]))
             parts = dict(zip(parts, summed, strict=True))
-        parts["dead"], parts["fvu_batch"] = dead.sum(), parts["loss"] / parts.pop("power")
+        missed, power = parts["loss"] + coder.outside, parts.pop("power") + coder.outside
+        parts["dead"], parts["fvu_batch"] = dead.sum(), missed / power
         return total, {name: value.detach() for name, value in parts.items()}
 
     def revival(
@@ -220,7 +225,7 @@ class Trainer:
         else:
             left, whole = left.sum() / samples, self.ranks.sum(whole.sum()) / samples
         # Relative to the residual, so that the weight needs no tuning; a block's variance is 1.
-        return left / whole.clamp_min(1e-12) * residual.shape[1]
+        return left / whole.clamp_min(1e-12) * coder.group.order
 
     def active(self) -> int:
         """Active features a sample in the step to come."""
@@ -239,10 +244,9 @@ class Trainer:
     def advance(self) -> dict[str, torch.Tensor]:
         """One step; returns the parts of its loss."""
         draw = torch.Generator().manual_seed(hash((self.config.seed, self.step)) % 2**63)
-        batch = self.batches.batch(self.step)
-        mine = self.ranks.share(len(batch))
-        A = as_seen(self.coder, batch, self.config.translate, draw, mine)
-        loss, parts = self.loss(A, len(batch))
+        samples = self.batches.batch_size
+        A = self.orbits.batch(self.step, draw, self.ranks.share(samples))
+        loss, parts = self.loss(A, samples)
         if not torch.isfinite(parts["loss"] + parts["revival"]):
             check_finite(A, f"training data of step {self.step}")
             raise UserError(
@@ -255,7 +259,7 @@ class Trainer:
         self._add_up()
         self._clip()
         for pars in self.optimiser.param_groups:
-            pars["lr"] = self.rate()
+            pars["lr"] = self.rate() * pars["faster"]
         self.optimiser.step()
         self.step += 1
         every, config = self.config.merge_every, self.config
@@ -326,8 +330,17 @@ class Trainer:
             if different:
                 raise UserError(f"the checkpoint {path} is another run's: {'; '.join(different)}.")
         device = str(self.coder.device)
+        before = self.optimiser.state_dict()
         tensors, _ = load_checkpoint(path, self.optimiser, device=device)
-        self.coder.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("coder.")})
+        state = {k[6:]: v for k, v in tensors.items() if k.startswith("coder.")}
+        small = isinstance(self.coder, CompressedCrosscoder)
+        if small and not self.coder.fits(state):  # another machine's rounding has moved its size
+            print(f"the checkpoint {path} is in another basis: training begins again.")
+            self.optimiser.load_state_dict(before)
+            return
+        self.coder.load_state_dict(state)
+        if small:  # orbits in the coordinates of the checkpoint
+            self.orbits = orbits_seen(self.coder, self.batches, self.config.translate)
         self.since_fired, self.gradient_norm = tensors["since_fired"], tensors["gradient_norm"]
         self.step = int(notes["step"])
         self.history = made["history"]
@@ -341,6 +354,7 @@ def train(
     config: TrainConfig,
     *,
     checkpoint: str | Path | None = None,
+    basis: Callable[[], OrbitBasis] | None = None,
     progress: bool = True,
     callback: Callable[[Trainer], None] | None = None,
     label: str = "training",
@@ -357,6 +371,8 @@ def train(
         held_out: orbit activations of other photographs, `(M, |G|, C)`, as `data`.
         config: how to train.
         checkpoint: file to continue from if it is there, written at every evaluation.
+        basis: what makes the basis that `config.keep` asks for, where several trainings share it;
+            found from `rows` if not given.
         progress: show a bar.
         callback: called after every evaluation, by the first process.
         label: in front of the bar.
@@ -364,12 +380,14 @@ def train(
     Returns:
         The history: step, samples, loss parts, and held-out FVU (three parts), L0, dead features.
     """
-    trainer = Trainer(coder, ShuffledBatches(data, rows, config.batch_size, config.seed), config)
+    batches = ShuffledBatches(data, rows, config.batch_size, config.seed)
+    small = in_basis(coder, batches, config.keep, basis)
+    trainer = Trainer(small or coder, batches, config)
     together = trainer.ranks
     if checkpoint is not None and together.of_first(Path(checkpoint).exists()):
         trainer.restore(checkpoint)
     held_out = views_for(coder, held_out)
-    mean = coder.mean.cpu()
+    mean = trainer.coder.mean.cpu()
     bar = progress_bar(
         total=config.steps,
         initial=trainer.step,
@@ -387,10 +405,13 @@ def train(
             row = {"step": step, "samples": step * config.batch_size}
             row |= {k: float(v) for k, v in parts.items()}
             if judged:
+                if small:
+                    small.lift(coder)
                 coder.calibrate(held_out)
                 found = evaluate(coder, held_out, mean).scalars()
                 row |= {f"held_out_{k}": v for k, v in found.items() if k != "features"}
                 bar.set_postfix(fvu=f"{found['fvu']:.3f}", dead=int(found["dead"]))
+                trainer.coder.threshold.copy_(coder.threshold)
             trainer.history.append(row)
             if "held_out_fvu" in row and together.first:
                 if checkpoint is not None:
@@ -399,97 +420,9 @@ def train(
                     callback(trainer)
         bar.update()
     bar.close()
+    if small:
+        small.lift(coder)
     return pd.DataFrame(trainer.history)
-
-
-def fit(
-    path: str | Path,
-    coder: Crosscoder,
-    data: Orbits,
-    rows: np.ndarray,
-    held_out: Orbits,
-    config: TrainConfig,
-    *,
-    data_checksum: str,
-    progress: bool = True,
-    label: str = "training",
-) -> tuple[GroupCrosscoder, pd.DataFrame]:
-    """Train and save a crosscoder, or load it if the same training has been done before.
-
-    Args:
-        path: the crosscoder's file. Checkpoints lie beside it until training is done, the
-            history after.
-        coder, data, rows, held_out, config, progress, label: as for `train`.
-        data_checksum: what the activations are; with the settings it decides what "the same" is.
-
-    Returns:
-        The crosscoder as read from its file, where `coder` was, and the history of its training.
-    """
-    settings = [asdict(coder.config), asdict(config), data_checksum, rows.tolist()]
-    settings.append(getattr(coder, "stabilisers", None))
-
-    def make(checkpoint: Path) -> tuple[Crosscoder, pd.DataFrame]:
-        saved = {"checkpoint": checkpoint, "progress": progress, "label": label}
-        return coder, train(coder, data, rows, held_out, config, **saved)
-
-    return fitted(path, digest_of(settings), make, str(coder.device))
-
-
-def digest_of(settings: object) -> str:
-    """A short name for settings that JSON can hold: the same settings, the same name."""
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-
-
-def fitted(
-    path: str | Path,
-    digest: str,
-    make: Callable[[Path], tuple[Crosscoder, pd.DataFrame]],
-    device: str,
-) -> tuple[GroupCrosscoder, pd.DataFrame]:
-    """The crosscoder in a file if it was made with these settings, else made and saved there.
-
-    Args:
-        path: the crosscoder's file; the history lies beside it.
-        digest: of the settings, from `digest_of`.
-        make: trains it; gets the file for its checkpoint, which is removed when all is saved, and
-            returns the crosscoder and the history.
-        device: where the crosscoder goes.
-    """
-    path, together = Path(path), ranks()
-    history_path = path.with_suffix(".history.csv")
-    notes = _notes_of(path)
-    done = notes.get("training") == digest and ("history" in notes or history_path.exists())
-    if not together.of_first(done):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint = path.with_name(f"{path.stem}.{digest}.checkpoint.safetensors")
-        coder, history = make(checkpoint)
-        if together.first:
-            coder.save(path, training=digest, history=history.to_csv(index=False))
-    if together.first:
-        _tidy(path, digest)
-    together.wait()
-    return GroupCrosscoder.load(path, device), pd.read_csv(history_path)
-
-
-def _tidy(path: Path, digest: str) -> None:
-    """Lay a crosscoder's history beside it, and take its checkpoints away."""
-    history_path, notes = path.with_suffix(".history.csv"), _notes_of(path)
-    if "history" in notes:  # the table can be lost without the training
-        history = notes["history"].encode("utf-8")
-        if not history_path.exists() or history_path.read_bytes() != history:
-            with write_whole(history_path) as draft:
-                draft.write_bytes(history)
-    for left in path.parent.glob(f"{glob.escape(path.stem)}.{digest}.checkpoint*"):
-        left.unlink()  # also after a process that was killed here
-
-
-def _notes_of(path: Path) -> dict[str, str]:
-    """The notes of a crosscoder's file; none if it is not there or damaged."""
-    try:
-        return read_notes(path) if path.exists() else {}
-    except Damaged as error:
-        print(f"{error} It is made again.")
-        return {}
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -6,6 +6,7 @@ import torch
 
 from gc_utils.activations.orbits import AT_ONCE, Orbits, StoredViews, single_views
 from gc_utils.crosscoder.base import Crosscoder
+from gc_utils.crosscoder.batches import ShuffledBatches
 from gc_utils.groups import translate
 
 
@@ -38,6 +39,31 @@ def as_seen(
     else:
         A = A[part]
     return (A.to(coder.device) - coder.mean) / coder.scale
+
+
+class SeenOrbits:
+    """Batches of orbits as a crosscoder is trained on them, see `as_seen`.
+
+    Args:
+        coder: the crosscoder; a fresh one takes normalisation from the first batches.
+        batches: of training orbits.
+        translated: whether every orbit is seen from a random start.
+    """
+
+    def __init__(self, coder: Crosscoder, batches: ShuffledBatches, translated: bool) -> None:
+        self.coder, self.batches, self.translated = coder, batches, translated
+        if coder.fresh:
+            normalise(coder, batches)
+
+    def batch(self, step: int, draw: torch.Generator, part: slice = slice(None)) -> torch.Tensor:
+        """The orbits of a step, or a part of them, `(N, |G|, C)`; `draw` is of the starts."""
+        return as_seen(self.coder, self.batches.batch(step), self.translated, draw, part)
+
+
+def normalise(coder: Crosscoder, batches: ShuffledBatches) -> None:
+    """Set a crosscoder's `mean` and `scale` from about 2,048 orbits, the first batches."""
+    count = max(1, 2048 // batches.batch_size)
+    coder.normalise(torch.cat([batches.batch(i) for i in range(count)]))
 
 
 def views_for(coder: Crosscoder, A: Orbits) -> Orbits | StoredViews:

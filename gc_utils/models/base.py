@@ -22,7 +22,6 @@ from gc_utils.models.architecture import INCEPTION5H
 from gc_utils.models.receptive_field import ReceptiveField
 from gc_utils.ranks import own_gpu
 
-
 PART = 2**18  # pixels that a CPU passes through a network at once
 
 
