@@ -23,7 +23,8 @@ MODULES = {
 }
 # From the base up: a module imports from its own layer and from those before it.
 LAYERS = (
-    ("errors", "_torchvision", "progress", "groups", "statistics", "linear", "opened_alone")
+    ("errors", "_torchvision", "progress", "groups", "statistics", "linear", "precision")
+    + ("opened_alone",)
     + ("removal", "files", "ledger", "downloads", "parallel", "ranks", "_imports", "closure")
     + ("images",)
     + ("models",)

@@ -36,6 +36,11 @@ def compressible(coder: Crosscoder) -> bool:
     return untied and coder.config.sparsity != "l1" and coder.group.order > 1
 
 
+def worthwhile(basis: OrbitBasis) -> bool:
+    """Whether a basis has so few numbers that training in it is faster."""
+    return basis.size <= LARGEST * basis.numbers
+
+
 class CompressedCrosscoder(Crosscoder):
     """A crosscoder in training whose blocks are coordinates in a basis.
 
@@ -238,7 +243,7 @@ def in_basis(
     data, rows = batches.data, batches.rows
     found = basis() if basis is not None else orbit_basis(data, rows, coder.group, keep)
     found = ranks().of_first(found)
-    if found.size > LARGEST * found.numbers:
+    if not worthwhile(found):
         return None
     if coder.fresh:
         normalise(coder, batches)

@@ -27,6 +27,7 @@ from gc_utils.crosscoder.tied import TiedCrosscoder
 from gc_utils.crosscoder.views import views_for
 from gc_utils.errors import Damaged, UserError, choose
 from gc_utils.files import load_checkpoint, read_notes, save_checkpoint
+from gc_utils.precision import low_precision
 from gc_utils.progress import progress_bar
 from gc_utils.ranks import ranks
 
@@ -119,9 +120,7 @@ class Trainer:
             coder.fresh = False
         if not self.ranks.alone:  # on unlike machines, a start may differ by rounding
             coder.load_state_dict(self.ranks.of_first(coder.state_dict()))
-        self._low = config.precision == "bfloat16" or (
-            config.precision == "auto" and _has_bfloat16(device)
-        )
+        self._low = None if config.precision == "auto" else config.precision == "bfloat16"
 
     @torch.no_grad()
     def _start_from_data(self) -> None:
@@ -163,7 +162,7 @@ class Trainer:
             """What this process adds to the mean over the whole batch."""
             return x.mean() if self.ranks.alone else x.sum() / samples
 
-        with torch.autocast(A.device.type, torch.bfloat16, enabled=self._low):
+        with low_precision(A.device, wanted=self._low):
             f, pre = coder.training_codes(A, self.active(), self.ranks, samples)
             A = coder.wanted(A)
             residual = A - coder.decode_normalised(f, on_only=True)
@@ -216,7 +215,7 @@ class Trainer:
         share = (coder.config.k if coder.config.sparsity != "l1" else 8) / len(dead)
         firing = min(samples - 1, max(1, round(share * samples)))
         lowest = self.ranks.highest(pre.detach(), firing + 1)[-1]
-        with torch.autocast(pre.device.type, torch.bfloat16, enabled=self._low):
+        with low_precision(pre.device, wanted=self._low):
             made = (pre - lowest).relu() @ coder.V[dead].flatten(1)
         left = (residual.flatten(1) - made).square().sum(1)
         whole = residual.square().sum((1, 2))
@@ -423,11 +422,3 @@ def train(
     if small:
         small.lift(coder)
     return pd.DataFrame(trainer.history)
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return False

@@ -54,6 +54,7 @@ RECORDS = (
             "tied": r.TIED,
             "sparsity": r.SPARSITY,
             "l1": Rule(least=0, most=1000),
+            "keep": Rule(over=0, most=1),
             "passes": r.FEW_OR_NONE,
             "folds": Rule(least=2, most=1000),
             "seed": r.SEED,

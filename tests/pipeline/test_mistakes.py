@@ -230,6 +230,7 @@ SURELY_REFUSED = {
     "learning_rate": ["-1e-3", "inf"],
     "blur": ["nan"],
     "l1": ["-1"],
+    "keep": ["0", "1.01"],
     "rate": ["2.0"],
     "ratio": ["0"],
     "sizes": ["0.5,a", "[]" + "," * 9],

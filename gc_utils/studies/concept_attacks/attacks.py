@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gc_utils.errors import UserError, choose
+from gc_utils.precision import low_precision
 from gc_utils.progress import progress_bar
 from gc_utils.studies.concept_attacks.classifiers import BATCH, Activations, Pair, activations_of
 from gc_utils.studies.concept_attacks.directions import ridge_direction
@@ -78,8 +79,8 @@ def push_along(
     """Token pushing: perturb images so that their activations move along a direction.
 
     Projected gradient ascent of `⟨a(x), direction⟩` under an L∞ bound, in steps of the gradient's
-    sign. Push along the class's direction to make a concept look important, along minus it to hide
-    one.
+    sign, which is computed in bfloat16 where the hardware has it. Push along the class's direction
+    to make a concept look important, along minus it to hide one.
 
     Args:
         images: The images `(N, 3, S, S)`, RGB in [0, 1].
@@ -109,7 +110,8 @@ def push_along(
         moved = x.clone()
         for _ in range(steps):
             moved.requires_grad_()
-            a = activations(moved).flatten(1)
+            with low_precision(moved.device):  # only the gradient's sign counts
+                a = activations(moved).flatten(1).float()
             along = (a @ direction.flatten().to(a)).sum()
             (gradient,) = torch.autograd.grad(along, moved)
             moved = moved.detach() + 2.5 * eps / steps * gradient.sign()

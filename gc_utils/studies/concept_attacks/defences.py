@@ -80,7 +80,7 @@ def orbit_dictionary(
         orbits,
         np.flatnonzero(~held),
         orbits[held],
-        TrainConfig(steps=steps, seed=seed),
+        TrainConfig(steps=steps, keep=0.9, seed=seed),
         data_checksum=store.checksum(),
     )
     return dictionary, float(history.held_out_fvu.iloc[-1])

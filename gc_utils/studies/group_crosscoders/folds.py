@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,6 +30,8 @@ from gc_utils.crosscoder import (
     pca_baseline,
     ridge_baseline,
 )
+from gc_utils.crosscoder.basis import OrbitBasis, orbit_basis
+from gc_utils.crosscoder.compressed import worthwhile
 from gc_utils.errors import UserError
 from gc_utils.groups import Group
 from gc_utils.images import is_scene
@@ -66,6 +68,9 @@ class Folds:
     group: Group
     count: int
     _means: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
+    _bases: dict[tuple[int, float], OrbitBasis] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @classmethod
     def of_store(cls, store: ActivationStore, folds: int) -> Folds:
@@ -96,6 +101,13 @@ class Folds:
         if number not in self._means:
             self._means[number] = mean_response(self.training(number))
         return self._means[number]
+
+    def basis(self, number: int, keep: float) -> OrbitBasis:
+        """A basis that holds a share of the training data's variance, see `OrbitBasis`."""
+        if (number, keep) not in self._bases:
+            rows = np.flatnonzero(self.of != number)
+            self._bases[number, keep] = orbit_basis(self.A, rows, self.group, keep)
+        return self._bases[number, keep]
 
 
 def forget_further_folds(folder: Path, count: int) -> None:
@@ -210,6 +222,7 @@ class FoldTrainer:
                 encoder=training,
                 together=max(1, self.config.steps * TOGETHER_STEPS // 100),
             ),
+            basis=self._basis(number),
             device=self.device,
             label=f"refined {encoder} without fold {number}",
         )
@@ -225,6 +238,14 @@ class FoldTrainer:
         path = self.folder / f"refined_{encoder}_{number}.safetensors"
         path.unlink(missing_ok=True)
         path.with_suffix(".history.csv").unlink(missing_ok=True)
+
+    def basis(self, number: int) -> OrbitBasis | None:
+        """The basis that crosscoders without a fold are trained in; None for all numbers."""
+        keep = self.config.keep
+        if keep == 1 or self.tied or self.sparsity == "l1" or self.data.group.order == 1:
+            return None
+        found = self.data.basis(number, keep)
+        return found if worthwhile(found) else None
 
     def _fit(self, name, number, group, encoder, sparsity, steps, tied):
         data, seed = self.data, self.config.seed + number
@@ -245,8 +266,13 @@ class FoldTrainer:
             data.held_out(number),
             replace(self.config, steps=steps or self.config.steps, seed=seed),
             data_checksum=self.checksum,
+            basis=self._basis(number),
             label=f"{name} without fold {number}",
         )
+
+    def _basis(self, number: int) -> Callable[[], OrbitBasis]:
+        """The basis of a fold, made once for all that is trained without that fold."""
+        return lambda: self.data.basis(number, self.config.keep)
 
 
 def _plain_name(encoder: str) -> str:

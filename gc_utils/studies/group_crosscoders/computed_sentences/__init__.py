@@ -30,6 +30,7 @@ from gc_utils.studies.group_crosscoders.computed_sentences.tied import (
     readable,
 )
 from gc_utils.studies.group_crosscoders.computed_sentences.training import (
+    basis_sentence,
     images_sentence,
     orbit_encoder_sentence,
     penalised_sentence,
@@ -39,6 +40,7 @@ from gc_utils.studies.group_crosscoders.computed_sentences.training import (
 __all__ = [
     "agreement_sentence",
     "arms_sentence",
+    "basis_sentence",
     "breaking_sentence",
     "calibration_sentence",
     "chiral_sentence",

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from gc_utils.crosscoder.basis import OrbitBasis
 from gc_utils.figures.methods import BEFORE
 from gc_utils.studies.group_crosscoders.folds import crosscoder_name, pca_name, summary
 from gc_utils.studies.group_crosscoders.refining import dictionary_name
@@ -108,4 +109,19 @@ def penalised_sentence(l0: float, k: int) -> str:
     return (
         f"The l1 crosscoder has {l0 / k:.1f} times as many features on as the others, so its lower "
         "FVU is bought with a longer code. It is here for the lengths of its blocks (notebook 04)."
+    )
+
+
+def basis_sentence(basis: OrbitBasis | None) -> str:
+    """Say what part of the numbers of an orbit training looked at.
+
+    Args:
+        basis: The basis that the crosscoders without the first fold were trained in; None if they
+            were trained on all numbers.
+    """
+    if basis is None:
+        return "Training looked at all numbers of every orbit."
+    return (
+        f"Training looked at {basis.size:,} of the {basis.numbers:,} numbers of an orbit. They "
+        f"hold {basis.held:.0%} of the variance; the rest stays unexplained."
     )
