@@ -32,6 +32,7 @@ examples:
   python -m gc_utils weights                             weights and where they are kept
   python -m gc_utils readme                              README and docs/claims.md from runs/demo
   python -m gc_utils publish runs/demo                   the run's outputs into the notebooks
+  python -m gc_utils bench --size full                   how fast it is on this machine
 
 A run that was stopped goes on from there when the same command is given again; notebooks whose
 code, parameters and inputs have not changed are not run a second time.
@@ -68,6 +69,20 @@ not ours to pass on, because its notebooks show them.
 """
 
 
+BENCH_EXAMPLES = """\
+rows: extraction, training (orbit encoder), identity (the other encoder), refining, distances,
+      large (D32, 3,840 features; size full only)
+
+examples:
+  python -m gc_utils bench                              all rows, small: two minutes on two cores
+  python -m gc_utils bench --only distances --size full
+  python -m gc_utils bench --size full --json rows.json
+  OMP_NUM_THREADS=1 python -m gc_utils bench            with one thread
+
+Ratios are medians over repeats, with the smallest and the largest. Let nothing else run meanwhile.
+"""
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     plain = argparse.RawDescriptionHelpFormatter
@@ -81,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(
         dest="command",
         required=True,
-        metavar="{run,list,gallery,weights,readme,publish,badges}",
+        metavar="{run,list,gallery,weights,bench,readme,publish,badges}",
     )
 
     run = commands.add_parser(
@@ -194,6 +209,21 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--notebooks", metavar="DIR", help="where the notebooks are (default: the repository's)"
         )
+    bench = commands.add_parser(
+        "bench",
+        help="measure how fast it is on this machine",
+        description="Measure tasks of this package against other ways of doing them, in turn, on "
+        "the same inputs\nand threads, and compare the results.",
+        epilog=BENCH_EXAMPLES,
+        formatter_class=plain,
+    )
+    bench.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="only these rows, see below"
+    )
+    bench.add_argument(
+        *("--size",), default="small", metavar="SIZE", help="small (default) or full"
+    )
+    bench.add_argument("--json", metavar="FILE", help="write the rows into a file, too")
     commands.add_parser("weights", help="show which weights there are and where they are kept")
     return top
 
@@ -238,12 +268,12 @@ def _carry_out(arguments: Sequence[str] | None, records: Iterable[Record] | None
     options = parser().parse_args(_shielded(sys.argv[1:] if arguments is None else arguments))
     chapters = list(RECORDS if records is None else records)
     try:
-        for name in ("output", "site", "root"):
+        for name in ("output", "site", "root", "json"):
             if asked := getattr(options, name, None):
                 setattr(options, name, str(typed_path(asked, f"--{name}")))
         commands = {"run": _run, "list": _list, "gallery": _gallery}
         commands |= {"weights": _weights, "readme": _readme, "badges": _badges}
-        commands |= {"publish": _publish}
+        commands |= {"publish": _publish, "bench": _bench}
         commands[options.command](options, chapters)
     except DiskFull as failure:
         print(f"error: {failure}", file=sys.stderr)
@@ -421,6 +451,31 @@ def _weights(options: argparse.Namespace, records: list[Record]) -> None:
         for label, text in {**told, "licence": row.licence}.items():
             if text:
                 print(f"  {label + ':':<10}{text}")
+
+
+def _bench(options: argparse.Namespace, records: list[Record]) -> None:
+    from gc_utils.benchmarks import ROWS, SIZES, describe_machine, run_rows
+    from gc_utils.errors import choose
+    from gc_utils.files import write_json
+
+    choose(options.size, SIZES, "size")
+    for name in options.only:
+        choose(name, list(ROWS), "benchmark")
+    machine = describe_machine()
+    for label, text in machine.items():
+        print(f"{label + ':':<19}{text}")
+    rows = []
+    for row in run_rows(options.only, options.size):
+        rows.append(row)
+        print(
+            f"\n{row.name}\n"
+            f"  {row.ratio:.1f} times as fast ({row.low:.1f} to {row.high:.1f}) as {row.other}\n"
+            f"  {row.ours:,.4g} and {row.others:,.4g} {row.unit}/s\n"
+            f"  {row.measure}: {row.agreement:.2g}" + (f"\n  {row.note}" if row.note else ""),
+            flush=True,
+        )
+        if options.json:  # after every row: the rest may be interrupted
+            write_json(options.json, {"machine": machine, "rows": [r.as_dict() for r in rows]})
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ LAYERS = (
     + ("images",)
     + ("models",)
     + ("activations", "crosscoder", "families", "symmetry", "inspection", "planted", "figures")
-    + ("explorer", "pipeline", "evidence", "studies", "reporting", "__main__")
+    + ("benchmarks", "explorer", "pipeline", "evidence", "studies", "reporting", "__main__")
 )
 
 

@@ -197,6 +197,30 @@ class Architecture:
                 spans[name] = min(low, start), min(max(high, stop), lengths[name] - 1)
         return spans
 
+    def multiply_adds(self, layer: str, side: int | None = None) -> int:
+        """Multiplications, each with an addition, of the convolutions that a layer needs.
+
+        Args:
+            layer: a layer or branch.
+            side: pixels of a square image, of which all units are computed; None for the one unit
+                at the centre of the smallest crop that shows all it sees.
+
+        Raises:
+            UserError: no such layer, or the image is too small for it.
+        """
+        field = self.receptive_field(layer)
+        length = side or field.crop_size
+        index = ((length - 1) // 2 - field.offset) // field.stride
+        spans = self.needed_span(layer, length, None if side else (index, index))
+        total = 0
+        for step in self.ancestry(layer):
+            if step.kind in ("conv", "linear"):
+                first, last = spans[step.name]
+                source = step.inputs[0]
+                width = 3 if source == "input" else self.steps[source].channels
+                total += (last - first + 1) ** 2 * step.channels * width * step.size**2
+        return total
+
     def receptive_field(self, layer: str) -> ReceptiveField:
         """Size, stride and offset of a layer's units in input pixels, composed from the steps.
 
