@@ -86,7 +86,7 @@ def _apart(settings: dict[str, int]) -> dict[str, float]:
         words = [str(torch.get_num_threads()), str(path)]
         words += [f"{name}={value}" for name, value in settings.items()]
         subprocess.run([sys.executable, "-m", __name__, *words], check=True)
-        return json.loads(path.read_text())
+        return json.loads(path.read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def run_rows(names: Sequence[str] = (), size: str = "small") -> Iterator[Row]:
     for name in names or [name for name, sizes in ROWS.items() if size in sizes]:
         choose(name, list(ROWS), "benchmark")
         sizes = ROWS[name]
-        yield sizes.get(size, sizes["full"])()
+        yield (sizes[size] if size in sizes else sizes["full"])()
 
 
 def rows_table(rows: Sequence[Row]) -> pd.DataFrame:

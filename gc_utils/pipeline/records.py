@@ -21,6 +21,7 @@ TRAINING = {
     "learning_rate": r.LEARNING_RATE,
     "device": r.DEVICE,
     "precision": r.PRECISION,
+    "keep": Rule(over=0, most=1),
 }
 
 RECORDS = (
@@ -54,7 +55,6 @@ RECORDS = (
             "tied": r.TIED,
             "sparsity": r.SPARSITY,
             "l1": Rule(least=0, most=1000),
-            "keep": Rule(over=0, most=1),
             "passes": r.FEW_OR_NONE,
             "folds": Rule(least=2, most=1000),
             "seed": r.SEED,

@@ -24,6 +24,8 @@ from gc_utils.crosscoder import (
     evaluate,
     fit,
 )
+from gc_utils.crosscoder.basis import OrbitBasis, orbit_basis
+from gc_utils.crosscoder.compressed import in_basis
 from gc_utils.errors import UserError
 from gc_utils.families import linked, orbit_distance, orbit_similarity
 from gc_utils.models import pick_device
@@ -44,6 +46,7 @@ class Comparison:
         k: active features a sample.
         steps, batch_size, lr, precision: of training, see `TrainConfig`.
         device: a device name as `pick_device` takes it.
+        keep: the same of the untied ones; templates of tied ones have all numbers.
 
     Raises:
         UserError: if `features` is less than twice the order of the group.
@@ -58,6 +61,7 @@ class Comparison:
     lr: float
     device: str = "auto"
     precision: str = "auto"
+    keep: float = 1.0
 
     def __post_init__(self) -> None:
         least = 2 * self.store.group.order
@@ -132,6 +136,7 @@ class Comparison:
             batch_size=self.batch_size,
             lr=self.lr,
             precision=self.precision,
+            keep=self.keep,
             evaluate_every=max(1, self.steps // 5),
             seed=seed,
         )
@@ -146,8 +151,14 @@ class Comparison:
             self.outside,
             config,
             data_checksum=self._checksum,
+            basis=lambda: self._basis,
             label=name,
         )[0]
+
+    @cached_property
+    def _basis(self) -> OrbitBasis:
+        rows = np.flatnonzero(self.store.fold != 0)
+        return orbit_basis(self.A, rows, self.store.group, self.keep)
 
     def pairs(self, first: Path, seed: int) -> dict[tuple[str, int], GroupCrosscoder]:
         """Two tied and two untied crosscoders, of different seeds.
@@ -196,7 +207,9 @@ class Comparison:
         """
         config = TrainConfig(batch_size=self.batch_size, precision=self.precision)
         batches = ShuffledBatches(self.inside, np.arange(len(self.inside)), self.batch_size, 0)
-        trainer = Trainer(coder.to(pick_device(self.device)), batches, config)
+        coder = coder.to(pick_device(self.device))
+        small = in_basis(coder, batches, self.keep, lambda: self._basis)
+        trainer = Trainer(small or coder, batches, config)
         for step in range(count + 2):
             if step == 2:
                 started = time.perf_counter()
