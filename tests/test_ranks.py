@@ -161,7 +161,9 @@ def test_two_processes_fill_the_same_store(made):
 @pytest.mark.parametrize("name", ["batchtopk", "orbit", "topk", "l1", "sae", "tied", "refined"])
 def test_two_processes_train_the_same_crosscoder(made, name):
     one, two = (pd.read_csv(made[count] / f"{name}.history.csv") for count in (1, 2))
-    near = 1e-5 if name != "refined" else 1e-4  # a long way from the start, rounding has grown
+    # Dense products of half a batch round otherwise than those of all of it (sparse ones do not);
+    # of a refined dictionary, a long way from the start, that has grown.
+    near = 1e-5 if name != "refined" else 1e-3
     assert len(one) >= 5 and (one.dead.max() > 0 or name == "l1"), "revival has been at work"
     assert one.columns.equals(two.columns)
     for column in ("step", "samples", "dead", "held_out_l0", "held_out_dead"):

@@ -17,6 +17,7 @@ import scipy  # its parts are imported when they are used; those of sklearn, in 
 import torch
 
 from gc_utils.errors import UserError
+from gc_utils.families.distance import TIE
 from gc_utils.families.labels import OTHER
 
 # --- clusters, embedding, separation -------------------------------------------------------------
@@ -113,7 +114,8 @@ def linked(D: torch.Tensor | np.ndarray, cut: float) -> Clusters:
 
     Args:
         D: distances `(m, m)`.
-        cut: the largest mean distance between two parts of a family.
+        cut: the largest mean distance between two parts of a family. Features whose distance is
+            rounding are the same under any cut.
 
     Returns:
         `Clusters(labels, noise)`, numbered as by `cluster`; noise are families of one.
@@ -126,7 +128,7 @@ def linked(D: torch.Tensor | np.ndarray, cut: float) -> Clusters:
         return _numbered(np.full(len(D), -1))
     hierarchy = scipy.cluster.hierarchy
     tree = hierarchy.linkage(scipy.spatial.distance.squareform(D, checks=False), "average")
-    found = hierarchy.fcluster(tree, cut, "distance")
+    found = hierarchy.fcluster(tree, max(cut, TIE), "distance")
     sizes = np.bincount(found)
     return _numbered(np.where(sizes[found] > 1, found, -1))
 
