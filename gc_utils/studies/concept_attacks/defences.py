@@ -114,9 +114,15 @@ def defence_recipes(
 
 
 def defended_targets(targets: Sequence[Target], size: str) -> list[Target]:
-    """The targets that defences are tried against: in the full study, those of one class."""
+    """The targets that defences are tried against.
+
+    Args:
+        targets: of `choose_targets`.
+        size: "small" takes one of each concept, "full" all to hide, and to induce those of one
+            class.
+    """
     if choose(size, SIZES, "size") == "small":
-        return list(targets)
+        return list({(t.aim, t.concept): t for t in reversed(targets)}.values())[::-1]
     return [t for t in targets if t.aim == "hide" or t.name == "honeycomb"]
 
 

@@ -68,6 +68,7 @@ class ConceptExamples:
             c: self.draw(each * runs, 100 + i, **CONCEPTS[c]) for i, c in enumerate(self.concepts)
         }
         self.random = self.draw(3 * each * runs, 10)
+        self._honest: dict[tuple[str, int], Tensor] = {}  # drawing takes as long as a forward pass
 
     def draw(self, count: int, number: int, **given: str) -> Tensor:
         """Images `(count, 3, S, S)`, the `number`-th drawing of this run (below 1000).
@@ -93,8 +94,10 @@ class ConceptExamples:
         if not extra:
             return images
         number = 200 + self.concepts.index(choose(concept, self.concepts, "concept"))
-        honest = self.draw(self.each * self.runs * extra, number, **CONCEPTS[concept])
-        parts = [x.unflatten(0, (self.runs, -1)) for x in (images, honest)]
+        if (concept, extra) not in self._honest:
+            drawn = self.draw(self.each * self.runs * extra, number, **CONCEPTS[concept])
+            self._honest[concept, extra] = drawn
+        parts = [x.unflatten(0, (self.runs, -1)) for x in (images, self._honest[concept, extra])]
         return torch.cat(parts, 1).flatten(0, 1)
 
     def test(

@@ -79,6 +79,7 @@ def test_honest_examples_come_last_in_each_run(material):
     images = material.of_concept["wavy"]
     assert material.with_honest(images, "wavy", 0) is images
     both = material.with_honest(images, "wavy", 2).unflatten(0, (RUNS, -1))
+    assert torch.equal(both, material.with_honest(images, "wavy", 2).unflatten(0, (RUNS, -1)))
     assert both.shape[1] == 3 * EACH
     assert torch.equal(both[:, :EACH], images.unflatten(0, (RUNS, -1)))
     assert not torch.equal(both[:, EACH : 2 * EACH], both[:, :EACH])
@@ -169,7 +170,11 @@ def test_targets_are_those_of_the_size():
     small, full = (ca.choose_targets(size, ["wavy", "disc"]) for size in ca.SIZES)
     assert len(small) == 6 and len(full) == 2 * len(CLASSES) + len(CLASSES)
     assert all(t.concept == t.name for t in full if t.aim == "hide")
-    assert ca.defended_targets(small, "small") == small
+    few = ca.defended_targets(small, "small")
+    assert [t for t in small if t in few] == few
+    assert [(t.aim, t.concept) for t in few] == list(
+        dict.fromkeys((t.aim, t.concept) for t in small)
+    )
     assert {t.name for t in ca.defended_targets(full, "full") if t.aim == "induce"} == {"honeycomb"}
     with pytest.raises(UserError, match="unknown size 'large'.*small, full"):
         ca.choose_targets("large", [])
