@@ -93,18 +93,19 @@ def defence_recipes(
 
     Args:
         dictionary: a crosscoder of the explained layer.
-        size: "small" averages over rotations, "full" over rotations and reflections.
+        size: "small" averages over rotations and two noisy copies, "full" over rotations and
+            reflections and four copies.
         seed: of the noise that smoothing adds.
 
     Returns:
         defence → how directions are made, and how many times as many honest examples are added.
     """
-    group = "D4" if choose(size, SIZES, "size") == "full" else "C4"
+    group, copies = ("D4", 4) if choose(size, SIZES, "size") == "full" else ("C4", 2)
     return {
         "none": (Recipe(), 0),
         "more examples": (Recipe(), 2),
         "median": (Recipe(direction=median_direction), 0),
-        "smoothing": (smoothed(seed=seed), 0),
+        "smoothing": (smoothed(copies=copies, seed=seed), 0),
         "crosscoder features": (
             Recipe(direction=feature_direction(dictionary), pushed=feature_inputs(dictionary)),
             0,
