@@ -48,6 +48,8 @@ class Record:
         paper: the paper that it is about.
         claims: ids of the paper's claims that it tests.
         ours: ids of the claims that are our own.
+        own_networks: ids of claims that it looks at on networks which it trains itself, the same
+            whatever network a run names.
         presets: by preset, values of its parameters beyond those that all notebooks share.
         rules: by parameter, which values make sense.
     """
@@ -59,6 +61,7 @@ class Record:
     paper: Paper | None = None
     claims: tuple[str, ...] = ()
     ours: tuple[str, ...] = ()
+    own_networks: tuple[str, ...] = ()
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rules: Mapping[str, Rule] = field(default_factory=dict)
 

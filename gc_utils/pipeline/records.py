@@ -208,6 +208,7 @@ RECORDS = (
         paper=Paper("On the Symmetries of Deep Learning Models", "2205.14258", "intertwiners"),
         claims=("IG1", "IG2", "IG3", "IG4"),
         ours=("IG5",),
+        own_networks=("IG2", "IG3"),
         presets={
             "smoke": {
                 "turned_crops": 100,

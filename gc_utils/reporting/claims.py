@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from gc_utils.evidence.findings import shown
-from gc_utils.evidence.verdicts import MEANINGS, VERDICTS, Evidence
+from gc_utils.evidence.verdicts import MEANINGS, VERDICTS
 from gc_utils.figures.saving import caption
 from gc_utils.files import write_whole
 from gc_utils.pipeline import RECORDS, Record, papers
@@ -82,23 +82,20 @@ def write_claims(
     return path
 
 
-def pairs(default: Column, real: Column | None) -> list[tuple[dict | None, dict | None]]:
+def pairs(
+    default: Column, real: Column | None, records: Iterable[Record] = RECORDS
+) -> list[tuple[dict | None, dict | None]]:
     """The findings of both columns, a claim each, in the default's order; None for what lacks.
 
-    What is found of networks that a notebook trains itself is the same in both runs: it is said
-    once, on the left, and nothing of a real network.
+    What is found of networks that a notebook trains itself (`Record.own_networks`) is nothing of a
+    real network: it is said once, on the left.
     """
     left, right = default.by_id, real.by_id if real else {}
     found = [
         (left.get(id), right.get(id)) for id in [*left, *(id for id in right if id not in left)]
     ]
-    return [(one, None if _of_its_own(one, other) else other) for one, other in found]
-
-
-def _of_its_own(left: dict | None, right: dict | None) -> bool:
-    """Whether a claim was looked at on networks that do not depend on the run's."""
-    trained = (right or {}).get("evidence") == Evidence.DEFAULT.value
-    return bool(left and trained and left["value"] == right["value"])
+    own = {id for record in records for id in record.own_networks}
+    return [(one, None if one and one["id"] in own else other) for one, other in found]
 
 
 def papers_table(
