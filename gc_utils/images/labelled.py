@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gc_utils.downloads import fetch
-from gc_utils.errors import UserError
+from gc_utils.errors import UserError, brief
 from gc_utils.images.listing import typed_folder
 from gc_utils.progress import progress_bar
 
@@ -83,7 +83,7 @@ def check_task(name: str) -> None:
     """
     kind, _, folder = str(name).partition(":")
     if kind not in ("digits", "cifar10") or (kind == "digits" and folder):
-        raise UserError(f"unknown task {name!r}: expected {TASKS}.")
+        raise UserError(f"unknown task {brief(repr(name))}: expected {TASKS}.")
     if folder:
         _check_folder(name, typed_folder(folder, "task 'cifar10:PATH': folder"))
 
@@ -93,7 +93,7 @@ def _check_folder(name: str, folder: Path) -> None:
         return
     pickled = (folder / "cifar-10-batches-py").is_dir()
     raise UserError(
-        f"task {name!r}: {folder} does not hold {BATCHES} or {ARCHIVE}"
+        f"task {brief(repr(name))}: {brief(folder)} does not hold {BATCHES} or {ARCHIVE}"
         + (", only the version for Python, which is pickled and never opened" if pickled else "")
         + f". Get the binary version ({ADDRESS}), or leave the folder out to download it."
     )
