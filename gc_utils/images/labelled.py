@@ -93,7 +93,7 @@ def _check_folder(name: str, folder: Path) -> None:
         return
     pickled = (folder / "cifar-10-batches-py").is_dir()
     raise UserError(
-        f"task {brief(repr(name))}: {brief(folder)} does not hold {BATCHES} or {ARCHIVE}"
+        f"task {brief(repr(name))}: {folder} does not hold {BATCHES} or {ARCHIVE}"
         + (", only the version for Python, which is pickled and never opened" if pickled else "")
         + f". Get the binary version ({ADDRESS}), or leave the folder out to download it."
     )
